@@ -161,8 +161,8 @@ def _verb(argv: Sequence[str], cli: Invocation) -> Verb | None:
         output.write(help_text.of(" ".join(argv[:-1])))
         output.finish()
         return None
-    if len(argv) > 1 and argv[0] in ("--help", "-h") and " ".join(argv[1:]) in (*GROUPS, *verbs_of(argv[1])):
-        return _verb([*argv[1:], argv[0]], cli)
+    if len(argv) > 1 and argv[0] in ("--help", "-h") and not argv[1].startswith("-"):
+        return _verb(["help", *argv[1:]], cli)
     if not argv:
         return _verb(["status"], cli)
     try:

@@ -153,10 +153,15 @@ MEANT_OPTIONS: Mapping[str, Sequence[str]] = {
     "--file": ("--token-file", "--parent-file"),
     "--token": ("--token-file", "--parent-file"),
     "--parent": ("--parent-file",),
+    "--html": ("--format",),
+    "--yaml": ("--format",),
+    "--csv": ("--format",),
     "--count": ("--limit",),
     "--lines": ("--tail",),
 }
 """Options that other programs use -> the options here; a verb that has several means the first."""
+
+_OF_RUN = frozenset({"--env", "--file", "--on-exit", "--grace", "--secret"})
 
 _FILES = frozenset({"--file", "--token", "--token-file", "--jwt", "--input", "-f", "-i"})
 """Options for the file of a token in other programs, where jitid has an argument."""
@@ -165,10 +170,20 @@ _DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"
 """Characters that look like a hyphen; editors and web pages put them in its place."""
 
 
+_OTHER_DASH = "an option begins with hyphens (U+002D), and this word has another dash: type it again"
+
+
+def dash_hint(word: str) -> str | None:
+    """Return the hint about a word that begins with another dash than a hyphen; None for any other word."""
+    return _OTHER_DASH if word[:1] and word[0] in _DASHES else None
+
+
 def verb_hint(group: str, word: str, path: str) -> str:
     """Return the hint about a word that is neither a verb nor a group; `path` is the line up to it."""
     if warning := token_warning(word):
         return warning
+    if hint := dash_hint(word):
+        return hint
     if len(words := word.split()) > 1 and words[0] in next_words(group):
         return "write the words without quotes around them all"
     if group == "approve" and word.startswith("apr_") and safe(word) == word:
@@ -200,6 +215,10 @@ def option_hint(word: str, names: Collection[str], operands: Collection[str], pa
     close = options_like(word, names)
     if not close and word in _FILES and not {"file", "subject", "word", "path"}.isdisjoint(operands):
         return f"the file needs no option: {path} FILE"
+    if word.lstrip("-") in operands:
+        return f"it needs no option: {path} {word.lstrip('-').upper()}"
+    if not close and word in _OF_RUN:
+        return f"`{word}` is an option of `jitid run`; see: jitid run --help"
     return f"{_guess(close)}see: {path} --help"
 
 
@@ -216,6 +235,28 @@ def options_like(word: str, names: Collection[str]) -> list[str]:
         if 0 < len(longer) <= 2:
             return [name for name in longer if name[2:] not in _DESTRUCTIVE]
     return [bare[stem] for stem in _closest(letters, bare)]
+
+
+def swallowed(words: Sequence[str], fields: Mapping[str, Field], *, runs: bool) -> tuple[str, str] | None:
+    """Return the first option whose value is an option, and that option; None if each has a value.
+
+    A shell removes an empty variable without quotes: `--reason $EMPTY --dry-run` would revoke. `fields` and
+    `runs` have the meaning of `single_hyphen`.
+    """
+    before: Field | None = None
+    name = ""
+    for word in words:
+        stem = word.partition("=")[0]
+        if before is not None:
+            if word == "--" or stem in fields:
+                return name, stem
+            before = None
+        elif word == "--" or (runs and word[:1] != "-"):
+            return None
+        else:
+            field = fields.get(word)
+            name, before = word, None if field is None or field.type is None else field
+    return None
 
 
 def single_hyphen(words: Sequence[str], fields: Mapping[str, Field], *, runs: bool) -> str | None:
@@ -243,7 +284,7 @@ def operand_hint(words: Sequence[str], flags: Collection[str], verb: str) -> str
             return warning
     first = words[0]
     if first[0] in _DASHES or first[1:2] in (*_DASHES,):
-        return "an option begins with hyphens (U+002D), and this word has another dash: type it again"
+        return _OTHER_DASH
     if first == "help":
         return None
     name, equals, value = first.partition("=")

@@ -19,7 +19,7 @@ from jitid.errors import UsageError
 from jitid.operation.base import Verb
 from jitid.system import output
 from jitid.values.declaration import Field
-from jitid.values.text import quote, safe, starred
+from jitid.values.text import EXPOSED, quote, safe, starred, token_warning
 
 # Typer does not publish the class of the contexts that it hands to commands.
 # ruff: noqa: ANN401
@@ -49,7 +49,10 @@ def read(argv: Sequence[str], cli: Invocation) -> Line | None:
     except typer.Exit:
         return None
     except typer.TyperException as error:
-        raise _usage_error(error) from None
+        usage = _usage_error(error)
+        if any(token_warning(word.partition("=")[2] or word) for word in argv):
+            usage.hint = EXPOSED
+        raise usage from None
 
 
 class _Reader:
@@ -60,6 +63,9 @@ class _Reader:
         self._global_values: dict[str, Any] = {}
 
     def read(self, words: list[str]) -> Line:
+        if words and words[0] in ("-help", "-version"):
+            raise UsageError(f"there is no global option `{words[0]}`", f"type two hyphens: -{words[0]}")
+        _refuse_swallowed(words, by_flag(GlobalOptions.fields), runs=True)
         context = self._context(_command("", _params((), root=True)), _PROGRAM, words, None)
         group = ""
         while True:
@@ -90,6 +96,7 @@ class _Reader:
         command = _command(verb.verb, _params(verb.fields.values()), takes_all=verb.runs_command)
         flags = by_flag({**GlobalOptions.fields, **verb.fields})
         words = parent.args[1:]
+        _refuse_swallowed(words, flags, runs=verb.runs_command)
         if (mistaken := mistakes.single_hyphen(words, flags, runs=verb.runs_command)) is not None:
             raise UsageError(f"there is no option {quote(mistaken)}", f"type two hyphens: -{mistaken}")
         context = self._context(command, name, words, parent)
@@ -114,6 +121,17 @@ class _Reader:
             before = self._global_values.get(field, [])
             self._global_values[field] = [*before, *value] if isinstance(value, list) else value
         return context
+
+
+def _refuse_swallowed(words: Sequence[str], flags: Mapping[str, Field], *, runs: bool) -> None:
+    """Raise UsageError if an option has another option as its value: its own value is missing."""
+    found = mistakes.swallowed(words, flags, runs=runs)
+    if found is not None:
+        option, following = found
+        raise UsageError(
+            f"the value of `{option}` is missing: `{following}` is an option",
+            f"if it is a variable, is it set? to pass that value: {option}={following}",
+        )
 
 
 def _stated(values: Mapping[str, Any]) -> dict[str, Any]:

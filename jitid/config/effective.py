@@ -427,7 +427,8 @@ def load(
     user_layers, exists = read_layers(path, "user", profile)
     if not exists and (file or "JITID_CONFIG" in environ):
         raise ConfigurationError(
-            f"there is no file {safe(path)}", "create it with `jitid config set`, or omit --config"
+            f"there is no file {safe(path)}",
+            f"create it with `jitid config set`, or {'omit --config' if file else 'unset JITID_CONFIG'}",
         )
     layers = project + user_layers
     for system in system_files(environ):

@@ -89,7 +89,9 @@ def _listed(folder: str) -> list[str]:
             f"restore it from a backup, or make it: jitid policy init {folder}",
         ) from error
     except OSError as error:
-        raise StorageError(f"the policy in {folder} cannot be read: {error.strerror}") from error
+        hint = "name the folder, not a file in it" if isinstance(error, NotADirectoryError) else None
+        reason = (error.strerror or "error").lower()
+        raise StorageError(f"the policy in {folder} cannot be read: {reason}", hint) from error
 
 
 def _read(path: str, owners: Collection[int]) -> str:

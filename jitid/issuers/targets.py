@@ -177,7 +177,8 @@ class Targets:
             )
         if not of_kind:
             raise UsageError(
-                f"the configuration has no target for credentials of the kind {quote(kind)}", _NONE
+                f"the configuration has no target for credentials of the kind {quote(kind)}",
+                f"{_NONE}{' and jitid-aws(7)' if kind == 'aws-sts' else ''}",
             )
         templates = [
             f"{safe(stated_target.name)}/{safe(name)}"

@@ -95,6 +95,15 @@ def write(text: str) -> None:
         raise _failed(error) from error
 
 
+def write_line(text: str) -> None:
+    """Write a sentence to standard output; at a terminal, its lines end between words. Raises OutputError."""
+    if len(text) > _NARROW and is_terminal():
+        from jitid.formats.message_lines import fitted
+
+        text = fitted(text, os.get_terminal_size(DATA).columns, prefix="")
+    write(f"{text}\n")
+
+
 def write_bytes(data: bytes) -> None:
     """Write bytes to standard output. Raises OutputError as `write` does."""
     try:

@@ -55,7 +55,8 @@ def check_output(path: str | None) -> None:
     except OSError as error:
         reason = (error.strerror or "error").lower()
         raise OutputError(
-            f"{quote(path, 200)} could not be written: {reason}; nothing was changed"
+            f"{quote(path, 200)} could not be written: {reason}; nothing was changed",
+            "make its folder first" if isinstance(error, FileNotFoundError) else None,
         ) from error
     except ValueError as error:
         raise UsageError(f"{quote(path, 200)} is not a path; nothing was changed") from error

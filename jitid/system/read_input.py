@@ -260,7 +260,7 @@ def unreadable(path: str, label: str, error: OSError) -> UsageError:
 def _instead(path: str, error: OSError) -> str | None:
     """Return a hint about an id in place of a file, or the name of a file that is spelt alike."""
     if path.startswith(PREFIXES):
-        return "an id is not a token; for its facts: jitid inspect ID; to list ids: jitid list"
+        return "an id is an argument, not a file: jitid inspect ID, or jitid revoke ID"
     if not isinstance(error, FileNotFoundError):
         return None
     from difflib import get_close_matches

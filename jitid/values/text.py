@@ -32,7 +32,10 @@ _UTF_8, _UTF_16 = MARK.encode(), (b"\xff\xfe", b"\xfe\xff")
 _TOKEN_LENGTH = 40
 _TOKEN_MARKS = (OPAQUE_PREFIX, "eyJ")
 
-EXPOSED = "the token is now in the shell's history; to revoke it, paste it into: jitid trace --revoke"
+EXPOSED = (
+    "pass a token in a file or a pipe; if you typed it, it is in the shell's history now: revoke it by "
+    "`jitid trace --revoke`"
+)
 """The hint about a token on a command line."""
 
 _SHORT = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}

@@ -41,7 +41,7 @@ def refused(shell: Shell, *words: str, status: int) -> tuple[str, str]:
 def test_a_token_on_the_command_line_is_said_to_be_given_away(held: Shell, kind: str, verb: str) -> None:
     token = held.good("issue", "--task", "L-4", "--delegator", "alice", "--kind", kind).strip()
     message, hint = refused(held, verb, token, status=2)
-    assert "is now in the shell's history; to revoke it, paste it into: jitid trace --revoke" in hint
+    assert "pass a token in a file or a pipe; if you typed it, it is in the shell's history now" in hint
     assert token[:20] not in message + hint
 
 

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from jitid.cli import main, mistakes
+from jitid.cli import main, mistakes, typer_parser
+from jitid.cli.invocation import GlobalOptions, Invocation
 from jitid.cli.line import by_flag
 from jitid.cli.verbs import GROUPS, all_verbs, next_words
+from jitid.errors import UsageError
 from jitid.formats.message_lines import fitted
 from tests.real import Shell
 
@@ -58,7 +60,7 @@ def hint(shell: Shell, line: str) -> str:
         ("renew planner.jwt", "jitid renew --token-file planner.jwt"),
         ("renew T1", "only a token can be renewed"),
         ("verify planer.jwt", "did you mean `planner.jwt`?"),
-        ("verify jid_06h31bok95ush1i440n767efq0", "an id is not a token"),
+        ("verify jid_06h31bok95ush1i440n767efq0", "an id is an argument, not a file"),
         ("issue --task T1 --delegator alice --scope a:b,c:d", "for several scopes, repeat the option"),
         ("issue --task T1 --delegator alice --audience 'https://a https://b'", "repeat the option"),
         ("issue --task T1 --delegator ''", "if it is a variable, is it set?"),
@@ -178,3 +180,75 @@ def test_a_member_of_a_field_is_a_field(shell: Shell) -> None:
 def test_old_names_follow_joined_short_options(shell: Shell) -> None:
     assert shell.good("-qv", "tree", "T1") == shell.good("list", "--tree", "T1")
     assert "live" in shell.good("-qv")
+
+
+def valued() -> list[tuple[str, str]]:
+    """Return each verb with each of its options that has a value."""
+    return [
+        (name, flag)
+        for name, verb in all_verbs().items()
+        for flag, field in by_flag({**GlobalOptions.fields, **verb.fields}).items()
+        if field.type is not None
+    ]
+
+
+@pytest.mark.parametrize(("verb", "option"), valued(), ids=" ".join)
+def test_no_option_is_the_value_of_another(verb: str, option: str) -> None:
+    """A shell removes `$EMPTY`: `revoke --reason $EMPTY --dry-run` must not revoke."""
+    fields = by_flag({**GlobalOptions.fields, **all_verbs()[verb].fields})
+    for following in [*fields][:: max(len(fields) // 4, 1)]:
+        for words in ([option, following], [option, f"{following}=x"]):
+            with pytest.raises(UsageError, match=f"the value of `{option}` is missing: `{following}` is an"):
+                typer_parser.read([*verb.split(), *words], Invocation())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ("revoke", "--task", "T1", "--reason", "--dry-run"),
+        ("retire", "--reason", "--dry-run", "T1"),
+        ("issue", "--task", "--dry-run", "--delegator", "alice"),
+        ("issue", "--task", "T1", "--agent", "bot", "--delegator", "--dry-run"),
+        ("run", "--delegator", "alice", "--task", "--scope", "ls", "--", "true"),
+        ("--ledger", "--json", "list"),
+        ("-q", "revoke", "-t", "-n"),
+    ],
+    ids=" ".join,
+)
+def test_an_empty_variable_changes_nothing(shell: Shell, line: tuple[str, ...]) -> None:
+    before = shell.good("audit", "log", "--field", "hash")
+    done = shell.run(*line)
+    assert done.returncode in (2, 125)
+    assert done.stdout == ""
+    assert "if it is a variable, is it set? to pass that value: " in done.stderr
+    assert shell.good("audit", "log", "--field", "hash") == before
+
+
+def test_a_value_may_look_like_an_option_if_it_is_joined(shell: Shell) -> None:
+    """Or if the verb has no such option."""
+    shell.good("revoke", "--task", "T1", "--dry-run", "--reason=--dry-run")
+    shell.good("revoke", "--task", "T1", "--dry-run", "--reason", "--not-an-option")
+
+
+@pytest.mark.parametrize("option", ["--token", "--parent", "-x"])
+def test_a_token_beside_an_unknown_option_is_exposed(shell: Shell, option: str) -> None:
+    token = (shell.home / "planner.jwt").read_text().strip()
+    for words in ((option, token), (f"{option}={token}",)):
+        done = shell.run("issue", *words)
+        assert done.returncode == 2
+        assert "in the shell's history now: revoke it by `jitid trace --revoke`" in done.stderr
+        assert token[:20] not in done.stderr
+
+
+def test_actions_of_any_name(shell: Shell) -> None:
+    for action in ("repo:read", "repo:write"):
+        shell.run("authorize", "--token-file", "planner.jwt", "--action", action, "--resource", "acme")
+    line = ("audit", "log", "--task", "T1", "--field", "action", "--action")
+    assert shell.good(*line, "*") == "repo:read\nrepo:write\n"
+    assert shell.good(*line, "repo:read") == "repo:read\n"
+
+
+def test_an_empty_text_is_named(shell: Shell) -> None:
+    done = shell.run("trace", stdin="")
+    assert done.returncode == 3
+    assert "the text is empty" in done.stderr

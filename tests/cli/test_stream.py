@@ -228,7 +228,7 @@ def test_many_long_tokens_come_in_batches(tmp_path: Path) -> None:
         (b"\x1f\x8b\x08", "the text is compressed: zcat FILE | jitid trace"),
         (LINE * 700, "in a text of more than 64 KiB, only private keys in PEM are found"),
         (LINE, None),
-        (b"", None),
+        (b"", "the text is empty: is it the right file or pipe?"),
     ],
 )
 def test_why_something_may_be_there_all_the_same_is_said(

@@ -24,7 +24,7 @@ from jitid.values.times import ANOTHER, expiry_hint, format_time
 
 UNKNOWN = "the ledger does not know this credential"
 """The refusal of a well-formed token that this ledger did not issue."""
-_ENDED = "for the reason: jitid inspect; for another credential: jitid issue"
+_ENDED = "`jitid inspect` shows the reason; for another credential: jitid issue"
 NOT_YET = "the credential is not valid yet"
 """The refusal of a credential that was issued after now."""
 

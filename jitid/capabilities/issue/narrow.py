@@ -175,6 +175,8 @@ def attenuated(
         for item in widenings
         if item.what in ("kind", "audience")
     )
+    if any("*" in scope for scope in grant.scopes) and any(item.what == "scope" for item in widenings):
+        advice += "; a `*` covers one segment: see jitid help scopes"
     raise PolicyDeniedError(
         f"denied: {reason}",
         f"{held_text}{advice}",
@@ -337,7 +339,8 @@ def lifetime(
         return ttl, None
     # A request without a lifetime expects the limit of the parent's expiry.
     if stated or limit != "the parent's expiry":
+        rule = f"; see: jitid policy show {decision.ttl_rule}" if limit.startswith("rule ") else ""
         notes.append(
-            f"the lifetime is {format_duration(shortest)} instead of {format_duration(ttl)}: limited by {limit}"
+            f"the lifetime is {format_duration(shortest)} instead of {format_duration(ttl)}: limited by {limit}{rule}"
         )
     return shortest, limit

@@ -176,6 +176,8 @@ class StreamSearch:
             self.missed[COMPRESSED] += 1
         if ended:
             self._short = bytes(self._window[:size])
+            if not size:
+                self.caveat = "the text is empty: is it the right file or pipe?"
             return
         shapes = None if self._shapes is None else self._shapes()
         if shapes is not None:

@@ -200,7 +200,7 @@ def disable(cli: Invocation, operation: directory_operations.DisableDelegator) -
         if result.unproved is not None:
             cli.warn(unproved(result.unproved))
     else:
-        output.write(_sentence(result, dry_run=operation.dry_run) + "\n")
+        output.write_line(_sentence(result, dry_run=operation.dry_run))
     _report_remaining(cli, result, keep_live=operation.keep_live)
 
 

@@ -212,7 +212,7 @@ def report_ended(cli: Invocation, ended: Ended, *, dry_run: bool) -> None:
         if ended.unproved is not None:
             cli.warn(unproved(ended.unproved))
     else:
-        output.write(sentence(ended, dry_run=dry_run) + "\n")
+        output.write_line(sentence(ended, dry_run=dry_run))
     if ended.unconfirmed:
         from jitid.authority.settle_at_targets import must_be_confirmed
 

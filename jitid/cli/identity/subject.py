@@ -121,9 +121,12 @@ def _others(authority: Authority, word: str) -> Iterator[NamedObject]:
 
 def unknown(word: str) -> UsageError:
     """Return the error for a word that is neither an id nor a name."""
+    from jitid.cli.mistakes import dash_hint
+
+    hint = "for help: jitid help VERB" if word == "help" else dash_hint(word)
     return UsageError(
         f"{quote(word)} is not an id, a file, or the name of a task, an agent or a delegator",
-        "to find it: jitid list",
+        hint or "to find it: jitid list",
     )
 
 

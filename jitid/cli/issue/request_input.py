@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from jitid.cli.invocation import Invocation
     from jitid.values.secret import Secret
 
+_VARIABLES = "for a program that passes no options, set JITID_TASK and JITID_DELEGATOR"
 _BEFORE = (
     "put the options of `jitid run` before its command: jitid run --task NAME --delegator NAME -- COMMAND"
 )
@@ -93,8 +94,10 @@ def _check_missing(cli: Invocation, options: RequestOptions, task: str | None) -
     )
     if task is None and not any(sources) and cli.config().remote is None:
         command: tuple[str, ...] = getattr(options, "command", ())
+        of_helper = getattr(options, "verb", "").startswith("helper ")
         after = any(word.partition("=")[0] in ("--task", "-t", "--delegator", "-d") for word in command)
-        raise UsageError("`--task` and `--delegator` are missing", _BEFORE if after else _EXAMPLE)
+        hint = _BEFORE if after else _VARIABLES if of_helper else _EXAMPLE
+        raise UsageError("`--task` and `--delegator` are missing", hint)
 
 
 def _obtains(request: IssueRequest) -> bool:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 _DENIALS = ("seq", "at", "by", "agent", "rules")
 """Columns at a terminal, if the filter is for denials only."""
+_ANY = "*"
+"""In place of the name of an action: all actions."""
 _AROUND = 60
 """Default number of seconds before and after a time."""
 _MOST_ACTIONS = 1_000
@@ -161,7 +163,7 @@ def _show_actions(cli: Invocation, args: commands.AuditLogCommand) -> None:
     )
     view = args.shown_view()
     # A column that a filter fixes is left out.
-    fixed = {name for name in ("agent", "action", "resource") if getattr(args, name) is not None}
+    fixed = {name for name in ("agent", "action", "resource") if getattr(args, name) not in (None, _ANY)}
     brief = tuple(name for name in view.brief if name not in fixed)
     cli.show_records(view, page.uses, lambda use: _decided(use, page), brief=brief)
     cli.note_more(len(page.uses), args.limit or _MOST_ACTIONS)
@@ -183,7 +185,7 @@ def _use_filter(args: commands.AuditLogCommand) -> UseFilter:
     return UseFilter(
         since=since,
         until=until,
-        action=args.action,
+        action=None if args.action == _ANY else args.action,
         resource=args.resource,
         task=args.task,
         agent=args.agent,

@@ -31,7 +31,10 @@ _AGENT_LIMIT = number_within(1, 1_000)
 class McpCommand(Verb):
     """Serve an agent over the Model Context Protocol (stdio).
 
-    The agent's client starts it. Tools of the agent: `whoami`, `what_may_i_do`, `request_identity` and
+    The agent's client starts it within `jitid run`. Setup in most clients:
+    {"mcpServers": {"jitid": {"command": "jitid", "args": ["mcp"]}}}.
+
+    Tools of the agent: `whoami`, `what_may_i_do`, `request_identity` and
     `hand_back`. They act with the agent's own token, in FILE, and delegate within its rights. New tokens are
     written to files; the agent gets only their paths.
 

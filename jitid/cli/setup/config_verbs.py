@@ -57,7 +57,13 @@ def set_(cli: Invocation, args: commands.ConfigSetCommand) -> None:
 
     check_setting(args.key, args.value)
     if args.key in OF_LEDGER:
-        check_with_ledger(cli.config_with({args.key: args.value}), args.key)
+        try:
+            config = cli.config_with({args.key: args.value})
+        except ConfigurationError:
+            # The user may be about to repair or to create a file.
+            pass
+        else:
+            check_with_ledger(config, args.key)
     set_value(own_file(cli.config_file), _profile(cli), args.key, args.value, _check_issuer)
 
 

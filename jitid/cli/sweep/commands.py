@@ -85,6 +85,10 @@ class SweepCommand(Verb):
     canary: bool = flag("--canary", help="Issue, probe and revoke test credentials.")
     list_rules: bool = flag("--list-rules", help="Explain the rules without running them.")
 
+    def may_page(self) -> bool:
+        """Return whether a terminal shows long output of this line in a pager."""
+        return not self.fix
+
 
 class ReportCommand(Verb):
     """Report identity sprawl.

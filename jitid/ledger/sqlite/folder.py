@@ -56,6 +56,9 @@ def exists(path: str) -> bool:
     return True
 
 
+_OF_ANOTHER = "run it as the owner of the folder, or name another ledger: --ledger"
+
+
 def content(path: str) -> set[str]:
     """Return the names in the folder; an empty set if it is empty or does not exist.
 
@@ -72,7 +75,9 @@ def content(path: str) -> set[str]:
     except NotADirectoryError as error:
         raise UsageError(f"{path} cannot be a ledger: a part of the path is not a folder") from error
     except PermissionError as error:
-        raise RefusedError(f"permission denied: this user may not access the ledger {path}") from error
+        raise RefusedError(
+            f"permission denied: this user may not access the ledger {path}", _OF_ANOTHER
+        ) from error
     except (OSError, ValueError) as error:
         raise UsageError(f"{safe(path)} cannot be a ledger: {_reason(error)}") from error
     if os.path.islink(path):
@@ -86,7 +91,9 @@ def content(path: str) -> set[str]:
             f"{path} is not a folder", "name the folder with the ledger, its keys and its policy"
         ) from None
     except PermissionError as error:
-        raise RefusedError(f"permission denied: this user may not access the ledger {path}") from error
+        raise RefusedError(
+            f"permission denied: this user may not access the ledger {path}", _OF_ANOTHER
+        ) from error
     except OSError as error:
         raise StorageError(f"the ledger {path} cannot be read: {error.strerror}") from error
 
