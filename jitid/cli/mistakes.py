@@ -162,13 +162,13 @@ MEANT_OPTIONS: Mapping[str, Sequence[str]] = {
 """Options that other programs use -> the options here; a verb that has several means the first."""
 
 _OF_RUN = frozenset({"--env", "--file", "--on-exit", "--grace", "--secret"})
+"""Options that only `jitid run` has."""
 
 _FILES = frozenset({"--file", "--token", "--token-file", "--jwt", "--input", "-f", "-i"})
 """Options for the file of a token in other programs, where jitid has an argument."""
 
 _DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"
 """Characters that look like a hyphen; editors and web pages put them in its place."""
-
 
 _OTHER_DASH = "an option begins with hyphens (U+002D), and this word has another dash: type it again"
 
@@ -283,8 +283,8 @@ def operand_hint(words: Sequence[str], flags: Collection[str], verb: str) -> str
         if warning := token_warning(word):
             return warning
     first = words[0]
-    if first[0] in _DASHES or first[1:2] in (*_DASHES,):
-        return _OTHER_DASH
+    if hint := dash_hint(first) or dash_hint(first[1:]):
+        return hint
     if first == "help":
         return None
     name, equals, value = first.partition("=")

@@ -77,6 +77,13 @@ def test_a_mistake_leads_to_the_right_line(shell: Shell, line: str, expected: st
     assert expected in hint(shell, line)
 
 
+@pytest.mark.parametrize(
+    "line", [("issue", ""), ("renew", "", "x"), ("",), ("agent", ""), ("list", "--tree", "")]
+)
+def test_an_empty_word_is_a_usage_error(shell: Shell, line: tuple[str, ...]) -> None:
+    assert shell.run(*line).returncode == 2
+
+
 def test_a_command_in_one_word_is_no_program(shell: Shell) -> None:
     done = shell.run("run", "--task", "T1", "--delegator", "alice", "--", "ls -l")
     assert done.returncode == 127
