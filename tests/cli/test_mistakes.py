@@ -127,7 +127,7 @@ def test_commands_of_hints_select_the_ledger_of_the_line(shell: Shell, tmp_path:
     """A copy of the command acts on the same ledger, not on the default one."""
     home = {**shell.environment, "HOME": str(tmp_path)}
     done = subprocess.run(
-        [sys.executable, "-m", "jitid", "--ledger", str(shell.ledger), "agent", "suspend", "nobody"],
+        [sys.executable, "-m", "jitid", "--ledger", str(shell.ledger), "agent", "resume", "nobody"],
         env={name: value for name, value in home.items() if not name.startswith("JITID_")},
         capture_output=True,
         text=True,
@@ -253,6 +253,22 @@ def test_actions_of_any_name(shell: Shell) -> None:
     line = ("audit", "log", "--task", "T1", "--field", "action", "--action")
     assert shell.good(*line, "*") == "repo:read\nrepo:write\n"
     assert shell.good(*line, "repo:read") == "repo:read\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "revoking", "recording"),
+    [
+        (("delegator", "disable", "alice"), "--delegator user:alice", "delegator add user:alice"),
+        (("agent", "suspend", "bot"), "--agent bot", "agent register bot --owner DELEGATOR --purpose TEXT"),
+    ],
+)
+def test_stopping_what_has_no_record_leads_to_its_credentials(
+    shell: Shell, line: tuple[str, ...], revoking: str, recording: str
+) -> None:
+    done = shell.run(*line)
+    assert done.returncode == 3
+    assert f"to revoke its credentials: jitid revoke --dry-run {revoking}; " in done.stderr
+    assert f"record it first: jitid {recording}\n" in done.stderr
 
 
 def test_an_empty_text_is_named(shell: Shell) -> None:

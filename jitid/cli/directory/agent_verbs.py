@@ -15,6 +15,7 @@ from jitid.capabilities.directory.recurrence import DAYS, RecurrenceRule
 from jitid.capabilities.directory.registry import Due, StatedAgent
 from jitid.capabilities.identity import revocation_result
 from jitid.cli.identity import revoke
+from jitid.cli.identity.subject import NamedKind
 from jitid.cli.invocation import Invocation
 from jitid.cli.progress import performed
 from jitid.config.settings import nearest
@@ -123,7 +124,9 @@ def resume(cli: Invocation, operation: directory_operations.ResumeAgent) -> None
 
 def suspend(cli: Invocation, operation: directory_operations.SuspendAgent) -> None:
     """Perform `jitid agent suspend`."""
-    _withdraw(cli, operation, "suspend")
+    to_register = f"jitid agent register {operand(operation.name)} --owner DELEGATOR --purpose TEXT"
+    with revoke.advised_without_record(cli, NamedKind.AGENT, operation.name, to_register):
+        _withdraw(cli, operation, "suspend")
 
 
 def unregister(cli: Invocation, operation: directory_operations.UnregisterAgent) -> None:

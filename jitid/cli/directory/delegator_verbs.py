@@ -13,7 +13,8 @@ from jitid.capabilities.directory.roster import roster_entry
 from jitid.capabilities.directory.roster.roster_entry import KEEP, StatedDelegator
 from jitid.capabilities.directory.roster.spreadsheet import NO_SCOPE, POLICY_ALONE, joined
 from jitid.capabilities.identity import revocation_result
-from jitid.cli.identity.revoke import COUNTING, confirmed, unproved
+from jitid.cli.identity.revoke import COUNTING, advised_without_record, confirmed, unproved
+from jitid.cli.identity.subject import NamedKind
 from jitid.cli.invocation import Invocation
 from jitid.cli.progress import performed
 from jitid.errors import UsageError
@@ -184,7 +185,9 @@ def disable(cli: Invocation, operation: directory_operations.DisableDelegator) -
     """Perform `jitid delegator disable`."""
     operation = operation.replace(most=cli.most(operation.max_, yes=operation.yes))
     authority = open_authority(cli.config())
-    result = _disable(cli, authority, operation)
+    to_add = f"jitid delegator add {operation.name}"
+    with advised_without_record(cli, NamedKind.DELEGATOR, operation.name, to_add):
+        result = _disable(cli, authority, operation)
     if not operation.dry_run:
         settle_event(authority, result.event, cli.warn)
     if cli.field or cli.format_name() is not None:

@@ -6,7 +6,8 @@ One request to an authority names a limited number of credentials; more of them 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from jitid.authority.open import open_authority
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jitid.capabilities.identity.revocation_result import Ended
-    from jitid.cli.identity.subject import NamedObject
+    from jitid.cli.identity.subject import NamedKind, NamedObject
     from jitid.operation.base import Authority
     from jitid.values.secret import Secret
 
@@ -117,6 +118,19 @@ def command_for(cli: Invocation, named: NamedObject, verb: str = "revoke") -> st
     from jitid.cli.identity.subject import option_of
 
     return cli.command(f"jitid {verb} {option_of(named)}")
+
+
+@contextmanager
+def advised_without_record(cli: Invocation, kind: NamedKind, name: str, first: str) -> Iterator[None]:
+    """Add to the error about an agent or a delegator without a record how to stop it; `first` makes the record."""
+    from jitid.cli.identity.subject import NamedObject
+
+    try:
+        yield
+    except NotFoundError as error:
+        to_revoke = command_for(cli, NamedObject(kind, name), "revoke --dry-run")
+        error.hint = f"to revoke its credentials: {to_revoke}; to withdraw it, record it first: {first}"
+        raise
 
 
 def _from_files(ids_file: str | None, token_files: Sequence[str]) -> tuple[list[str], tuple[Secret, ...]]:
