@@ -61,10 +61,9 @@ def split(text: str | bytes, most: int = MAX_TOKEN) -> tuple[str, str, str]:
         raise InvalidCredentialError("not a JWT: it contains characters other than ASCII")
     token = text if isinstance(text, str) else text.decode("ascii")
     parts = token.split(".")
-    if len(parts) == 4 and not parts[3]:
-        raise InvalidCredentialError("not a JWT: it ends with a dot", "remove the dot at the end")
     if len(parts) != 3:
-        raise InvalidCredentialError("not a JWT: expected three dot-separated parts", _CUT)
+        hint = "remove the dot at the end" if len(parts) == 4 and not parts[3] else _CUT
+        raise InvalidCredentialError("not a JWT: expected three dot-separated parts", hint)
     header, payload, signature = parts
     if not (header and payload and signature):
         raise InvalidCredentialError("not a JWT: one of its parts is empty", _CUT)
