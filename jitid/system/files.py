@@ -277,8 +277,7 @@ def _as_output_errors(path: str) -> Iterator[None]:
         raise OutputError(error.message) from error
     except OSError as error:
         raise OutputError(
-            f"{quote(path, 200)} could not be written: {(error.strerror or 'error').lower()}",
-            "make its folder first" if isinstance(error, FileNotFoundError) else None,
+            f"{quote(path, 200)} could not be written: {(error.strerror or 'error').lower()}"
         ) from error
 
 

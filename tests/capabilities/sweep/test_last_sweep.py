@@ -100,7 +100,17 @@ def test_a_record_with_other_values_is_ignored(state: Path, changed: dict[str, A
     assert recall(PLACE, ISSUER) is None
 
 
-@pytest.mark.parametrize("name", ["place", *LastSweep._fields])
+def test_a_record_of_an_older_version_has_no_known_findings(state: Path) -> None:
+    path = record(state)
+    document = json.loads(path.read_text())
+    del document["known"]
+    path.write_text(json.dumps(document))
+    found = recall(PLACE, ISSUER)
+    assert found is not None
+    assert found.known == 0
+
+
+@pytest.mark.parametrize("name", ["place", *(each for each in LastSweep._fields if each != "known")])
 def test_a_record_without_a_member_is_ignored(state: Path, name: str) -> None:
     path = record(state)
     document = json.loads(path.read_text())
