@@ -98,7 +98,7 @@ def write(text: str) -> None:
 def write_line(text: str) -> None:
     """Write a sentence to standard output; at a terminal, its lines end between words. Raises OutputError."""
     if len(text) > _NARROW and is_terminal():
-        from jitid.formats.message_lines import fitted
+        from jitid.system.message_lines import fitted
 
         text = fitted(text, os.get_terminal_size(DATA).columns, prefix="")
     write(f"{text}\n")
@@ -176,7 +176,7 @@ def print_message(text: str) -> None:
     text = masked(text)
     try:
         if len(text) > _NARROW and os.isatty(TALK):
-            from jitid.formats.message_lines import fitted
+            from jitid.system.message_lines import fitted
 
             text = fitted(text, os.get_terminal_size(TALK).columns)
         _write_all(TALK, text + "\n")

@@ -15,7 +15,7 @@ from jitid.cli.invocation import GlobalOptions, Invocation
 from jitid.cli.line import by_flag
 from jitid.cli.verbs import GROUPS, all_verbs, next_words
 from jitid.errors import UsageError
-from jitid.formats.message_lines import fitted
+from jitid.system.message_lines import fitted
 from tests.real import Shell
 
 ENDING = {"revoke", "retire", "disable", "suspend", "unregister", "prune", "close", "end", "vacuum", "delete"}
