@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 OTHER_LEDGER = "it may be another ledger's: name it with --ledger"
 _OTHER_ISSUER = "the token is from another issuer"
+_FALSE = "the token's signature is invalid"
 _OTHER_AUDIENCE = "is for another audience"
 _MOST_AUDIENCES = 5
 _LONGEST_FILE = 200
@@ -44,6 +45,8 @@ def advise(error: InvalidCredentialError, token: Secret | None = None) -> None:
     """Add the next step to the refusal of a token: another ledger, or the audience in the token."""
     if error.hint is None and error.message.endswith(_OTHER_ISSUER):
         error.hint = OTHER_LEDGER
+    elif error.hint is None and error.message.endswith(_FALSE):
+        error.hint = "the token was changed, or its end is cut off: copy the whole token"
     elif error.hint is None and error.message.endswith(_OTHER_AUDIENCE) and token is not None:
         error.hint = _meant_for(token.reveal())
 

@@ -63,6 +63,7 @@ def hint(shell: Shell, line: str) -> str:
         ("verify jid_06h31bok95ush1i440n767efq0", "an id is an argument, not a file"),
         ("issue --task T1 --delegator alice --scope a:b,c:d", "for several scopes, repeat the option"),
         ("issue --task T1 --delegator alice --audience 'https://a https://b'", "repeat the option"),
+        ("issue --task T1 --delegator alice --audience https://a,https://b", "repeat --audience"),
         ("issue --task T1 --delegator ''", "if it is a variable, is it set?"),
         ("run true --task T1 --delegator alice", "put the options of `jitid run` before its command"),
         ("config set default-ttl 5m", "did you mean `ttl`?"),
@@ -269,6 +270,15 @@ def test_stopping_what_has_no_record_leads_to_its_credentials(
     assert done.returncode == 3
     assert f"to revoke its credentials: jitid revoke --dry-run {revoking}; " in done.stderr
     assert f"record it first: jitid {recording}\n" in done.stderr
+
+
+def test_a_token_that_is_cut_in_its_signature_is_named(shell: Shell) -> None:
+    token = (shell.home / "planner.jwt").read_text().strip()
+    # The other lengths of base64url have digits without a meaning, which the decoder refuses.
+    for length in (2, 6):
+        done = shell.run("verify", stdin=token[:-length])
+        assert done.returncode == 8
+        assert "copy the whole token" in done.stderr
 
 
 def test_an_empty_text_is_named(shell: Shell) -> None:

@@ -11,6 +11,7 @@ from jitid.model.types import TASK
 from jitid.system import read_input
 from jitid.system.read_input import token
 from jitid.values.field_types import AGENT
+from jitid.values.text import quote
 
 if TYPE_CHECKING:
     from jitid.capabilities.issue.issue_result import Issued
@@ -68,6 +69,11 @@ def stated_request(
         identity=identity,
     )
     request = options.request(template)
+    several = next((each for each in request.audiences if "://" in each.partition(",")[2]), None)
+    if several is not None:
+        raise UsageError(
+            f"{quote(several)} has several addresses", "for several audiences, repeat --audience"
+        )
     if parent is not None and "delegator" in cli.from_environment:
         request = request._replace(delegator=None)
     if "may_audience" in cli.from_environment and not _obtains(request):
