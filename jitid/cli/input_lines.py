@@ -17,7 +17,11 @@ from jitid.values.record import Record
 
 
 def answer() -> str:
-    """Return one line from the terminal, without white space around it; an empty text at its end."""
+    """Return one line from the terminal, without white space around it; an empty text at its end.
+
+    Output that a pager holds back comes first, with the messages after it: among them is the question.
+    """
+    output.finish()
     try:
         return piece_of(0, 256).decode("utf-8", "replace").strip()
     except OSError:

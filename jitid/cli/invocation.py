@@ -309,11 +309,16 @@ class Invocation:
         return text if verb == text or not words else f"jitid {words} {verb}"
 
     def _selection(self, *, for_another: bool = False) -> str:
-        """Return the flags of this line that select a ledger, as in a shell."""
+        """Return the flags of this line that select a ledger, as in a shell; without the passwords of an address."""
+        ledger = self.ledger
+        if ledger and "://" in ledger:
+            from jitid.authority.open_local import place_text
+
+            ledger = place_text(ledger)
         flags = {
             "--config": self.config_file,
             "--profile": self.profile,
-            "--ledger": self.ledger,
+            "--ledger": ledger,
             "--remote": self.remote,
             "--credential-file": None if for_another else self.credential_file,
         }

@@ -12,7 +12,7 @@ from shlex import quote as shell_word
 
 from jitid.cli.verbs import next_words
 from jitid.values.declaration import Field
-from jitid.values.text import quote, safe, token_warning
+from jitid.values.text import safe, token_warning
 
 _DESTRUCTIVE = frozenset(
     {"revoke", "retire", "disable", "suspend", "unregister", "prune", "close", "end", "yes"}
@@ -254,8 +254,25 @@ def swallowed(words: Sequence[str], fields: Mapping[str, Field], *, runs: bool) 
         elif word == "--" or (runs and word[:1] != "-"):
             return None
         else:
-            field = fields.get(word)
-            name, before = word, None if field is None or field.type is None else field
+            name, before = word, _that_needs_a_value(word, fields)
+    return None
+
+
+def _that_needs_a_value(word: str, fields: Mapping[str, Field]) -> Field | None:
+    """Return the option of a word whose value is the next word; None if there is no such option.
+
+    Short options may be joined: in `-nt`, `-n` has no value, and the value of `-t` is the next word.
+    """
+    names = [word]
+    if word not in fields and word[:1] == "-" and word[1:2] != "-":
+        names = [f"-{letter}" for letter in word[1:]]
+    for number, name in enumerate(names, start=1):
+        field = fields.get(name)
+        if field is None:
+            return None
+        if field.type is not None:
+            # The value may be joined to it, as in `-tNAME`.
+            return field if number == len(names) else None
     return None
 
 
@@ -303,8 +320,3 @@ def operand_hint(words: Sequence[str], flags: Collection[str], verb: str) -> str
 def _guess(names: Iterable[str]) -> str:
     guesses = " or ".join(f"`{name}`" for name in names)
     return f"did you mean {guesses}? " if guesses else ""
-
-
-def unknown_verb(group: str, word: str) -> str:
-    """Return the message about an unknown verb."""
-    return f"there is no verb {quote(f'{group} {word}' if group else word)}"

@@ -65,7 +65,6 @@ class _Reader:
     def read(self, words: list[str]) -> Line:
         if words and words[0] in ("-help", "-version"):
             raise UsageError(f"there is no global option `{words[0]}`", f"type two hyphens: -{words[0]}")
-        _refuse_swallowed(words, by_flag(GlobalOptions.fields), runs=True)
         context = self._context(_command("", _params((), root=True)), _PROGRAM, words, None)
         group = ""
         while True:
@@ -86,7 +85,8 @@ class _Reader:
         word: str = context.args[0]
         if word not in words:
             raise UsageError(
-                mistakes.unknown_verb(group, word), mistakes.verb_hint(group, word, context.command_path)
+                f"there is no verb {quote(f'{group} {word}' if group else word)}",
+                mistakes.verb_hint(group, word, context.command_path),
             )
         return word
 
@@ -96,10 +96,9 @@ class _Reader:
         command = _command(verb.verb, _params(verb.fields.values()), takes_all=verb.runs_command)
         flags = by_flag({**GlobalOptions.fields, **verb.fields})
         words = parent.args[1:]
-        _refuse_swallowed(words, flags, runs=verb.runs_command)
         if (mistaken := mistakes.single_hyphen(words, flags, runs=verb.runs_command)) is not None:
             raise UsageError(f"there is no option {quote(mistaken)}", f"type two hyphens: -{mistaken}")
-        context = self._context(command, name, words, parent)
+        context = self._context(command, name, words, parent, verb)
         if context.args:
             raise UsageError(
                 f"unexpected arguments ({safe(starred(' '.join(context.args))[:300])})",
@@ -109,7 +108,17 @@ class _Reader:
         values = {name: value for name, value in context.params.items() if not name.startswith(_GLOBAL)}
         return Line(verb, _stated(values), self._global_values)
 
-    def _context(self, command: TyperCommand, name: str, words: list[str], parent: Any) -> Any:
+    def _context(
+        self,
+        command: TyperCommand,
+        name: str,
+        words: list[str],
+        parent: Any,
+        verb: type[Verb] | None = None,
+    ) -> Any:
+        """Parse the words of a command: those of a verb, or up to the next word of the root or of a group."""
+        fields = GlobalOptions.fields if verb is None else {**GlobalOptions.fields, **verb.fields}
+        _refuse_swallowed(words, by_flag(fields), runs=verb is None or verb.runs_command)
         context = command.make_context(name, words, parent=parent)
         values = {
             name.removeprefix(_GLOBAL): value

@@ -267,6 +267,8 @@ def strictest(setting: Setting, trusted: Value, configured: Value) -> Value:
     return trusted
 
 
+_CLOSE = 0.65
+"""The least similarity of a suggested name, from 0 to 1."""
 _MOST_NAMED = 40
 """The greatest number of names in a hint: only the settings of the configuration have more."""
 
@@ -284,7 +286,7 @@ def meant(name: str, known_names: tuple[str, ...]) -> str | None:
     from difflib import get_close_matches
 
     words = name[:100].lower().replace("-", "_")
-    close = get_close_matches(words, known_names, n=2) or [
+    close = get_close_matches(words, known_names, n=2, cutoff=_CLOSE) or [
         each for each in known_names if each in words.split("_")
     ]
     return f"did you mean {' or '.join(f'`{candidate}`' for candidate in close)}?" if close else None

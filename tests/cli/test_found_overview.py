@@ -92,6 +92,16 @@ def test_the_proposed_commands_revoke_what_they_say(verb: tuple[str, ...], shell
     assert "to revoke" not in Terminal(shell, *verb, "one.log", more=PLAIN).end()[1]
 
 
+@pytest.mark.parametrize("verb", [("trace",), ("leak", "add")])
+def test_the_line_after_a_dry_run_without_a_limit_has_none(verb: tuple[str, ...], shell: Shell) -> None:
+    """`--yes` excludes `--max`."""
+    line = (*verb, "one.log", "--revoke", "--yes")
+    found, _ = commands(Terminal(shell, *line, "--dry-run", more=PLAIN).end()[1])
+    assert found == [*verb, "one.log", "--yes", "--revoke"]
+    shell.good(*found)
+    assert live(shell) == 24
+
+
 def commands(shown: str) -> list[list[str]]:
     """Return the words of the proposed commands."""
     return [shlex.split(line) for line in re.findall("^(?:to|for) .*: jitid (.*)$", shown, re.MULTILINE)]

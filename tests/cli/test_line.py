@@ -107,3 +107,27 @@ def test_an_error_names_the_value_and_the_next_step(line: str, message: str, hin
 
 def test_a_number_may_have_zeros_before_it() -> None:
     assert number(1).parse("00000000000000000000001", "`--limit`") == 1
+
+
+@pytest.mark.parametrize(
+    ("greatest", "note"),
+    [
+        (10, ""),
+        (4, "older events are not shown: the limit is 3; for more: --tail N"),
+        (3, "there may be older events: the limit is 3; for more: --tail N"),
+    ],
+)
+def test_the_newest_events_name_those_left_out(
+    greatest: int, note: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also with the greatest limit, beyond which no event can be requested."""
+    from jitid.cli.ledger import audit_verbs
+
+    monkeypatch.setattr(audit_verbs, "MAX_ROWS", greatest)
+    monkeypatch.setattr(audit_verbs, "_SCREENFUL", 3 if note else 5)
+    for index in range(4):
+        assert run("issue", "--task", f"T{index}", "--delegator", "alice", "-q")[0] == 0
+    status, shown, err = run("audit", "log", "--format", "table")
+    assert status == 0
+    assert len(shown.splitlines()) == 1 + (3 if note else 5)
+    assert err.removeprefix("jitid: note: ").strip() == note

@@ -158,6 +158,53 @@ def test_the_name_of_a_task_shows_its_tree_even_if_an_agent_has_that_name(shell:
 
 
 @pytest.mark.parametrize("line", [("list",), ("list", "--tree")])
+def test_a_file_never_hides_a_name(shell: Shell, line: tuple[str, ...]) -> None:
+    """Another user may have written into the folder, such as an agent into a repository."""
+    shell.good("issue", "--task", "MINE", "--delegator", "mallory", "--out", "other.jwt")
+    shell.good("issue", "--task", "KEPT", "--delegator", "rita", "-q")
+    for name in ("KEPT", "user:rita"):
+        (shell.home / name).write_text((shell.home / "other.jwt").read_text())
+        assert "MINE" not in shell.good(*line, name)
+        assert "KEPT" in shell.good(*line, name)
+        (shell.home / name).unlink()
+
+
+@pytest.mark.parametrize("line", [("list",), ("list", "--tree")])
+def test_a_file_without_a_token_is_not_read_as_one(shell: Shell, line: tuple[str, ...]) -> None:
+    """It may be a private key or a password, and the authority may be remote."""
+    (shell.home / "key.pem").write_text("-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIA\n")
+    (shell.home / "password").write_text("correct horse battery staple\n")
+    for name in ("key.pem", "password"):
+        done = shell.run(*line, name)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert f"`{name}` is a file without a token" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://u:s3cretpw@127.0.0.1:1/x",
+        "postgresql://127.0.0.1:1/x?user=u&password=s3cretpw",
+        "postgresql:///x?host=127.0.0.1&port=1&password=s3cretpw",
+    ],
+)
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_commands_of_hints_have_no_password(shell: Shell, address: str, form: tuple[str, ...]) -> None:
+    done = shell.run("--ledger", address, *form, "revoke", "NOPE")
+    assert "for ids: jitid --ledger " in done.stderr
+    assert "s3cretpw" not in done.stderr
+
+
+def test_the_trees_that_a_limit_leaves_out_are_named(shell: Shell) -> None:
+    for number in range(3):
+        shell.good("issue", "--task", f"MANY-{number}", "--delegator", "zoe", "-q")
+    done = shell.run("list", "--tree", "zoe", "--limit", "2")
+    assert len(done.stdout.splitlines()) == 2
+    assert "only the trees of the newest 2 credentials are shown; for more: --limit N" in done.stderr
+    assert "newest" not in shell.run("list", "--tree", "zoe").stderr
+
+
+@pytest.mark.parametrize("line", [("list",), ("list", "--tree")])
 def test_lists_take_the_file_of_a_token(shell: Shell, line: tuple[str, ...]) -> None:
     assert "T1" in shell.good(*line, "planner.jwt")
     assert os.fspath(shell.home) not in shell.good(*line, "planner.jwt")
@@ -219,6 +266,9 @@ def test_no_option_is_the_value_of_another(verb: str, option: str) -> None:
         ("issue", "--task", "T1", "--agent", "bot", "--delegator", "--dry-run"),
         ("run", "--delegator", "alice", "--task", "--scope", "ls", "--", "true"),
         ("--ledger", "--json", "list"),
+        ("audit", "--ledger", "--json", "log"),
+        ("revoke", "-nt", "--yes"),
+        ("revoke", "-qt", "--dry-run"),
         ("-q", "revoke", "-t", "-n"),
     ],
     ids=" ".join,

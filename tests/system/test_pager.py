@@ -136,3 +136,27 @@ def test_a_pager_that_ends_early_is_no_error(shell: Shell) -> None:
 
 def test_a_pipe_gets_no_pager(shell: Shell) -> None:
     assert shell.good("list").count("\n") == 40
+
+
+def test_a_question_comes_after_the_output_and_is_seen(shell: Shell) -> None:
+    """Output that the pager holds back, and the question, are shown before the answer is read."""
+    child, terminal = pty.fork()
+    if not child:
+        code = (
+            "from jitid.system import output\n"
+            "from jitid.cli.input_lines import answer\n"
+            "output.use_pager(['cat'])\n"
+            "output.write('held\\n')\n"
+            "output.print_message('jitid: sure?')\n"
+            "output.write('after ' + answer() + '\\n')\n"
+        )
+        os.execve(sys.executable, [sys.executable, "-c", code], surroundings(shell.home, TERM="xterm"))
+    shown = b""
+    while b"sure?" not in shown:
+        shown += os.read(terminal, 65_536)
+    assert shown.replace(b"\r\n", b"\n").startswith(b"held\njitid: sure?")
+    os.write(terminal, b"yes\n")
+    while b"after yes" not in shown:
+        shown += os.read(terminal, 65_536)
+    os.waitpid(child, 0)
+    os.close(terminal)

@@ -156,7 +156,7 @@ def _withdraw(
         settle_event(authority, withdrawal.ended.event, cli.warn)
     if not cli.field and cli.format_name() is None:
         sentence = _foreseen_sentence if operation.dry_run else _done_sentence
-        output.write(sentence(withdrawal, verb) + "\n")
+        output.write_line(sentence(withdrawal, verb))
         return
     state = withdrawal.agent.state_at(withdrawal.now)
     ended = revoke.row(withdrawal.ended, dry_run=operation.dry_run)

@@ -93,9 +93,10 @@ def _with_word(cli: Invocation, chosen: Filter, word: str) -> Filter:
     if word.startswith(PREFIXES):
         return chosen._replace(id=ID.parse(word, "`ID`"))
     authority = open_authority(cli.config())
-    if subject.is_file(word):
-        return chosen._replace(id=subject.of_file(authority, word))
+    # Before a file of that name: another user may have written into this folder.
     found = subject.find(authority, word)
+    if found is None and subject.is_file(word):
+        return chosen._replace(id=subject.of_file(authority, word))
     if found is None:
         raise subject.unknown(word)
     if getattr(chosen, found.kind.value) is not None:
@@ -103,12 +104,14 @@ def _with_word(cli: Invocation, chosen: Filter, word: str) -> Filter:
     return chosen._replace(**{found.kind.value: found.name})
 
 
-def _roots(authority: Authority, word: str, limit: int) -> tuple[tuple[str, ...], str | None]:
-    """Return the identities or the task that a word selects: the file of a token, or a name. Raises UsageError."""
-    if subject.is_file(word):
-        return (subject.of_file(authority, word),), None
+def _roots(
+    cli: Invocation, authority: Authority, word: str, limit: int
+) -> tuple[tuple[str, ...], str | None]:
+    """Return the identities or the task that a word selects: a name, or the file of a token. Raises UsageError."""
     # A sub-agent may have the name of a task: that must not hide the trees of the task.
     named = subject.task_of(authority, word) or subject.find(authority, word)
+    if named is None and subject.is_file(word):
+        return (subject.of_file(authority, word),), None
     if named is None:
         raise subject.unknown(word)
     if named.task is not None:
@@ -116,6 +119,8 @@ def _roots(authority: Authority, word: str, limit: int) -> tuple[tuple[str, ...]
     page = authority.perform(
         ListCredentials(chosen=named.filter, sort="issued_at", descending=True, after=None, limit=limit)
     )
+    if len(page.credentials) == limit:
+        cli.note(f"only the trees of the newest {limit} credentials are shown; for more: --limit N")
     return tuple(dict.fromkeys(row.id for row in page.credentials)), None
 
 
@@ -151,7 +156,7 @@ def _tree(cli: Invocation, args: commands.ListCommand) -> None:
     ids, task = args.ids, args.task
     authority = open_authority(cli.config())
     if task is None and len(ids) == 1 and not ids[0].startswith(PREFIXES):
-        ids, task = _roots(authority, ids[0], args.limit)
+        ids, task = _roots(cli, authority, ids[0], args.limit)
     check_ids(cli, ids, token_files=False, verb="list")
     view = ShowTree.view
     page = authority.perform(ShowTree(ids=ids, task=task, limit=args.limit))

@@ -12,7 +12,7 @@ from jitid.capabilities.inventory.operations import Inspect, ListCredentials, Sh
 from jitid.cli import hints
 from jitid.errors import NotFoundError, RefusedError, UsageError
 from jitid.model.types import TASK
-from jitid.redaction.token_format import name_holds_token
+from jitid.redaction.token_format import CERTIFICATE, is_ssh_certificate, name_holds_token
 from jitid.system import read_input
 from jitid.values.field_types import AGENT, DELEGATOR
 from jitid.values.ids import PREFIXES
@@ -82,14 +82,21 @@ def find(authority: Authority, word: str, verb: str = "list") -> NamedObject | N
 def of_file(authority: Authority, path: str) -> str:
     """Return the id of the identity whose token is in a file.
 
+    A file without a token may be a private key or a password: its content is never sent to an authority.
+
     Raises:
-        UsageError: the file cannot be read, or is empty.
+        UsageError: the file cannot be read, is empty, or has no text in the form of a token.
         InvalidCredentialError: it has no token of this ledger; or another error of the authority.
 
     """
+    token = read_input.token(path, "the token")
+    text = token.reveal()
+    if not (name_holds_token(text) or text.startswith(CERTIFICATE) or is_ssh_certificate(text)):
+        raise UsageError(
+            f"{quote(path)} is a file without a token", "to look for tokens in any text: jitid trace FILE"
+        )
     with hints.advised():
-        inspection = authority.perform(Inspect(token=read_input.token(path, "the token")))
-    return inspection.credential.id
+        return authority.perform(Inspect(token=token)).credential.id
 
 
 def is_file(word: str) -> bool:

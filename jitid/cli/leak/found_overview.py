@@ -40,7 +40,7 @@ def show_overview(cli: Invocation, overview: Overview, revoking: str | None) -> 
 
 
 def revoking_line(cli: Invocation, args: Verb, foreseen: Ended | None) -> str:
-    """Return this command line with --revoke: first as a dry run; after a dry run, without it but with its number.
+    """Return this command line with --revoke: first as a dry run; after a dry run, with its number instead.
 
     All other options are repeated, so that the line has the effect that the dry run showed. A time is absolute.
     """
@@ -60,7 +60,12 @@ def revoking_line(cli: Invocation, args: Verb, foreseen: Ended | None) -> str:
         each.is_argument or name == "from_" for name, each in args.fields.items() if name in cli.stated
     ):
         words.append(operand(None))
-    words += ["--revoke", "--dry-run" if foreseen is None else f"--max {foreseen.radius.credentials}"]
+    words.append("--revoke")
+    if foreseen is None:
+        words.append("--dry-run")
+    elif "yes" not in cli.stated:
+        # --yes excludes --max.
+        words.append(f"--max {foreseen.radius.credentials}")
     return " ".join(words)
 
 

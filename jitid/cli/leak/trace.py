@@ -121,7 +121,7 @@ def check_subject(cli: Invocation, path: str) -> None:
         with suppress(UsageError):
             named = named_in_ledger(cli, path)
         if named is not None:
-            listing = cli.command(f"jitid list --{named.kind.value} {named.name}")
+            listing = command_for(cli, named, "list")
             error.message = f"there is no such file, and {kind_sentence(named)}"
             error.hint = f"to list its credentials: {listing}; to revoke them: {command_for(cli, named)}"
         raise

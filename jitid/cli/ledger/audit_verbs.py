@@ -109,12 +109,14 @@ def _newest(
     )
     events = list(page.events)
     numbers = list(dict.fromkeys(event["seq"] for event in events))
-    if len(numbers) <= limit:
+    if len(numbers) < min(limit + 1, MAX_ROWS):
         return events, None
     # With --members, an event has several rows.
     events = [event for event in events if event["seq"] >= numbers[-limit]]
     if stated is None or (args.limit is not None and output.is_terminal()):
-        return events, f"older events are not shown: the limit is {limit}; for more: --tail N"
+        # The greatest limit leaves no room for one more.
+        older = "older events are not shown" if limit < MAX_ROWS else "there may be older events"
+        return events, f"{older}: the limit is {limit}; for more: --tail N"
     return events, None
 
 

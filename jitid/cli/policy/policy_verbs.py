@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from jitid.authority.open import open_authority
@@ -180,21 +179,14 @@ def _of_rule(entry: CataloguedRule) -> dict[str, Any]:
     return {"actions": list(entry.rule.facts), "max_ttl": optional_duration(entry.rule.max_ttl)}
 
 
-def _rule_hint(name: str, entries: list[CataloguedRule]) -> str:
-    close = get_close_matches(name[:100], [entry.rule.name for entry in entries], 2, _ALIKE)
-    meant = f"did you mean {' or '.join(map(quote, close))}? " if close else ""
-    return f"{meant}for all rules: jitid policy show"
-
-
-_ALIKE = 0.7
-"""The least similarity of the names of rules in a hint, from 0 to 1."""
-
-
 def _show_rule(cli: Invocation, args: commands.PolicyShowCommand, entries: list[CataloguedRule]) -> None:
     name = args.rule or ""
     catalogued = next((entry for entry in entries if entry.rule.name == name), None)
     if catalogued is None:
-        raise NotFoundError(f"the policy has no rule {quote(name)}", _rule_hint(name, entries))
+        from jitid.config.settings import nearest
+
+        names = tuple(entry.rule.name for entry in entries)
+        raise NotFoundError(f"the policy has no rule {quote(name)}", nearest(name, names))
     # The original text, so that it can be copied; control characters for the terminal are escaped.
     cli.show_record(args.shown_view(), catalogued, _harmless(catalogued.text), _of_rule(catalogued))
 
