@@ -147,7 +147,7 @@ def test_what_ended_without_its_proof_is_told(incident: Incident) -> None:
     edit(incident.shell.ledger, f"CREATE TRIGGER refuses {refusal}")
     done = incident.shell.run("revoke", "--token-file", "c.tok")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("revoked 1 live credential of 1 task")
+    assert done.stdout.startswith("revoked 1 live credential of 1 task and 1 delegator (1 identity selected)")
     assert "; no proof that the ledger refuses the leaked credentials: " in done.stdout
     done = incident.shell.run("revoke", "--token-file", "c.tok", "--field", "ended")
     assert (done.returncode, done.stdout) == (0, "0\n")
