@@ -47,7 +47,7 @@ CLIENTS: tuple[Client, ...] = (
 _INTERPRETERS = ("node", "bun", "deno", "MainThread")
 """Programs that run the script of a client. Node 20 and later names its main thread."""
 _SHELLS = frozenset(
-    (
+    {
         "sh",
         "bash",
         "dash",
@@ -62,8 +62,8 @@ _SHELLS = frozenset(
         "setsid",
         "sudo",
         "su",
-    )
-    + ("xargs", "python", "python3", "jitid")
+    }
+    | {"xargs", "python", "python3", "jitid"}
 )
 """Programs between a client and its hook."""
 

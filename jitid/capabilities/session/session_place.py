@@ -170,19 +170,20 @@ def places_of_others(own: SessionPlace) -> Iterator[str]:
                 yield entry.path
 
 
-def append_line(path: str, line: str) -> None:
-    """Append a line to a file that a client reads. Raises OutputError.
+def append_lines(path: str, lines: str) -> None:
+    """Append lines to a file that a client reads, unless it has them. Raises OutputError.
 
     The file must be a regular file of this user: no link is followed, and no other user's file is written to.
     """
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
     try:
         descriptor = os.open(path, flags, 0o600)
         try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
                 raise OutputError(f"{path} is not a regular file of this user")
-            os.write(descriptor, line.encode())
+            if lines.encode() not in os.pread(descriptor, _MOST, 0):
+                os.write(descriptor, lines.encode())
         finally:
             os.close(descriptor)
     except (OSError, ValueError) as error:

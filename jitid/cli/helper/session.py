@@ -186,6 +186,9 @@ class Sessions:
         if len(self._state["sessions"]) >= _MOST_SESSIONS:
             raise UsageError(f"{self.client} has {_MOST_SESSIONS} sessions", "end one of them")
         parent_file = options.parent_file or os.environ.get(RUN_TOKEN) or None
+        if parent_file == "-":
+            raise UsageError("standard input has the client's event", "name a file: --parent-file FILE")
+        parent_file = None if parent_file is None else os.path.abspath(parent_file)
         asked = {
             "task": options.task,
             "delegator": options.delegator,

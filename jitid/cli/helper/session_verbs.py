@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.session import clients
 from jitid.capabilities.session.hook_event import Change, HookEvent, read_event
-from jitid.capabilities.session.session_place import append_line
+from jitid.capabilities.session.session_place import append_lines
 from jitid.cli.helper.session import UNNAMED, Sessions, of_client
 from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
@@ -26,7 +26,7 @@ _MOST = 1 << 20
 def start(cli: Invocation, args: commands.HelperSessionStartCommand) -> None:
     """Perform `jitid helper session start`."""
     cli.expect_own_form()
-    client, event = _reported(cli, args.client)
+    client, event = _reported(args.client)
     if event.change in (Change.SESSION_END, Change.SUBAGENT_END):
         cli.note(f"ignored: {event.name} is an event for `jitid helper session stop`")
         return
@@ -48,7 +48,7 @@ def start(cli: Invocation, args: commands.HelperSessionStartCommand) -> None:
             _start_subagent(cli, sessions, entry, event)
             return
     if client.environment_file is not None and (path := os.environ.get(client.environment_file)):
-        append_line(path, _exports(cli, found.place.path(entry["file"])))
+        append_lines(path, _exports(cli, found.place.path(entry["file"])))
 
 
 def _start_subagent(cli: Invocation, sessions: Sessions, entry: dict[str, Any], event: HookEvent) -> None:
@@ -61,7 +61,7 @@ def _start_subagent(cli: Invocation, sessions: Sessions, entry: dict[str, Any], 
 def stop(cli: Invocation, args: commands.HelperSessionStopCommand) -> None:
     """Perform `jitid helper session stop`."""
     cli.expect_own_form()
-    client, event = _reported(cli, args.client)
+    client, event = _reported(args.client)
     if event.change not in (Change.SESSION_END, Change.SUBAGENT_END):
         cli.note(f"ignored: {quote(event.name)} ends neither a session nor a subagent")
         return
@@ -82,7 +82,7 @@ def stop(cli: Invocation, args: commands.HelperSessionStopCommand) -> None:
             cli.note(f"the session has no subagent {quote(event.agent)}")
 
 
-def _reported(cli: Invocation, name: str) -> tuple[Client, HookEvent]:
+def _reported(name: str) -> tuple[Client, HookEvent]:
     """Return the client, and the event on standard input. Raises UsageError."""
     client = clients.named(name)
     data = read_input.read("-", _MOST, "the event of the client")
