@@ -34,12 +34,18 @@ def obtain(
     audience: tuple[str, ...] = (),
     *,
     usual_ttl: int | None = None,
+    attached: bool = False,
 ) -> Issued:
     """Issue one credential of a kind, and return it without showing its secret.
 
     Within `jitid run`, if no task or delegator is named, the credential belongs to the identity of the run. With an
     `audience` it belongs to a child of that identity. Otherwise it is issued as by `jitid issue` with the same
     options; `usual_ttl` is the lifetime without --ttl. A token is for a service, never an identity token.
+
+    In a session of a coding agent, the identity is that of the session (`helper session start`).
+
+    With `attached` it belongs to the identity of the run, the session or --parent-file itself, for any audience. In a
+    run, an option for another agent makes a child.
 
     Raises:
         UsageError: no delegator or no task is named, or a value is invalid.
@@ -49,7 +55,14 @@ def obtain(
     task, delegator, parent_file = options.task, options.delegator, options.parent_file
     if "parent_file" in cli.from_environment:
         parent_file = None
-    within_run = False
+    within_run = of_session = False
+    if parent_file is None and (attached or not _stated(cli, task=task, delegator=delegator)):
+        from jitid.cli.helper import session
+
+        parent_file = session.token_path(cli, options, audience, opens=attached)
+        if parent_file is not None:
+            within_run = of_session = True
+            task = delegator = None
     if parent_file is None and not _stated(cli, task=task, delegator=delegator):
         parent_file = os.environ.get(RUN_TOKEN) or None
         if parent_file is not None:
@@ -76,7 +89,12 @@ def obtain(
                 f"an audience is required for a credential of the kind {request.kind}",
                 "name the service: --audience AUD",
             )
-    if within_run and not audience:
+    if attached and parent_file is not None:
+        # In a session, the line's agent is that of the session.
+        another = not of_session and _stated(cli, task=task, delegator=delegator, agent=options.agent)
+    else:
+        another = not within_run or bool(audience)
+    if not another:
         return _attached(cli, request)
     operation = Issue(requests=(request,), delegator_token=proof, accept_clock=cli.accept_clock)
     authority = open_for_issue(cli.config(), operation, cli.note)
