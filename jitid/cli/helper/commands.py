@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from jitid.capabilities.issue.request_options import RequestOptions
 from jitid.errors import UsageError
-from jitid.model.credential import Kind, RequestedKind, parse_kind
+from jitid.model.credential import SHOWN, USUAL_KIND, Kind, RequestedKind, parse_kind
 from jitid.model.types import ANY_KIND
 from jitid.operation.base import Verb, private_out_opt
 from jitid.values.declaration import arg, opt
@@ -40,7 +40,15 @@ def _section(text: str) -> str:
     return text
 
 
+def _token_kind(text: str) -> RequestedKind:
+    kind = parse_kind(text)
+    if kind.kind not in SHOWN:
+        raise UsageError(f"a credential of the kind {kind.kind} is not a token", "such as --kind jwt")
+    return kind
+
+
 SSH_KIND = texts(_ssh_kind, "KIND", {}, words=ANY_KIND.words)
+TOKEN_KIND = texts(_token_kind, "KIND", {}, words=ANY_KIND.words)
 SECTION = texts(_section, "NAME", {})
 """The name of a section of a service file."""
 
@@ -162,3 +170,42 @@ class HelperAwsCommand(HelperOptions, Verb):
     takes = "template task delegator agent scope ttl parent_file"
 
     template: RequestedKind = _template(Kind.AWS_STS)
+
+
+class _TokenCommand(HelperOptions):
+    """The options of a helper that supplies one token for a service."""
+
+    takes = "audience task delegator agent kind scope ttl parent_file"
+
+    kind: RequestedKind = opt(
+        TOKEN_KIND,
+        "--kind",
+        "-k",
+        help="jwt (default), opaque or jwt-svid.",
+        env="JITID_KIND",
+        default=USUAL_KIND,
+    )
+
+
+class HelperTokenCommand(_TokenCommand, Verb):
+    """Print a token for a service, for a client that runs a command to get its key.
+
+    Setup: in the settings of Claude Code `"apiKeyHelper": "jitid helper token --audience https://llm.example"`, in
+    Codex the `command` and `args` of a provider's `auth`. Inside of `jitid run` the token belongs to the run's
+    identity, which requires --may-audience. Elsewhere add --task and --delegator. Each call makes a new token.
+    """
+
+    verb = "helper token"
+    function = "helper.token_verbs:token"
+
+
+class HelperHeadersCommand(_TokenCommand, Verb):
+    """Print the HTTP headers with a token for a server, as a JSON object.
+
+    Setup in .mcp.json: `"headersHelper": "jitid helper headers"`. Without --audience the audience is the origin of the
+    server's address in $CLAUDE_CODE_MCP_SERVER_URL. The token belongs to the same identity as that of `jitid helper
+    token`.
+    """
+
+    verb = "helper headers"
+    function = "helper.token_verbs:headers"

@@ -34,12 +34,16 @@ def obtain(
     audience: tuple[str, ...] = (),
     *,
     usual_ttl: int | None = None,
+    attached: bool = False,
 ) -> Issued:
     """Issue one credential of a kind, and return it without showing its secret.
 
     Within `jitid run`, if no task or delegator is named, the credential belongs to the identity of the run. With an
     `audience` it belongs to a child of that identity. Otherwise it is issued as by `jitid issue` with the same
     options; `usual_ttl` is the lifetime without --ttl. A token is for a service, never an identity token.
+
+    With `attached` it belongs to the identity of the run or of --parent-file itself, for any audience, unless the
+    options name another agent.
 
     Raises:
         UsageError: no delegator or no task is named, or a value is invalid.
@@ -76,7 +80,11 @@ def obtain(
                 f"an audience is required for a credential of the kind {request.kind}",
                 "name the service: --audience AUD",
             )
-    if within_run and not audience:
+    if attached and parent_file is not None:
+        another = _stated(cli, task=task, delegator=delegator, agent=options.agent)
+    else:
+        another = not within_run or bool(audience)
+    if not another:
         return _attached(cli, request)
     operation = Issue(requests=(request,), delegator_token=proof, accept_clock=cli.accept_clock)
     authority = open_for_issue(cli.config(), operation, cli.note)
