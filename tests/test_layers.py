@@ -39,7 +39,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("capabilities/directory",),
     ("capabilities/identity",),
     ("capabilities/targets",),
-    ("capabilities/scan", "capabilities/run"),
+    ("capabilities/scan", "capabilities/run", "capabilities/setup"),
     ("operation",),
     ("issuers",),
     ("ledger",),

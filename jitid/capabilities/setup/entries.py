@@ -33,6 +33,8 @@ class Entry(Record):
     value: Any
     append: bool = False
     """Whether it is an element of the array at the path."""
+    keep: bool = False
+    """Whether a value that is there already stays."""
 
 
 class AddedEntry(Record):
@@ -90,7 +92,7 @@ def add(form: Form, text: str, entry: Entry) -> Added:
             root = jsonc.parse(text)
             present = jsonc.value_at(root, entry.path)
             if (entry.append and isinstance(present, list) and entry.value in present) or (
-                not entry.append and present is not None and _same(present, entry.value)
+                not entry.append and present is not None and (entry.keep or _same(present, entry.value))
             ):
                 return Added(text, [], None)
             node = jsonc.node_at(root, entry.path)

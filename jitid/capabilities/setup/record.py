@@ -72,13 +72,23 @@ def path_of(client: str, path: str) -> str:
     return f"{folder()}/{client}-{sha256(os.fsencode(path)).hexdigest()[:16]}.json"
 
 
-def load(client: str, path: str) -> ChangeRecord | None:
-    """Return the record about a file; None if there is none. Raises ConfigurationError for a damaged one."""
+def load(client: str, path: str, text: str) -> ChangeRecord | None:
+    """Return the record about a file with a text; None if there is none. Raises ConfigurationError for a damaged one.
+
+    A process that was killed between the record and the change has left the earlier record, too.
+    """
     place = path_of(client, path)
+    current, earlier = _read(place, path), _read(f"{place}.old", path)
+    if earlier is not None and (current is None or digest(text) == earlier.after):
+        return earlier
+    return current
+
+
+def _read(place: str, path: str | None) -> ChangeRecord | None:
     try:
         with open(place, "rb") as file:
             document = strict_json.loads(file.read(_MAX_BYTES))
-        if document["schema"] != _SCHEMA or document["path"] != path:
+        if document["schema"] != _SCHEMA or path not in (None, document["path"]):
             raise ValueError
         return _record(document)
     except FileNotFoundError:
@@ -117,19 +127,28 @@ def save(record: ChangeRecord) -> None:
         "form": record.form.value,
         "steps": [[[*splice] for splice in step] for step in record.steps],
         "entries": [
-            {**added.entry._asdict(), "previous": added.previous, "depth": added.depth}
+            {"path": added.entry.path, "value": added.entry.value, "append": added.entry.append, "previous": added.previous, "depth": added.depth}
             for added in record.entries
         ],
     }
     place = path_of(record.client, record.path)
     os.makedirs(os.path.dirname(place), 0o700, exist_ok=True)
+    with suppress(FileNotFoundError):
+        os.replace(place, f"{place}.old")
     write_private(place, json.dumps(document, indent=1).encode())
 
 
 def forget(client: str, path: str) -> None:
     """Delete the record about a file, if there is one."""
+    for place in (path_of(client, path), f"{path_of(client, path)}.old"):
+        with suppress(FileNotFoundError):
+            os.unlink(place)
+
+
+def confirm(client: str, path: str) -> None:
+    """Delete the earlier record: the change is made."""
     with suppress(FileNotFoundError):
-        os.unlink(path_of(client, path))
+        os.unlink(f"{path_of(client, path)}.old")
 
 
 def undone(form: Form, content: FileContent, record: ChangeRecord | None) -> Undone:
@@ -177,3 +196,19 @@ def _reversed(text: str, record: ChangeRecord) -> str | None:
     except ValueError:
         return None
     return text if digest(text) == record.before else None
+
+
+def all_of(client: str) -> list[ChangeRecord]:
+    """Return all records about files of a client. Raises ConfigurationError for a damaged one."""
+    try:
+        names = sorted(os.listdir(folder()))
+    except OSError:
+        return []
+    found = []
+    for name in names:
+        if name.startswith(f"{client}-") and name.endswith(".json"):
+            place = f"{folder()}/{name}"
+            last = _read(place, None)
+            if last is not None:
+                found.append(last)
+    return found
