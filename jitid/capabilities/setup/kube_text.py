@@ -128,7 +128,7 @@ def own(text: str) -> list[tuple[str, dict[str, Any]]]:
     starts = [index for index, line in enumerate(lines) if re.match(r"[ \t]*-[ \t]+name:", line)]
     for number, start in enumerate(starts):
         end = starts[number + 1] if number + 1 < len(starts) else len(lines)
-        item = [line for line in lines[start:end] if line.strip()]
+        item = [line for line in lines[start:end] if line.strip() and not line.lstrip().startswith("#")]
         if all(map(_OWN_LINE.fullmatch, item)) and (exec_ := _plugin(item)):
             result.append((_text(item[0].partition("name:")[2]), exec_))
     return result

@@ -100,7 +100,7 @@ def _lines(table: Mapping[str, Any], newline: str) -> str:
 
 
 def _assignments(text: str, key: str) -> Iterator[re.Match[str]]:
-    return re.finditer(rf"^[ \t]*{re.escape(key)}[ \t]*=[^\n]*(?:\n|\Z)", text, re.MULTILINE)
+    return re.finditer(rf"(?:(?<=\ufeff)|^)[ \t]*{re.escape(key)}[ \t]*=[^\n]*(?:\n|\Z)", text, re.MULTILINE)
 
 
 def _with(content: Mapping[str, Any], path: Path, value: object) -> dict[str, Any]:
