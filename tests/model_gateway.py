@@ -80,7 +80,9 @@ def model_gateway(accepts: Callable[[str], bool] = lambda _: True) -> Iterator[G
 
         def do_GET(self) -> None:
             if self.path.partition("?")[0].endswith("/models"):
-                self._json(200, {"object": "list", "data": [{"id": "test-model", "object": "model"}], "models": []})
+                self._json(
+                    200, {"object": "list", "data": [{"id": "test-model", "object": "model"}], "models": []}
+                )
             else:
                 self._json(404, {"error": {"type": "not_found_error", "message": "no such path"}})
 
@@ -273,7 +275,11 @@ def _openai(request: dict[str, Any], actions: list[_Spawn | _Run], tools: list[s
     for number, action in enumerate(actions):
         if isinstance(action, _Spawn):
             name = _first(_SPAWNING, tools)
-            given: dict[str, Any] = {"message": action.prompt, "agent_type": action.kind, "task_name": "subtask"}
+            given: dict[str, Any] = {
+                "message": action.prompt,
+                "agent_type": action.kind,
+                "task_name": "subtask",
+            }
         else:
             name = _first(_RUNNING[1:], tools)
             words: Any = ["sh", "-c", action.line] if name == "shell" else action.line
@@ -310,7 +316,9 @@ def _openai(request: dict[str, Any], actions: list[_Spawn | _Run], tools: list[s
     events: list[dict[str, Any]] = [{"type": "response.created", "response": response}]
     for index, item in enumerate(items):
         place = {"output_index": index, "item_id": item["id"]}
-        begun = {**item, "status": "in_progress"} | ({"content": []} if "content" in item else {"arguments": ""})
+        begun = {**item, "status": "in_progress"} | (
+            {"content": []} if "content" in item else {"arguments": ""}
+        )
         events.append({"type": "response.output_item.added", "output_index": index, "item": begun})
         if "content" in item:
             part = {**place, "content_index": 0}

@@ -37,6 +37,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("capabilities/access",),
     ("capabilities/audit",),
     ("capabilities/directory",),
+    ("capabilities/session",),
     ("capabilities/identity",),
     ("capabilities/targets",),
     ("capabilities/scan", "capabilities/run", "capabilities/setup"),

@@ -77,6 +77,8 @@ class Invocation:
         """Whether the parsed line may change data. If so, a broken output pipe is always reported."""
         self.runs_command = False
         """Whether the verb runs a command. Errors before the command starts then have status 125 or more."""
+        self.is_hook = False
+        """Whether the verb is a hook, which never has the status 2."""
         self.read_line: Callable[[Sequence[str]], Mapping[str, GivenOption]] | None = None
         """Parser of another line of jitid, which runs nothing: set by `main.run`."""
         self.special_format: str | None = None

@@ -60,6 +60,7 @@ def _bound(line: Line, environ: Mapping[str, str], cli: Invocation) -> Verb:
             raise UsageError("--json and --format cannot be combined", "use one of them")
         cli.format = "json"
     cli.runs_command = line.verb.runs_command
+    cli.is_hook = line.verb.is_hook
     texts = dict(line.values)
     for name, field in fields.items():
         if field.env and field.env in environ:

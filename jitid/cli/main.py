@@ -208,7 +208,12 @@ def _read_line(argv: Sequence[str]) -> Mapping[str, GivenOption]:
 
 
 def _status(status: int, cli: Invocation) -> int:
-    """Return the status of an error. `run` leaves most numbers to its command, as `env` and `timeout` do."""
+    """Return the status of an error. `run` leaves most numbers to its command, as `env` and `timeout` do.
+
+    Clients interpret the status 2 of a hook as an order, such as not to end a subagent.
+    """
+    if cli.is_hook and status == ExitStatus.USAGE:
+        return ExitStatus.NOT_RUN
     return max(status, ExitStatus.NOT_RUN) if cli.runs_command else status
 
 

@@ -36,7 +36,8 @@ GROUPS: Mapping[str, str] = {
     "ledger": "Back up, restore, check, prune and move the ledger.",
     "audit": "Read, sign, verify and export the audit log.",
     "config": "Read and change settings.",
-    "helper": "Supply credentials to git, docker, ssh, aws, kubectl, psql.",
+    "helper": "Supply credentials to git, docker, ssh, aws, kubectl, psql, agents.",
+    "helper session": "Record the sessions of coding agents, and end their identities.",
     "completion": "Install or print completion for bash, zsh and fish.",
 }
 """The first words of verbs with several words, each with a sentence about them."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from jitid.errors import ExitStatus, NotRunError
 from jitid.model.credential import Credential, State
@@ -15,8 +15,12 @@ from jitid.model.process import Liveness, Process, ended_with_boot, has_same_pid
 from jitid.values.text import quote
 
 _STATE = 0
+_PARENT = 1
 _STARTED = 19
-# Fields 3 and 22 of /proc/PID/stat (proc_pid_stat(5)), counted from the first field after the name in parentheses.
+# Fields 3, 4 and 22 of /proc/PID/stat (proc_pid_stat(5)), counted from the first field after the name in parentheses.
+
+_MOST_ANCESTORS = 100
+_LONGEST_LINE = 4096
 
 
 def host_name() -> str:
@@ -28,6 +32,45 @@ def this_process(*, kept: bool = False, renews_until: int = 0) -> Process:
     """Return this process in the form that the ledger records."""
     started = 0 if _has_own_time() else (_stat(os.getpid()) or ("", 0))[1]
     return Process(host_name(), _boot(), _namespace(), os.getpid(), started, kept, renews_until)
+
+
+def process_of(pid: int) -> Process | None:
+    """Return a process of this machine in the form that the ledger records; None if it cannot be told from others."""
+    own_process, status = this_process(), _stat(pid)
+    if status is None or not own_process.started:
+        return None
+    return own_process._replace(pid=pid, started=status[1])
+
+
+def ancestors() -> Iterator[tuple[int, tuple[str, ...], tuple[str, ...]]]:
+    """Yield the processes above this one that this user runs, the nearest first.
+
+    Each with its number, the first words of its command line, and the names of its program.
+    """
+    pid, seen = os.getppid(), 0
+    while pid > 1 and seen < _MOST_ANCESTORS:
+        seen += 1
+        try:
+            if os.stat(f"/proc/{pid}").st_uid == os.geteuid():
+                yield pid, _words(pid), _names(pid)
+            with open(f"/proc/{pid}/stat", "rb") as file:
+                pid = int(file.read().rpartition(b")")[2].split()[_PARENT])
+        except (OSError, ValueError, IndexError):
+            return
+
+
+def _words(pid: int) -> tuple[str, ...]:
+    with open(f"/proc/{pid}/cmdline", "rb") as file:
+        return tuple(word.decode("utf-8", "replace") for word in file.read(_LONGEST_LINE).split(b"\0")[:3])
+
+
+def _names(pid: int) -> tuple[str, ...]:
+    with open(f"/proc/{pid}/comm", "rb") as file:
+        name = file.read().decode("utf-8", "replace").rstrip("\n")
+    try:
+        return name, os.path.basename(os.readlink(f"/proc/{pid}/exe").removesuffix(" (deleted)"))
+    except OSError:
+        return (name,)
 
 
 def liveness(process: Process, observer: Process) -> Liveness:

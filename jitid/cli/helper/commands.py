@@ -9,7 +9,7 @@ from jitid.errors import UsageError
 from jitid.model.credential import SHOWN, USUAL_KIND, Kind, RequestedKind, parse_kind
 from jitid.model.types import ANY_KIND
 from jitid.operation.base import Verb, private_out_opt
-from jitid.values.declaration import arg, opt
+from jitid.values.declaration import arg, opt, required_opt
 from jitid.values.field_types import choice, texts
 from jitid.values.text import quote
 
@@ -175,7 +175,7 @@ class HelperAwsCommand(HelperOptions, Verb):
 class _TokenCommand(HelperOptions):
     """The options of a helper that supplies one token for a service."""
 
-    takes = "audience task delegator agent kind scope ttl parent_file"
+    takes = "audience may_audience task delegator agent kind scope ttl parent_file"
 
     kind: RequestedKind = opt(
         TOKEN_KIND,
@@ -209,3 +209,36 @@ class HelperHeadersCommand(_TokenCommand, Verb):
 
     verb = "helper headers"
     function = "helper.token_verbs:headers"
+
+
+CLIENT = choice("claude-code", "codex", "gemini", "copilot", "cursor", "opencode", label="client")
+
+
+class HelperSessionStartCommand(HelperOptions, Verb):
+    """Open an identity for a session of a coding agent, or for a subagent.
+
+    The client runs it as a hook, with its event as JSON on standard input. SessionStart opens an identity, which ends
+    with the client's process; SubagentStart opens a child of it. Every other event renews what is due. `jitid helper
+    token` and `headers` find the identity. jitid-agents(7) shows the hooks of each client.
+    """
+
+    verb = "helper session start"
+    function = "helper.session_verbs:start"
+    is_hook = True
+    takes = "client task delegator agent scope audience may_audience may_kind ttl parent_file"
+
+    client: str = required_opt(CLIENT, "--client", help="The client: claude-code, codex, …")
+
+
+class HelperSessionStopCommand(Verb):
+    """End the identity of a session of a coding agent, or of a subagent.
+
+    The client runs it as a hook, with its event as JSON on standard input. SessionEnd ends the identity of the session
+    with all subagents, SubagentStop that of one subagent. An unknown session is not an error.
+    """
+
+    verb = "helper session stop"
+    function = "helper.session_verbs:stop"
+    is_hook = True
+
+    client: str = required_opt(CLIENT, "--client", help="The client: claude-code, codex, …")

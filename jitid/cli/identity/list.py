@@ -116,12 +116,17 @@ def _roots(
         raise subject.unknown(word)
     if named.task is not None:
         return (), named.name
+    return _ids_of(cli, authority, named.filter, limit), None
+
+
+def _ids_of(cli: Invocation, authority: Authority, chosen: Filter, limit: int) -> tuple[str, ...]:
+    """Return the identities of the newest credentials that a filter selects."""
     page = authority.perform(
-        ListCredentials(chosen=named.filter, sort="issued_at", descending=True, after=None, limit=limit)
+        ListCredentials(chosen=chosen, sort="issued_at", descending=True, after=None, limit=limit)
     )
     if len(page.credentials) == limit:
         cli.note(f"only the trees of the newest {limit} credentials are shown; for more: --limit N")
-    return tuple(dict.fromkeys(row.id for row in page.credentials)), None
+    return tuple(dict.fromkeys(row.id for row in page.credentials))
 
 
 def show_credentials(cli: Invocation, chosen: Filter) -> None:
@@ -148,14 +153,11 @@ def _tasks(cli: Invocation, args: commands.ListCommand) -> None:
 
 def _tree(cli: Invocation, args: commands.ListCommand) -> None:
     shape = cli.special_format or args.shape
-    if not args.ids and args.task is None:
-        raise UsageError(
-            "an id or a task is required",
-            "pass the id of an identity or a credential, or --task NAME; see: jitid list",
-        )
     ids, task = args.ids, args.task
     authority = open_authority(cli.config())
-    if task is None and len(ids) == 1 and not ids[0].startswith(PREFIXES):
+    if task is None and not ids:
+        ids = _ids_of(cli, authority, Filter(live=True), args.limit)
+    elif task is None and len(ids) == 1 and not ids[0].startswith(PREFIXES):
         ids, task = _roots(cli, authority, ids[0], args.limit)
     check_ids(cli, ids, token_files=False, verb="list")
     view = ShowTree.view

@@ -42,8 +42,10 @@ def obtain(
     `audience` it belongs to a child of that identity. Otherwise it is issued as by `jitid issue` with the same
     options; `usual_ttl` is the lifetime without --ttl. A token is for a service, never an identity token.
 
-    With `attached` it belongs to the identity of the run or of --parent-file itself, for any audience, unless the
-    options name another agent.
+    In a session of a coding agent, the identity is that of the session (`helper session start`).
+
+    With `attached` it belongs to the identity of the run, the session or --parent-file itself, for any audience. In a
+    run, an option for another agent makes a child.
 
     Raises:
         UsageError: no delegator or no task is named, or a value is invalid.
@@ -53,7 +55,14 @@ def obtain(
     task, delegator, parent_file = options.task, options.delegator, options.parent_file
     if "parent_file" in cli.from_environment:
         parent_file = None
-    within_run = False
+    within_run = of_session = False
+    if parent_file is None and (attached or not _stated(cli, task=task, delegator=delegator)):
+        from jitid.cli.helper import session
+
+        parent_file = session.token_path(cli, options, audience, opens=attached)
+        if parent_file is not None:
+            within_run = of_session = True
+            task = delegator = None
     if parent_file is None and not _stated(cli, task=task, delegator=delegator):
         parent_file = os.environ.get(RUN_TOKEN) or None
         if parent_file is not None:
@@ -81,7 +90,8 @@ def obtain(
                 "name the service: --audience AUD",
             )
     if attached and parent_file is not None:
-        another = _stated(cli, task=task, delegator=delegator, agent=options.agent)
+        # In a session, the line's agent is that of the session.
+        another = not of_session and _stated(cli, task=task, delegator=delegator, agent=options.agent)
     else:
         another = not within_run or bool(audience)
     if not another:

@@ -1,0 +1,1 @@
+"""Sessions of coding agents: each session and each subagent has a separate identity."""

@@ -1,0 +1,116 @@
+"""The clients whose sessions are identities: the names of their programs, and what their hooks report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jitid.errors import UsageError
+from jitid.values.record import Record
+from jitid.values.text import quote
+
+ENFORCED = "enforced"
+RECORDED = "recorded, not enforced"
+"""Whether a subagent presents a credential of its own, or shares that of its session."""
+
+
+class Client(Record):
+    """A client, as its program behaves."""
+
+    name: str
+    programs: tuple[str, ...]
+    """Names of its program."""
+    packages: tuple[str, ...] = ()
+    """Parts of the path of its script, if an interpreter runs it."""
+    environment_file: str | None = None
+    """The variable with the path of a file whose lines its shells read."""
+    hooks: tuple[str, ...] = ()
+    """The hooks that report its sessions and subagents."""
+    subagents: str = RECORDED
+    """What a subagent presents to services."""
+
+
+CLIENTS: tuple[Client, ...] = (
+    Client(
+        "claude-code",
+        ("claude", "claude.exe"),
+        ("@anthropic-ai/claude-code/",),
+        "CLAUDE_ENV_FILE",
+        ("SessionStart", "SessionEnd", "SubagentStart", "SubagentStop"),
+    ),
+    Client("codex", ("codex",), ("@openai/codex/",), None, ("SessionStart", "SubagentStart", "SubagentStop")),
+    Client("gemini", ("gemini",), ("@google/gemini-cli/",), None, ("SessionStart", "SessionEnd")),
+    Client("copilot", ("copilot",), ("@github/copilot/",)),
+    Client("cursor", ("cursor-agent", "cursor")),
+    Client("opencode", ("opencode",), ("opencode-ai/",)),
+)
+
+_INTERPRETERS = ("node", "bun", "deno", "MainThread")
+"""Programs that run the script of a client. Node 20 and later names its main thread."""
+_SHELLS = frozenset(
+    {
+        "sh",
+        "bash",
+        "dash",
+        "zsh",
+        "fish",
+        "ksh",
+        "busybox",
+        "env",
+        "timeout",
+        "nice",
+        "nohup",
+        "setsid",
+        "sudo",
+        "su",
+    }
+    | {"xargs", "python", "python3", "jitid"}
+)
+"""Programs between a client and its hook."""
+
+
+class Ancestor(Record):
+    """A process above this one, as the system names it."""
+
+    pid: int
+    words: tuple[str, ...]
+    """The first words of its command line."""
+    names: tuple[str, ...]
+    """The names of its program: of the process, and of its file."""
+
+
+def named(name: str) -> Client:
+    """Return a client. Raises UsageError for an unknown name."""
+    client = next((client for client in CLIENTS if client.name == name), None)
+    if client is None:
+        raise UsageError(
+            f"unknown client {quote(name)}", f"choose one of: {', '.join(client.name for client in CLIENTS)}"
+        )
+    return client
+
+
+def client_of(ancestor: Ancestor) -> Client | None:
+    """Return the client that a process is; None if it is another program."""
+    names = {_base(name) for name in (*ancestor.names, *ancestor.words[:1])}
+    for client in CLIENTS:
+        if names & {*client.programs}:
+            return client
+    scripts = ancestor.words[1:] if names & {*_INTERPRETERS} else ()
+    for script in scripts:
+        for client in CLIENTS:
+            if _base(script).removesuffix(".js").removesuffix(".cjs") in client.programs or any(
+                part in script for part in client.packages
+            ):
+                return client
+    return None
+
+
+def process_of_client(client: Client, ancestors: Sequence[Ancestor]) -> Ancestor | None:
+    """Return the process of a client: the nearest one with its name, otherwise the nearest that is no shell."""
+    return next(
+        (ancestor for ancestor in ancestors if client_of(ancestor) == client),
+        next((each for each in ancestors if not {_base(name) for name in each.names} & _SHELLS), None),
+    )
+
+
+def _base(path: str) -> str:
+    return path.rpartition("/")[2].lstrip("-")

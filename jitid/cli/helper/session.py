@@ -1,0 +1,523 @@
+"""The identity of a client's session: found by the process of the client, opened, renewed and ended."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from jitid.authority.open import open_authority, open_for_issue
+from jitid.capabilities.inventory.operations import Inspect, Revoke
+from jitid.capabilities.issue.operations import Issue, Renew
+from jitid.capabilities.issue.request_options import RequestOptions
+from jitid.capabilities.run.token_place import RUN_TOKEN
+from jitid.capabilities.session import clients
+from jitid.capabilities.session.clients import Ancestor, Client
+from jitid.capabilities.session.session_place import SessionPlace, places_of_others
+from jitid.cli.issue import issue as issue_verbs
+from jitid.cli.issue.request_input import stated_request
+from jitid.errors import InvalidCredentialError, JitidError, PolicyDeniedError, StorageError, UsageError
+from jitid.model.credential import USUAL_KIND, State
+from jitid.model.ledger_rows import Selection
+from jitid.model.process import Liveness, Process, renewal_due
+from jitid.model.request import IssueRequest, RenewRequest
+from jitid.model.types import TASK
+from jitid.system import processes, read_input
+from jitid.system.files import check_private, read_regular
+from jitid.values import strict_json
+from jitid.values.names import MAX_NAME
+from jitid.values.scope import Scope
+from jitid.values.secret import Secret
+from jitid.values.text import quote
+
+if TYPE_CHECKING:
+    from jitid.capabilities.issue.issue_result import Issued
+    from jitid.cli.invocation import Invocation
+
+UNNAMED = ""
+"""The name of a session whose first token was requested before the client reported its start."""
+_MOST_SESSIONS = 64
+_MOST_SUBAGENTS = 1_000
+_MOST_STALE = 100
+"""Maximum number of dead processes whose sessions are ended at the start of another one."""
+
+
+class FoundSession:
+    """The place of the nearest client above this process, if it has sessions or may have them."""
+
+    def __init__(self, place: SessionPlace, client: Client | None) -> None:
+        self.place = place
+        self.client = client
+        """The client, known by the name of its program; None if only its place is known."""
+
+
+def ledger_of(cli: Invocation) -> str:
+    """Return the ledger or the authority of the line."""
+    config = cli.config()
+    return config.remote or config.ledger
+
+
+def find(cli: Invocation) -> FoundSession | None:
+    """Return the nearest process above this one that has sessions or is a known client; None without one."""
+    ledger = ledger_of(cli)
+    for pid, words, names in processes.ancestors():
+        process = processes.process_of(pid)
+        if process is None:
+            return None
+        place = SessionPlace(ledger, process)
+        client = clients.client_of(Ancestor(pid, words, names))
+        if client is not None or place.exists():
+            return FoundSession(place, client)
+    return None
+
+
+def of_client(cli: Invocation, client: Client) -> FoundSession:
+    """Return the place of the client that runs this hook. Raises UsageError if its process is not known."""
+    above = [Ancestor(*each) for each in processes.ancestors()]
+    ancestor = clients.process_of_client(client, above)
+    process = None if ancestor is None else processes.process_of(ancestor.pid)
+    if process is None:
+        raise UsageError(
+            f"the process of {client.name} cannot be found",
+            "only the client itself runs this command, as its hook",
+        )
+    return FoundSession(SessionPlace(ledger_of(cli), process), client)
+
+
+def token_path(
+    cli: Invocation, options: RequestOptions, audience: tuple[str, ...], *, opens: bool
+) -> str | None:
+    """Return the file of the identity token of the session above this process, renewed if that is due.
+
+    With `opens`, a known client gets a session if it has none yet. None without a session, and if $JITID_PARENT_FILE
+    names a nearer identity.
+
+    Raises:
+        InvalidCredentialError: the identity was revoked, or its task or its parent has ended.
+        UsageError: the line states another task or delegator than that of the session.
+        PolicyDeniedError: the policy refuses a new session.
+
+    """
+    found = find(cli)
+    if found is None:
+        return None
+    variable = os.environ.get(RUN_TOKEN) or None
+    place = found.place
+    within = variable is not None and os.path.dirname(variable) == place.folder
+    state = place.read()
+    entry = state["sessions"].get(state["current"])
+    if entry is None:
+        if variable is not None or not opens or found.client is None:
+            return None
+    elif not within and variable != entry["request"]["parent_file"]:
+        return None
+    elif not _is_due(entry):
+        _must_agree(options, entry, cli)
+        return variable if within else place.path(entry["file"])
+    with place.locked():
+        sessions = Sessions(cli, place, found.client)
+        entry = sessions.current()
+        if entry is None:
+            entry = sessions.open(UNNAMED, options, audience)
+        _must_agree(options, entry, cli)
+        sessions.refresh(entry)
+        return variable if within else place.path(entry["file"])
+
+
+def _must_agree(options: RequestOptions, entry: dict[str, Any], cli: Invocation) -> None:
+    """Raise UsageError if the line states another task or delegator than that of the session."""
+    for name in ("task", "delegator"):
+        stated = getattr(options, name)
+        if stated is None or name in cli.from_environment:
+            continue
+        known = {entry[name], entry["request"][name]}
+        if stated not in known:
+            raise UsageError(
+                f"the session has the {name} {quote(entry[name])}, not {quote(stated)}",
+                f"omit --{name}: the token belongs to the session",
+            )
+
+
+def _is_due(entry: dict[str, Any]) -> bool:
+    return bool(entry["renewing"]) or time.time() >= renewal_due(
+        entry["issued_at"], entry["expires_at"], entry["depth"]
+    )
+
+
+class Sessions:
+    """The sessions of one process, while their place is locked."""
+
+    def __init__(self, cli: Invocation, place: SessionPlace, client: Client | None) -> None:
+        self._cli = cli
+        self._place = place
+        self._state = place.read()
+        if client is not None and self._state["client"] is None:
+            self._state["client"] = client.name
+
+    @property
+    def client(self) -> str:
+        """The name of the client."""
+        return self._state["client"] or "client"
+
+    def current(self) -> dict[str, Any] | None:
+        """Return the session that began last."""
+        entry: dict[str, Any] | None = self._state["sessions"].get(self._state["current"])
+        return entry
+
+    def find(self, name: str) -> dict[str, Any] | None:
+        """Return a session by the client's id; None if it has not begun."""
+        entry: dict[str, Any] | None = self._state["sessions"].get(name)
+        return entry
+
+    def adopt(self, name: str) -> dict[str, Any] | None:
+        """Name the session that began with the request for a token, and return it; None if there is none."""
+        entry: dict[str, Any] | None = self._state["sessions"].pop(UNNAMED, None)
+        if entry is None:
+            return None
+        self._state["sessions"][name] = entry
+        self._make_current(name)
+        self._save()
+        return entry
+
+    def open(self, name: str, options: RequestOptions, audience: tuple[str, ...] = ()) -> dict[str, Any]:
+        """Open an identity for a session, and return the session. Raises the errors of `issue`."""
+        if len(self._state["sessions"]) >= _MOST_SESSIONS:
+            raise UsageError(f"{self.client} has {_MOST_SESSIONS} sessions", "end one of them")
+        parent_file = options.parent_file or os.environ.get(RUN_TOKEN) or None
+        if parent_file == "-":
+            raise UsageError("standard input has the client's event", "name a file: --parent-file FILE")
+        parent_file = None if parent_file is None else os.path.abspath(parent_file)
+        asked = {
+            "task": options.task,
+            "delegator": options.delegator,
+            "agent": options.agent,
+            "scope": [str(scope) for scope in options.scope],
+            "audience": list(audience or options.audience),
+            "may_audience": list(options.may_audience),
+            "may_kind": list(options.may_kind),
+            "ttl": options.ttl,
+            "parent_file": parent_file,
+        }
+        return self._open(name, asked, None)
+
+    def _open(self, name: str, asked: dict[str, Any], former: dict[str, Any] | None) -> dict[str, Any]:
+        """Open an identity as requested, on the task of a `former` one if there is one."""
+        issued = self._issue(self._request(name, asked, former))
+        file = os.urandom(8).hex()
+        entry = {
+            **_facts(issued),
+            "file": file,
+            "task": issued.task,
+            "delegator": issued.delegator,
+            "scopes": list(issued.scopes),
+            "may_audience": list(issued.may_audience),
+            "request": asked,
+            "subagents": {},
+            "stopped": [],
+        }
+        self._keep(issued, file)
+        if former is not None:
+            self._forget(former)
+        self._state["sessions"][name] = entry
+        self._make_current(name)
+        self._save()
+        return entry
+
+    def _request(
+        self, name: str, asked: dict[str, Any], former: dict[str, Any] | None
+    ) -> tuple[IssueRequest, Secret | None]:
+        cli, parent_file = self._cli, asked["parent_file"]
+        scopes, may_audience = asked["scope"], asked["may_audience"]
+        task, delegator = asked["task"] or (former and former["task"]), asked["delegator"]
+        if parent_file is not None and "delegator" in cli.from_environment:
+            delegator = None
+        if parent_file is None:
+            task = task or cli.config().text("task") or self._new_task(name)
+            token_file = os.environ.get("JITID_DELEGATOR_TOKEN_FILE")
+            if delegator is None and token_file is None and cli.config().remote is None:
+                delegator = _own_name()
+        elif not (scopes or may_audience or asked["audience"]):
+            # A session inside of a run has what the run has, unless its line states less.
+            credential = (
+                open_authority(cli.config())
+                .perform(Inspect(token=read_input.token(parent_file, "the parent's token")))
+                .credential
+            )
+            scopes, may_audience = credential.scopes, credential.may_audience
+        options = RequestOptions(
+            task=None if task is None else TASK.check(task),
+            delegator=delegator,
+            delegator_token_file=None if parent_file else os.environ.get("JITID_DELEGATOR_TOKEN_FILE"),
+            agent=asked["agent"],
+            kind=USUAL_KIND,
+            scope=tuple(Scope(scope) for scope in scopes),
+            audience=tuple(asked["audience"]),
+            may_audience=tuple(may_audience),
+            may_kind=tuple(asked["may_kind"]),
+            ttl=asked["ttl"],
+            parent_file=parent_file,
+        )
+        request, proof = stated_request(cli, options, usual_agent=self.client, identity=True)
+        return request._replace(process=self._place.process), proof
+
+    def _new_task(self, name: str) -> str:
+        """Return a new name for the task of a session: the name of an ended task is never used again."""
+        short = name[:8] if name[:8].isascii() and name[:8].isalnum() else ""
+        return f"session/{self.client}/{short}{'-' if short else ''}{os.urandom(4).hex()}"
+
+    def _issue(self, asked: tuple[IssueRequest, Secret | None]) -> Issued:
+        request, proof = asked
+        operation = Issue(requests=(request,), delegator_token=proof, accept_clock=self._cli.accept_clock)
+        authority = open_for_issue(self._cli.config(), operation, self._cli.note)
+        (issued,) = authority.perform(operation)
+        for note in issued.notes:
+            self._cli.note(note)
+        return issued
+
+    def _keep(self, issued: Issued, file: str) -> None:
+        """Write a new token to a file; revoke the identity if that fails."""
+        (credential,) = issued.credentials
+        try:
+            self._place.put(file, credential.secret.reveal())
+        except BaseException:
+            self._revoke([credential.id], "its token could not be written")
+            raise
+
+    def refresh(self, entry: dict[str, Any]) -> None:
+        """Renew the identity of a session and those of its subagents if that is due.
+
+        An identity that has expired is opened again, if the policy permits it. One that was revoked stays dead.
+
+        Raises:
+            InvalidCredentialError: the identity was revoked, or its task or its parent has ended.
+
+        """
+        if _is_due(entry) and not self._renew(entry, entry["file"]):
+            name = next(name for name, each in self._state["sessions"].items() if each is entry)
+            former = dict(entry)
+            entry.clear()
+            entry.update(self._open(name, former["request"], former))
+            self._state["sessions"][name] = entry
+            self._save()
+        for subagent in list(entry["subagents"].values()):
+            if _is_due(subagent):
+                try:
+                    alive = self._renew(subagent, subagent["file"])
+                except InvalidCredentialError:
+                    alive = False
+                if not alive:
+                    self._drop(entry, subagent)
+
+    def _renew(self, entry: dict[str, Any], file: str) -> bool:
+        """Renew an identity. Return False if it has expired, so that only a new one can replace it."""
+        now = time.time()
+        # A process that was killed between its renewal and the new file has lost the successor.
+        lost = entry["renewing"] and self._has_successor(entry)
+        if lost or now >= entry["expires_at"]:
+            return self._may_open_again(entry, lost=lost)
+        token = Secret.single(self._place.token(file))
+        ttl = entry.get("ttl") or self._cli.config().number("ttl")
+        entry["renewing"] = True
+        self._save()
+        authority = open_authority(self._cli.config())
+        try:
+            issued = authority.perform(
+                Renew(request=RenewRequest(token, ttl, False), accept_clock=self._cli.accept_clock)
+            )
+            successor = issued.credentials[0].secret.reveal()
+            issue_verbs.hand_over(self._cli, authority, issued, lambda: self._place.put(file, successor))
+        except InvalidCredentialError:
+            entry["renewing"] = False
+            self._save()
+            raise
+        except (PolicyDeniedError, StorageError) as error:
+            # The token works until it expires; the next request tries again.
+            entry["renewing"] = False
+            self._save()
+            self._cli.detail(f"the session could not be renewed: {error.message}")
+            return True
+        finally:
+            authority.close()
+        entry.update(_facts(issued))
+        self._save()
+        return True
+
+    def _has_successor(self, entry: dict[str, Any]) -> bool:
+        inspection = open_authority(self._cli.config()).perform(Inspect(id=entry["jti"]))
+        return inspection.credential.superseded_at is not None
+
+    def _may_open_again(self, entry: dict[str, Any], *, lost: bool) -> bool:
+        """Return False if the identity has only expired. Raises InvalidCredentialError if it was ended."""
+        inspection = open_authority(self._cli.config()).perform(Inspect(id=entry["id"]))
+        credential = inspection.credential
+        if credential.ended_as not in (None, State.EXPIRED):
+            raise InvalidCredentialError(
+                f"the identity of the session was {credential.ended_as}",
+                "start the client again for another one",
+            )
+        if lost:
+            self._revoke([entry["id"]], "its renewed token was lost")
+        return False
+
+    def start_subagent(self, entry: dict[str, Any], key: str, kind: str | None) -> dict[str, Any] | None:
+        """Open a child identity for a subagent, and return it; None if it has already stopped.
+
+        Raises the errors of `issue`: the child has the scopes and the reach of its session.
+        """
+        if key in entry["stopped"]:
+            entry["stopped"].remove(key)
+            self._save()
+            return None
+        known: dict[str, Any] | None = entry["subagents"].get(key)
+        if known is not None:
+            return known
+        if len(entry["subagents"]) >= _MOST_SUBAGENTS:
+            raise UsageError(
+                f"the session has {_MOST_SUBAGENTS} subagents", "wait until some of them have stopped"
+            )
+        asked = entry["request"]
+        options = RequestOptions(
+            agent=_agent_name(kind or "subagent"),
+            kind=USUAL_KIND,
+            scope=tuple(Scope(scope) for scope in entry["scopes"]),
+            may_audience=tuple(entry["may_audience"]),
+            may_kind=tuple(asked["may_kind"]),
+            ttl=asked["ttl"],
+            parent_file=self._place.path(entry["file"]),
+        )
+        request, _ = stated_request(self._cli, options, identity=True)
+        issued = self._issue((request, None))
+        file = f"{entry['file']}-{sha256(key.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}"
+        self._keep(issued, file)
+        child = {**_facts(issued), "file": file}
+        entry["subagents"][key] = child
+        self._save()
+        return child
+
+    def stop_subagent(self, entry: dict[str, Any], key: str) -> bool:
+        """End the identity of a subagent. Return False if it has none: its start may still come, and opens none."""
+        child = entry["subagents"].get(key)
+        if child is None:
+            entry["stopped"] = [*entry["stopped"], key][-_MOST_SUBAGENTS:]
+            self._save()
+            return False
+        self._revoke([child["id"]], "the subagent stopped")
+        self._drop(entry, child)
+        return True
+
+    def stop(self, name: str) -> bool:
+        """End the identity of a session, with its subagents. Return False if there is no such session."""
+        entry = self._state["sessions"].get(name)
+        if entry is None:
+            return False
+        self._revoke([entry["id"]], "the session ended")
+        del self._state["sessions"][name]
+        self._forget(entry)
+        if self._state["current"] == name:
+            self._state["current"] = next(reversed(self._state["sessions"]), None)
+        if self._state["sessions"]:
+            self._save()
+        else:
+            self._place.remove()
+        return True
+
+    def end_those_of_dead_processes(self) -> None:
+        """End the sessions of clients that were killed, and delete their files. A failure leaves them to `sweep`."""
+        for folder, ids in _stale(self._place):
+            try:
+                if ids:
+                    self._revoke(ids, "the client's process has ended")
+            except JitidError as error:
+                self._cli.detail(f"sessions of an ended process were not revoked: {error.message}")
+            else:
+                _remove(folder)
+
+    def _revoke(self, ids: list[str], reason: str) -> None:
+        authority = open_authority(self._cli.config())
+        ended = authority.perform(
+            Revoke(
+                selection=Selection(ids=tuple(ids)),
+                reason=reason,
+                most=None,
+                accept_clock=self._cli.accept_clock,
+            )
+        )
+        if ended.unsettled:
+            from jitid.authority.settle_at_targets import confirm_quietly
+
+            confirm_quietly(authority, ended, self._cli.warn)
+
+    def _drop(self, entry: dict[str, Any], child: dict[str, Any]) -> None:
+        entry["subagents"] = {key: each for key, each in entry["subagents"].items() if each is not child}
+        self._save()
+        self._place.delete(child["file"])
+
+    def _forget(self, entry: dict[str, Any]) -> None:
+        for each in (entry, *entry["subagents"].values()):
+            self._place.delete(each["file"])
+
+    def _make_current(self, name: str) -> None:
+        self._state["current"] = name
+
+    def _save(self) -> None:
+        self._place.write(self._state)
+
+
+def _facts(issued: Issued) -> dict[str, Any]:
+    (credential,) = issued.credentials
+    return {
+        "id": credential.id,
+        "jti": credential.jti,
+        "issued_at": issued.issued_at,
+        "expires_at": issued.expires_at,
+        "depth": issued.depth,
+        "renewing": False,
+    }
+
+
+def _own_name() -> str:
+    import pwd
+
+    try:
+        return f"user:{pwd.getpwuid(os.geteuid()).pw_name}"
+    except KeyError:
+        raise UsageError("this user has no name", "name the delegator: --delegator NAME") from None
+
+
+def _agent_name(kind: str) -> str:
+    """Return a client's name for a type of subagent as the name of an agent."""
+    allowed = [
+        character if character.isascii() and (character.isalnum() or character in "._@:+-") else "-"
+        for character in kind
+    ]
+    return "".join(allowed)[:MAX_NAME].strip("-") or "subagent"
+
+
+def _stale(own: SessionPlace) -> Iterator[tuple[str, list[str]]]:
+    """Yield the folders of ended processes of the same ledger, with the ids of their sessions."""
+    observer, count = processes.this_process(), 0
+    for folder in places_of_others(own):
+        try:
+            check_private(folder, "the folder of sessions")
+            state = strict_json.loads(read_regular(f"{folder}/sessions.json", 1 << 22))
+            process = Process(*state["process"])
+            ids = [entry["id"] for entry in state["sessions"].values()]
+            is_own = state["ledger"] == own.ledger
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, JitidError):
+            continue
+        if is_own and processes.liveness(process, observer) is Liveness.GONE:
+            yield folder, ids
+            count += 1
+            if count >= _MOST_STALE:
+                return
+
+
+def _remove(folder: str) -> None:
+    try:
+        for name in os.listdir(folder):
+            os.unlink(f"{folder}/{name}")
+        os.rmdir(folder)
+    except OSError:
+        pass  # another process removes it

@@ -1,0 +1,107 @@
+"""`jitid helper session start` and `stop`: the hooks of a client, which report its sessions and subagents."""
+
+from __future__ import annotations
+
+import os
+from shlex import quote as word
+from typing import TYPE_CHECKING, Any
+
+from jitid.capabilities.session import clients
+from jitid.capabilities.session.hook_event import Change, HookEvent, read_event
+from jitid.capabilities.session.session_place import append_lines
+from jitid.cli.helper.session import UNNAMED, Sessions, of_client
+from jitid.cli.invocation import Invocation
+from jitid.errors import UsageError
+from jitid.system import read_input
+from jitid.values.text import quote
+
+if TYPE_CHECKING:
+    from jitid.capabilities.session.clients import Client
+    from jitid.cli.helper import commands
+
+_MOST = 1 << 20
+"""Maximum number of bytes of an event: a client repeats the last message of a subagent in it."""
+
+
+def start(cli: Invocation, args: commands.HelperSessionStartCommand) -> None:
+    """Perform `jitid helper session start`."""
+    cli.expect_own_form()
+    client, event = _reported(args.client)
+    if event.change in (Change.SESSION_END, Change.SUBAGENT_END):
+        cli.note(f"ignored: {event.name} is an event for `jitid helper session stop`")
+        return
+    found = of_client(cli, client)
+    with found.place.locked():
+        sessions = Sessions(cli, found.place, client)
+        if event.change is Change.NOTHING:
+            entry = sessions.current()
+            if entry is not None:
+                sessions.refresh(entry)
+            return
+        name = event.session or UNNAMED
+        entry = sessions.find(name) or sessions.adopt(name)
+        if entry is None:
+            sessions.end_those_of_dead_processes()
+            entry = sessions.open(name, args)
+        sessions.refresh(entry)
+        if event.change is Change.SUBAGENT_START:
+            _start_subagent(cli, sessions, entry, event)
+            return
+    if client.environment_file is not None and (path := os.environ.get(client.environment_file)):
+        append_lines(path, _exports(cli, found.place.path(entry["file"])))
+
+
+def _start_subagent(cli: Invocation, sessions: Sessions, entry: dict[str, Any], event: HookEvent) -> None:
+    if event.agent is None:
+        raise UsageError("the event names no subagent")
+    if sessions.start_subagent(entry, event.agent, event.agent_type) is None:
+        cli.note(f"the subagent {quote(event.agent)} has stopped already")
+
+
+def stop(cli: Invocation, args: commands.HelperSessionStopCommand) -> None:
+    """Perform `jitid helper session stop`."""
+    cli.expect_own_form()
+    client, event = _reported(args.client)
+    if event.change not in (Change.SESSION_END, Change.SUBAGENT_END):
+        cli.note(f"ignored: {quote(event.name)} ends neither a session nor a subagent")
+        return
+    found = of_client(cli, client)
+    if not found.place.exists():
+        cli.note("the client has no session")
+        return
+    with found.place.locked():
+        sessions = Sessions(cli, found.place, client)
+        name = event.session or UNNAMED
+        entry = sessions.find(name)
+        if event.change is Change.SESSION_END:
+            if not sessions.stop(name):
+                cli.note(f"the client has no session {quote(name)}")
+        elif entry is None or event.agent is None:
+            cli.note(f"the client has no session {quote(name)}")
+        elif not sessions.stop_subagent(entry, event.agent):
+            cli.note(f"the session has no subagent {quote(event.agent)}")
+
+
+def _reported(name: str) -> tuple[Client, HookEvent]:
+    """Return the client, and the event on standard input. Raises UsageError."""
+    client = clients.named(name)
+    data = read_input.read("-", _MOST, "the event of the client")
+    if len(data) > _MOST:
+        raise UsageError(f"the event of the client has more than {_MOST} bytes")
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        raise UsageError("the event of the client is not UTF-8") from None
+    return client, read_event(text)
+
+
+def _exports(cli: Invocation, path: str) -> str:
+    """Return the lines with which a command of the session finds its identity and the same ledger."""
+    variables = {
+        "JITID_PARENT_FILE": path,
+        "JITID_LEDGER": cli.ledger,
+        "JITID_REMOTE": cli.remote,
+        "JITID_CONFIG": cli.config_file and os.path.abspath(cli.config_file),
+        "JITID_PROFILE": cli.profile,
+    }
+    return "".join(f"export {name}={word(value)}\n" for name, value in variables.items() if value is not None)

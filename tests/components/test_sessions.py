@@ -1,0 +1,393 @@
+"""Sessions of coding agents: an identity for each session and each subagent, which ends with it."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.client_process import ClientProcess, client_process
+from tests.components.helping import is_for
+from tests.real import Shell, faked, libfaketime
+
+LLM = "https://llm.example"
+REACH = ("--may-audience", "https://*.example")
+ID = "e5352525-52af-4ad5-ba67-a954d9481ebe"
+START = {
+    "hook_event_name": "SessionStart",
+    "session_id": ID,
+    "source": "startup",
+    "transcript_path": "/t/s.jsonl",
+}
+END = {"hook_event_name": "SessionEnd", "session_id": ID, "reason": "other"}
+
+
+def _subagent(number: int, event: str = "SubagentStart", session: str = ID) -> dict[str, Any]:
+    return {
+        "hook_event_name": event,
+        "session_id": session,
+        "agent_id": f"a{number}",
+        "agent_type": "general-purpose",
+    }
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    """Return a shell with a ledger."""
+    made = Shell(tmp_path)
+    made.good("issue", "--task", "FIRST", "--delegator", "alice", "--ttl", "1s")
+    return made
+
+
+def _live(shell: Shell, *options: str) -> list[dict[str, Any]]:
+    """Return the live identity tokens."""
+    text = shell.good("list", "--live", "--json", *options)
+    rows: list[dict[str, Any]] = json.loads(text)["items"]
+    return [row for row in rows if row["task"] != "FIRST" and row["audiences"][0].startswith("urn:")]
+
+
+def test_a_session_and_its_subagents_are_identities(shell: Shell) -> None:
+    """Children of the session, which end with it; the tree shows the three."""
+    with client_process(shell) as client:
+        assert client.hook("start", START).status == 0
+        for number in range(2):
+            assert client.hook("start", _subagent(number)).status == 0
+        tree = json.loads(shell.good("list", "--tree", "--json"))["trees"]
+        (session,) = [node for node in tree if node["agent"] == "claude-code"]
+        assert [child["agent"] for child in session["children"]] == ["general-purpose"] * 2
+        assert client.hook("stop", _subagent(0, "SubagentStop")).status == 0
+        assert len(_live(shell)) == 2
+        assert client.hook("stop", END).status == 0
+        assert _live(shell) == []
+
+
+def test_the_delegator_is_the_user_of_the_system(shell: Shell) -> None:
+    """And the task is one of its own, unless the line states others."""
+    with client_process(shell) as client:
+        client.hook("start", START)
+        (row,) = _live(shell)
+        assert row["delegator_proof"] == "os-user"
+        assert row["task"].startswith(f"session/claude-code/{ID[:8]}-")
+        client.hook("stop", END)
+        assert (
+            client.hook("start", START, "--task", "T7", "--delegator", "bob", "--agent", "coder").status == 0
+        )
+        (row,) = _live(shell)
+        assert (row["task"], row["delegator"], row["agent"]) == ("T7", "user:bob", "coder")
+
+
+def test_a_token_that_is_requested_first_opens_the_session_which_its_start_then_names(shell: Shell) -> None:
+    """Claude Code runs its key helper before its hooks."""
+    with client_process(shell) as client:
+        token = client.good("helper", "token", "--audience", LLM, *REACH)
+        assert is_for(shell, token, LLM)
+        (row,) = _live(shell)
+        assert client.hook("start", START, *REACH).status == 0
+        again = client.good("helper", "token", "--audience", LLM)
+        assert [each["id"] for each in _live(shell)] == [row["id"]]
+        client.hook("stop", END)
+        assert not is_for(shell, token, LLM)
+        assert not is_for(shell, again, LLM)
+
+
+def test_an_event_that_comes_twice_changes_nothing(shell: Shell) -> None:
+    """Start, stop, and both of a subagent."""
+    with client_process(shell) as client:
+        for event in (START, START, {**START, "source": "compact"}, _subagent(1), _subagent(1)):
+            assert client.hook("start", event).status == 0
+        assert len(_live(shell)) == 2
+        for event in (_subagent(1, "SubagentStop"), _subagent(1, "SubagentStop"), END, END):
+            done = client.hook("stop", event)
+            assert (done.status, done.out) == (0, "")
+        assert _live(shell) == []
+
+
+def test_events_may_come_out_of_order(shell: Shell) -> None:
+    """A subagent before its session; the end of a subagent before its start."""
+    with client_process(shell) as client:
+        assert client.hook("start", _subagent(1)).status == 0
+        assert client.hook("start", START).status == 0
+        assert len(_live(shell)) == 2
+        done = client.hook("stop", _subagent(2, "SubagentStop"))
+        assert (done.status, "has no subagent" in done.err) == (0, True)
+        assert client.hook("start", _subagent(2)).status == 0
+        assert len(_live(shell)) == 2
+
+
+def test_two_clients_have_two_sessions_even_of_one_name(shell: Shell) -> None:
+    """A session that is resumed while the first client still runs."""
+    with client_process(shell) as client, client_process(shell) as other:
+        for each in (client, other):
+            assert each.hook("start", {**START, "source": "resume"}).status == 0
+        assert len(_live(shell)) == 2
+        client.hook("stop", END)
+        (row,) = _live(shell)
+        assert row["process"] == "alive"
+
+
+def test_a_client_has_several_sessions_one_after_another(shell: Shell) -> None:
+    """`clear` ends one and starts another; the late end of the first does not end the second."""
+    other = {**START, "session_id": "other", "source": "clear"}
+    with client_process(shell) as client:
+        client.hook("start", START)
+        client.hook("start", other)
+        client.hook("stop", {**END, "reason": "clear"})
+        assert len(_live(shell)) == 1
+        assert client.hook("start", {**START, "source": "resume"}).status == 0
+        assert len(_live(shell)) == 2
+
+
+def test_a_client_that_was_killed_leaves_nothing_alive(shell: Shell) -> None:
+    """`sweep --fix` ends its sessions, with all that is below."""
+    client = ClientProcess(shell, "claude")
+    client.hook("start", START, *REACH)
+    client.hook("start", _subagent(1))
+    token = client.good("helper", "token", "--audience", LLM)
+    client.kill()
+    client.close()
+    assert len(_live(shell)) == 2
+    swept = shell.run("sweep", "--rule", "orphaned-process", "--fix", "--yes")
+    assert "orphaned-process" in swept.stdout
+    assert _live(shell) == []
+    assert not is_for(shell, token, LLM)
+
+
+def test_the_next_session_ends_those_of_killed_clients_and_deletes_their_tokens(shell: Shell) -> None:
+    """A session that is resumed in another process is a new identity."""
+    client = ClientProcess(shell, "claude")
+    client.hook("start", START)
+    client.kill()
+    client.close()
+    (killed,) = _live(shell)
+    with client_process(shell) as resumed:
+        assert resumed.hook("start", {**START, "source": "resume"}).status == 0
+        (row,) = _live(shell)
+        assert row["id"] != killed["id"]
+        assert len(list((shell.home / ".local/state/jitid/sessions").iterdir())) == 1
+
+
+def test_a_revoked_session_stays_dead_while_its_client_runs(shell: Shell) -> None:
+    """One command ends session and subagents; no helper opens another identity."""
+    with client_process(shell) as client:
+        client.hook("start", START, *REACH)
+        client.hook("start", _subagent(1))
+        session = next(row for row in _live(shell) if row["agent"] == "claude-code")
+        shell.good("revoke", session["id"])
+        assert _live(shell) == []
+        for words in (("token",), ("headers",)):
+            done = client.run("helper", *words, "--audience", LLM)
+            assert (done.status, done.out) == (8, "")
+        assert client.hook("start", _subagent(2)).status == 8
+        assert client.hook("start", {"hook_event_name": "UserPromptSubmit", "session_id": ID}).status == 0
+        assert _live(shell) == []
+
+
+def test_a_command_of_a_session_finds_its_identity(shell: Shell) -> None:
+    """The client's file for variables names the token; other helpers issue below it."""
+    variables = shell.home / "variables"
+    with client_process(shell) as client:
+        for _ in range(2):
+            client.hook("start", START, *REACH, CLAUDE_ENV_FILE=str(variables))
+        (line,) = variables.read_text().splitlines()
+        path = line.removeprefix("export JITID_PARENT_FILE=").strip("'")
+        (row,) = _live(shell)
+        shell.environment["JITID_PARENT_FILE"] = path
+        child = json.loads(shell.good("issue", "--json", "--audience", LLM, "--agent", "tool"))
+        assert (child["parent"], child["task"]) == (row["id"], row["task"])
+        assert os.stat(path).st_mode & 0o777 == 0o600
+        assert os.stat(os.path.dirname(path)).st_mode & 0o777 == 0o700
+
+
+def test_a_link_in_place_of_the_file_for_variables_is_not_followed(shell: Shell) -> None:
+    """The error is visible, and the status is not the one that blocks the client."""
+    (shell.home / "victim").write_text("")
+    (shell.home / "link").symlink_to(shell.home / "victim")
+    with client_process(shell) as client:
+        done = client.hook("start", START, CLAUDE_ENV_FILE=str(shell.home / "link"))
+        assert done.status not in (0, 2)
+        assert (shell.home / "victim").read_text() == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{",
+        '{"hook_event_name":"SessionStart","hook_event_name":"SessionEnd"}',
+        json.dumps({**START, "session_id": "x" * 300}),
+        json.dumps({**_subagent(1), "agent_id": None}),
+        "x" * (1 << 20) + "x",
+    ],
+)
+def test_an_invalid_event_never_has_the_status_that_blocks_a_client(shell: Shell, text: str) -> None:
+    """2 would stop a subagent from ending; the message is visible."""
+    with client_process(shell) as client:
+        for verb in ("start", "stop"):
+            done = client.run("helper", "session", verb, "--client", "claude-code", stdin=text)
+            assert done.status != 2
+            assert done.status == 0 or "jitid: error" in done.err
+        assert client.run("helper", "session", "start", "--cleint", "claude-code").status == 125
+
+
+def test_an_event_of_another_kind_ends_nothing(shell: Shell) -> None:
+    """`Stop` is the end of a turn."""
+    with client_process(shell) as client:
+        client.hook("start", START)
+        assert client.hook("stop", {**END, "hook_event_name": "Stop"}).status == 0
+        assert client.hook("start", END).status == 0
+        assert len(_live(shell)) == 1
+
+
+def test_hostile_names_of_a_client_are_data(shell: Shell) -> None:
+    """A session, a subagent and its type may hold anything."""
+    hostile = "\x1b]0;x\x07'$(touch pwned)'\n../../e"
+    with client_process(shell) as client:
+        assert client.hook("start", {**START, "session_id": hostile}).status == 0
+        event = {**_subagent(1), "session_id": hostile, "agent_id": hostile, "agent_type": hostile}
+        assert client.hook("start", event).status == 0
+        assert len(_live(shell)) == 2
+        done = client.hook("stop", {**END, "session_id": hostile + "x"})
+        assert "\x1b" not in done.err
+        client.hook("stop", {**END, "session_id": hostile})
+        assert _live(shell) == []
+
+
+def test_a_process_that_is_not_below_the_client_gets_nothing_of_its_session(shell: Shell) -> None:
+    """There is no option for the id of a session."""
+    with client_process(shell) as client, client_process(shell, "other-program") as other:
+        client.hook("start", START, *REACH)
+        done = other.run("helper", "token", "--audience", LLM)
+        assert (done.status, done.out) == (2, "")
+
+
+def test_a_child_never_has_more_than_its_session(shell: Shell) -> None:
+    """Scopes and reach of a subagent are those of the session."""
+    with client_process(shell) as client:
+        client.hook("start", START, *REACH, "--scope", "read:a")
+        client.hook("start", _subagent(1))
+        for row in _live(shell):
+            assert row["scopes"] == ["read:a"]
+        denied = client.run("helper", "token", "--audience", "https://other.test")
+        assert (denied.status, denied.out) == (4, "")
+        wider = client.run("helper", "token", "--audience", LLM, "--scope", "write:a")
+        assert (wider.status, wider.out) == (4, "")
+
+
+def test_a_line_that_states_another_task_or_delegator_gets_no_token_of_the_session(shell: Shell) -> None:
+    """It would be a token for something else than what the line says."""
+    with client_process(shell) as client:
+        client.hook("start", START, *REACH, "--task", "T1", "--delegator", "alice")
+        for words in (("--task", "T2"), ("--delegator", "bob")):
+            done = client.run("helper", "token", "--audience", LLM, *words)
+            assert (done.status, done.out) == (2, "")
+        client.good("helper", "token", "--audience", LLM, "--task", "T1", "--delegator", "alice")
+
+
+def test_a_session_inside_of_a_run_is_below_its_identity(shell: Shell) -> None:
+    """With the scopes and the reach of the run."""
+    token = shell.good(
+        "issue", "--task", "T1", "--delegator", "alice", "--scope", "read:a", "--may-audience", LLM
+    )
+    (shell.home / "run").touch(0o600)
+    (shell.home / "run").write_text(token)
+    with client_process(shell, more={"JITID_PARENT_FILE": str(shell.home / "run")}) as client:
+        client.hook("start", START)
+        (row,) = [row for row in _live(shell) if row["depth"] == 1]
+        assert (row["task"], row["delegator"], row["scopes"]) == ("T1", "user:alice", ["read:a"])
+        shown = client.good("helper", "token", "--audience", LLM)
+        assert json.loads(shell.run("inspect", "-", "--json", stdin=shown).stdout)["id"] == row["id"]
+
+
+@pytest.fixture
+def later() -> dict[str, str]:
+    """Return the variables of a client whose time a command may set: FAKETIME."""
+    libfaketime()
+    preload = dict(word.split("=", 1) for word in faked("+0")[1:])
+    return {**preload, "FAKETIME_NO_CACHE": "1"}
+
+
+def _events(shell: Shell, *options: str) -> list[dict[str, Any]]:
+    return [
+        json.loads(line) for line in shell.good("audit", "log", "--format", "jsonl", *options).splitlines()
+    ]
+
+
+def test_many_requests_at_once_renew_once(shell: Shell, later: dict[str, str]) -> None:
+    """All get a token of the renewed identity; none finds that another renewed it."""
+    with client_process(shell, more=later) as client:
+        client.hook("start", START, *REACH)
+        client.hook("start", _subagent(1))
+        words = ("helper", "token", "--audience", LLM)
+        outcomes = client.run_all(*words, times=20, FAKETIME="+13m")
+        assert {done.status for done in outcomes} == {0}, outcomes
+        assert len({done.out for done in outcomes}) == 20
+        # One renewal of the session, and one of its subagent.
+        assert [event["op"] for event in _events(shell)].count("renew") == 2
+        assert [event["op"] for event in _events(shell)].count("denial") == 0
+
+
+def test_an_idle_session_is_opened_again_if_it_only_expired(shell: Shell, later: dict[str, str]) -> None:
+    """On its task, as the policy permits; its subagents are not."""
+    with client_process(shell, more=later) as client:
+        client.hook("start", START, *REACH, "--scope", "read:a")
+        client.hook("start", _subagent(1))
+        (former,) = [row for row in _live(shell) if row["depth"] == 0]
+        outcomes = client.run_all("helper", "token", "--audience", LLM, times=5, FAKETIME="+40m")
+        assert {done.status for done in outcomes} == {0}, outcomes
+        assert client.hook("start", START, *REACH, FAKETIME="+40m").status == 0
+        opened = [
+            event for event in _events(shell) if event["op"] == "issue" and event["agent"] == "claude-code"
+        ]
+        assert [event["task"] for event in opened] == [former["task"]] * 2
+        assert [event["scopes"] for event in opened] == [["read:a"]] * 2
+
+
+def test_a_session_whose_task_was_retired_is_not_opened_again(shell: Shell, later: dict[str, str]) -> None:
+    """A dead task stays dead."""
+    with client_process(shell, more=later) as client:
+        client.hook("start", START, *REACH)
+        (row,) = _live(shell)
+        shell.good("retire", row["task"])
+        for time in ("+0", "+40m"):
+            done = client.run("helper", "token", "--audience", LLM, FAKETIME=time)
+            assert (done.status, done.out) in ((8, ""), (4, ""))
+        assert _live(shell) == []
+
+
+def test_a_renewed_token_that_was_lost_is_replaced_and_not_renewed_twice(
+    shell: Shell, later: dict[str, str]
+) -> None:
+    """A helper was killed between the renewal and the file."""
+    with client_process(shell, more=later) as client:
+        client.hook("start", START, *REACH)
+        (state,) = (shell.home / ".local/state/jitid/sessions").glob("*/sessions.json")
+        before = json.loads(state.read_text())
+        (token,) = [each for each in state.parent.iterdir() if each != state]
+        former = token.read_text()
+        client.good("helper", "token", "--audience", LLM, FAKETIME="+11m")
+        before["sessions"][ID]["renewing"] = True
+        state.write_text(json.dumps(before))
+        token.write_text(former)
+        shown = client.good("helper", "token", "--audience", LLM, FAKETIME="+12m")
+        assert shown
+        events = [event["op"] for event in _events(shell)]
+        assert (events.count("renew"), events.count("denial")) == (1, 0)
+
+
+def test_folders_that_others_may_read_are_refused(shell: Shell) -> None:
+    """Nothing is issued into them; a link is not followed."""
+    base = shell.home / ".local/state/jitid/sessions"
+    base.mkdir(parents=True)
+    base.chmod(0o755)
+    with client_process(shell) as client:
+        assert client.hook("start", START).status == 7
+        base.rmdir()
+        (shell.home / "elsewhere").mkdir(mode=0o700)
+        base.symlink_to(shell.home / "elsewhere")
+        assert client.hook("start", START).status == 7
+        assert list((shell.home / "elsewhere").iterdir()) == []
+        assert _live(shell) == []
