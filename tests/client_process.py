@@ -105,7 +105,8 @@ def start(request):
         for number, file in enumerate(files):
             os.dup2(file.fileno(), number)
         os.environ.update(request["variables"])
-        sys.stdin, sys.stdout, sys.stderr = open(0, closefd=False), open(1, "w", closefd=False), open(2, "w", closefd=False)
+        sys.stdin, sys.stdout = open(0, closefd=False), open(1, "w", closefd=False)
+        sys.stderr = open(2, "w", closefd=False)
         status = main.run(request["words"])
         sys.stdout.flush(); sys.stderr.flush()
     finally:

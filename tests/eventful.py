@@ -26,6 +26,7 @@ from jitid.capabilities.issue.approval_operations import DenyApproval, GrantAppr
 from jitid.capabilities.issue.operations import AbandonRenewal, Attach, Issue, Renew
 from jitid.capabilities.leak.leaks import LeakReport
 from jitid.capabilities.leak.operations import AddLeaks, CloseLeaks, ProveLeaks
+from jitid.capabilities.session.operations import RecordSession
 from jitid.capabilities.sweep.finding import Thresholds
 from jitid.capabilities.sweep.operations import Fix, FlyCanaries, Sweep
 from jitid.capabilities.targets.operations import Settle
@@ -52,6 +53,7 @@ from jitid.model.adopted import StandingSecret
 from jitid.model.leak import Sighting
 from jitid.model.process import Process
 from jitid.model.request import AttachRequest, MayAct, RenewRequest
+from jitid.model.session import Session
 from jitid.policy.default import default_files
 from jitid.search.find import mark
 from jitid.search.pasted import search_pasted
@@ -92,6 +94,8 @@ def live_through_everything(world: World) -> None:
     world.issue(**strict, scopes=("repo:*", "log:read"), allow_narrower=True)
     bound = world.issue(process=Process("host", "boot", 1, 2, 3, kept=False))
     latest = Secret.single(bound.token)
+    for session in (Session("codex", "s1"), Session("codex", "s1", "a1", "/t/a1.jsonl")):
+        world.authority.perform(RecordSession(token=latest, session=session))
     for ttl in (None, 7200):
         (renewed,) = world.authority.perform(Renew(request=RenewRequest(latest, ttl))).credentials
         latest = renewed.secret

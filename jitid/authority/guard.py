@@ -72,6 +72,7 @@ USES: Mapping[str, TokenRight] = {
     "AbandonRenewal.token": TokenRight.RIGHT,
     "Attach.request.token": TokenRight.RIGHT,
     "HandBack.token": TokenRight.RIGHT,
+    "RecordSession.token": TokenRight.RIGHT,
     "Exchange.request.parent": TokenRight.RIGHT,
     "Exchange.subject": TokenRight.EXCHANGED,
     "Exchange.actor": TokenRight.RIGHT,

@@ -57,6 +57,7 @@ ACTS: Mapping[str, str] = {
     "PublishSshAuthorities": "publish SSH keys",
     "PublishSshRevocations": "publish SSH revocations",
     "ReadLog": "read the audit log",
+    "RecordSession": "record the session of a client",
     "RecountLeaks": "read the timeline of leaks",
     "RegisterAgent": "register an agent",
     "Renew": "renew a credential",

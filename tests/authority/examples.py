@@ -32,6 +32,7 @@ from jitid.capabilities.issue.may_act import own_agent
 from jitid.capabilities.leak import operations as leak_operations
 from jitid.capabilities.leak.leaks import LeakReport
 from jitid.capabilities.report import operations as report_operations
+from jitid.capabilities.session.operations import RecordSession
 from jitid.capabilities.sweep import operations as sweep_operations
 from jitid.capabilities.sweep.finding import Thresholds
 from jitid.capabilities.sweep.rules import NAMES as RULES
@@ -43,6 +44,7 @@ from jitid.model.access import Caller
 from jitid.model.leak import LeakFilter
 from jitid.model.ledger_rows import Selection
 from jitid.model.request import AttachRequest, RenewRequest
+from jitid.model.session import Session
 from jitid.model.use import UseFilter
 from jitid.operation import base as ops
 from jitid.policy.default import default_files
@@ -93,6 +95,7 @@ def by_token(scene: Scene, held: Held, caller: Caller) -> dict[str, Operation]:
         "HandBack.token": identity_operations.HandBack(
             token=held.token, id=held.id or scene.tokens["head"].id
         ),
+        "RecordSession.token": RecordSession(token=held.token, session=Session("codex", "s1")),
         "Exchange.subject": _exchange(caller, held.token),
         "Exchange.actor": _exchange(caller, scene.tokens["identity"].token, held.token),
         "Exchange.request.parent": _exchange(caller, scene.tokens["identity"].token, parent=held.token),

@@ -49,7 +49,8 @@ EXCEPTIONS = {
 NOT_AUDITOR = "MakePublication MakeStatusList ForeseeFix"  # These prepare the duty of another role.
 WITHOUT_ROLE = {
     "everybody": "PublishKeys PublishSshAuthorities PublishSshRevocations PublishBundle PublishRevocations",
-    "by a token, or for oneself": "Issue Renew AbandonRenewal Attach HandBack Exchange",  # Sections 2 and 6.
+    "by a token, or for oneself": "Issue Renew AbandonRenewal Attach HandBack Exchange "
+    "RecordSession",  # Sections 2 and 6.
     "by the word of a person": "GrantApproval DenyApproval",  # Section 5.
     "by the request whose answer was lost": "AbandonAttachment",  # Section 3.
     "nobody: the server asks itself": "Authenticate FindClientKeys UseAssertion BootstrapAccess",
@@ -78,6 +79,7 @@ KINDS = {
 }
 USES = {  # By the fields that hold tokens.
     "right": "Issue.requests.parent Renew.request.token AbandonRenewal.token Attach.request.token HandBack.token "
+    "RecordSession.token "
     "Exchange.subject Exchange.actor",
     "looked": "Inspect.token Explain.token",  # Looked at, valid or not.
     "valid": "Verify.token",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,26 @@ def test_a_session_and_its_subagents_are_identities(shell: Shell) -> None:
         assert len(_live(shell)) == 2
         assert client.hook("stop", END).status == 0
         assert _live(shell) == []
+
+
+def test_the_ledger_has_the_name_of_the_session_and_its_transcript(shell: Shell) -> None:
+    """Of a subagent, its own transcript when it stops; free texts are shown harmless."""
+    with client_process(shell) as client:
+        client.good("helper", "token", "--audience", LLM)
+        client.hook("start", {**START, "transcript_path": "/t/\x1b]0;x\x07s.jsonl"})
+        client.hook("start", _subagent(1))
+        session, child = sorted(_live(shell), key=lambda row: int(row["depth"]))
+        shown = json.loads(shell.good("inspect", session["id"], "--json"))["session"]
+        transcript = "/t/\x1b]0;x\x07s.jsonl"
+        assert shown == {"client": "claude-code", "name": ID, "subagent": None, "transcript": transcript}
+        assert "\x1b" not in shell.good("inspect", session["id"])
+        client.hook("stop", {**_subagent(1, "SubagentStop"), "agent_transcript_path": "/t/a1.jsonl"})
+        shown = json.loads(shell.good("inspect", child["id"], "--json"))["session"]
+        assert shown == {"client": "claude-code", "name": ID, "subagent": "a1", "transcript": "/t/a1.jsonl"}
+    shell.good("audit", "verify")
+    with sqlite3.connect(shell.ledger / "ledger.db") as db:
+        db.execute("UPDATE session SET transcript = '/elsewhere' WHERE subagent IS NULL")
+    assert shell.run("audit", "verify").returncode == 7
 
 
 def test_the_delegator_is_the_user_of_the_system(shell: Shell) -> None:
@@ -197,8 +217,8 @@ def test_a_command_of_a_session_finds_its_identity(shell: Shell) -> None:
         shell.environment["JITID_PARENT_FILE"] = path
         child = json.loads(shell.good("issue", "--json", "--audience", LLM, "--agent", "tool"))
         assert (child["parent"], child["task"]) == (row["id"], row["task"])
-        assert os.stat(path).st_mode & 0o777 == 0o600
-        assert os.stat(os.path.dirname(path)).st_mode & 0o777 == 0o700
+        assert Path(path).stat().st_mode & 0o777 == 0o600
+        assert Path(path).parent.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_link_in_place_of_the_file_for_variables_is_not_followed(shell: Shell) -> None:

@@ -21,6 +21,7 @@ from jitid.capabilities.integrity import (
     verify_issued,
     verify_keys,
     verify_pruned,
+    verify_sessions,
     verify_tasks,
     verify_use,
 )
@@ -29,6 +30,7 @@ from jitid.capabilities.integrity.store import EventRows, RowStore
 from jitid.capabilities.integrity.verify_issued import IssuedMembers
 from jitid.capabilities.issue.approval_store import ApprovalStore
 from jitid.capabilities.leak.store import LeakStore
+from jitid.capabilities.session import store as session_store
 from jitid.capabilities.targets.store import OutsideStore
 from jitid.capabilities.use.store import UseStore
 from jitid.errors import IntegrityError
@@ -185,6 +187,7 @@ class Members:
         self._tasks = verify_tasks.TaskMembers(snapshot, pruned=bool(through))
         self._keys = verify_keys.KeyMembers()
         self._marks = verify_use.MarkMembers(snapshot, self._pruned, self._names)
+        self._sessions = verify_sessions.SessionMembers(session_store.SessionStore(snapshot), without)
         self._policies: set[str] = set()
         """The digests of the policies by which credentials were issued."""
         self._outside = verify_use.OutsideMembers(OutsideStore(snapshot), self._pruned)
@@ -263,6 +266,8 @@ class Members:
             event = strict_json.loads(body, "audit event")
             if event.get("rules") == ["renewed-twice"] and "of" in event:
                 self._reused.setdefault(parse_id(event["of"])[1], event["at"])
+        if session_store.MARK in body:
+            self._sessions.take(seq, strict_json.loads(body, "audit event"))
         if b'"ended":"' in body:
             self._check_ended(seq, strict_json.loads(body, "audit event"))
         elif verify_use.LEAK in body:
@@ -307,6 +312,7 @@ class Members:
         self._uses.compare_rows()
         self._tasks.compare_rows(from_before=self._names.upgraded)
         self._outside.compare_rows()
+        self._sessions.compare_rows()
         self._pruned.compare_rows()
         self.count += self._outside.count
         if RowStore(self._snapshot).count_publics(self._without) != self._publics:

@@ -127,6 +127,7 @@ def inspect(context: Context, operation: ops.Inspect) -> ops.Inspection:
 
 def _inspection(snapshot: View, credential: Credential, caller: Caller | None) -> ops.Inspection:
     # `jitid list` uses this module, too, and should not pay for loading these.
+    from jitid.capabilities.session.store import SessionStore
     from jitid.capabilities.targets.store import OutsideStore
     from jitid.capabilities.use.store import UseStore
 
@@ -161,6 +162,7 @@ def _inspection(snapshot: View, credential: Credential, caller: Caller | None) -
         OutsideStore(snapshot).of([credential.key]).get(credential.key)
         if is_accepted_elsewhere(credential.kind)
         else None,
+        SessionStore(snapshot).of(credential.identity_key),
     )
 
 

@@ -15,6 +15,7 @@ from jitid.capabilities.issue.request_options import RequestOptions
 from jitid.capabilities.run.token_place import RUN_TOKEN
 from jitid.capabilities.session import clients
 from jitid.capabilities.session.clients import Ancestor, Client
+from jitid.capabilities.session.operations import RecordSession
 from jitid.capabilities.session.session_place import SessionPlace, places_of_others
 from jitid.cli.issue import issue as issue_verbs
 from jitid.cli.issue.request_input import stated_request
@@ -23,6 +24,7 @@ from jitid.model.credential import USUAL_KIND, State
 from jitid.model.ledger_rows import Selection
 from jitid.model.process import Liveness, Process, renewal_due
 from jitid.model.request import IssueRequest, RenewRequest
+from jitid.model.session import Session
 from jitid.model.types import TASK
 from jitid.system import processes, read_input
 from jitid.system.files import check_private, read_regular
@@ -214,16 +216,35 @@ class Sessions:
             "scopes": list(issued.scopes),
             "may_audience": list(issued.may_audience),
             "request": asked,
+            "transcript": None,
             "subagents": {},
             "stopped": [],
         }
         self._keep(issued, file)
         if former is not None:
             self._forget(former)
+            entry["transcript"] = former["transcript"]
         self._state["sessions"][name] = entry
         self._make_current(name)
         self._save()
+        self.describe(entry, name, entry["transcript"])
         return entry
+
+    def describe(
+        self, entry: dict[str, Any], name: str, transcript: str | None, subagent: str | None = None
+    ) -> None:
+        """Record the client's names for an identity in the ledger. A failure is reported, and changes nothing else."""
+        session = Session(self.client, name, subagent, transcript or entry.get("transcript"))
+        if name == UNNAMED or entry.get("recorded") == list(session):
+            return
+        try:
+            token = Secret.single(self._place.token(entry["file"]))
+            open_authority(self._cli.config()).perform(RecordSession(token=token, session=session))
+        except JitidError as error:
+            self._cli.warn(f"the session was not recorded: {error.message}")
+            return
+        entry["transcript"], entry["recorded"] = session.transcript, list(session)
+        self._save()
 
     def _request(
         self, name: str, asked: dict[str, Any], former: dict[str, Any] | None
@@ -361,7 +382,9 @@ class Sessions:
             self._revoke([entry["id"]], "its renewed token was lost")
         return False
 
-    def start_subagent(self, entry: dict[str, Any], key: str, kind: str | None) -> dict[str, Any] | None:
+    def start_subagent(
+        self, entry: dict[str, Any], name: str, key: str, kind: str | None
+    ) -> dict[str, Any] | None:
         """Open a child identity for a subagent, and return it; None if it has already stopped.
 
         Raises the errors of `issue`: the child has the scopes and the reach of its session.
@@ -394,15 +417,17 @@ class Sessions:
         child = {**_facts(issued), "file": file}
         entry["subagents"][key] = child
         self._save()
+        self.describe(child, name, None, key)
         return child
 
-    def stop_subagent(self, entry: dict[str, Any], key: str) -> bool:
+    def stop_subagent(self, entry: dict[str, Any], name: str, key: str, transcript: str | None) -> bool:
         """End the identity of a subagent. Return False if it has none: its start may still come, and opens none."""
         child = entry["subagents"].get(key)
         if child is None:
             entry["stopped"] = [*entry["stopped"], key][-_MOST_SUBAGENTS:]
             self._save()
             return False
+        self.describe(child, name, transcript, key)
         self._revoke([child["id"]], "the subagent stopped")
         self._drop(entry, child)
         return True

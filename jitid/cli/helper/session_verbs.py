@@ -44,17 +44,20 @@ def start(cli: Invocation, args: commands.HelperSessionStartCommand) -> None:
             sessions.end_those_of_dead_processes()
             entry = sessions.open(name, args)
         sessions.refresh(entry)
+        sessions.describe(entry, name, event.transcript)
         if event.change is Change.SUBAGENT_START:
-            _start_subagent(cli, sessions, entry, event)
+            _start_subagent(cli, sessions, entry, name, event)
             return
     if client.environment_file is not None and (path := os.environ.get(client.environment_file)):
         append_lines(path, _exports(cli, found.place.path(entry["file"])))
 
 
-def _start_subagent(cli: Invocation, sessions: Sessions, entry: dict[str, Any], event: HookEvent) -> None:
+def _start_subagent(
+    cli: Invocation, sessions: Sessions, entry: dict[str, Any], name: str, event: HookEvent
+) -> None:
     if event.agent is None:
         raise UsageError("the event names no subagent")
-    if sessions.start_subagent(entry, event.agent, event.agent_type) is None:
+    if sessions.start_subagent(entry, name, event.agent, event.agent_type) is None:
         cli.note(f"the subagent {quote(event.agent)} has stopped already")
 
 
@@ -78,7 +81,7 @@ def stop(cli: Invocation, args: commands.HelperSessionStopCommand) -> None:
                 cli.note(f"the client has no session {quote(name)}")
         elif entry is None or event.agent is None:
             cli.note(f"the client has no session {quote(name)}")
-        elif not sessions.stop_subagent(entry, event.agent):
+        elif not sessions.stop_subagent(entry, name, event.agent, event.transcript):
             cli.note(f"the session has no subagent {quote(event.agent)}")
 
 

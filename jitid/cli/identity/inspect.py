@@ -164,6 +164,7 @@ def _computed(inspection: Inspection) -> dict[str, Any]:
             "reason": ended.get("reason"),
         },
         "process": _process(inspection),
+        "session": None if inspection.session is None else inspection.session._asdict(),
         "at_target": _at_target(inspection),
         "revocation_list": _revocation_list(inspection),
         "may_kind": None if credential.may_kind is None else list(credential.may_kind),

@@ -324,6 +324,12 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
         # checks a plan again only if this number changed since the plan was made. 0: no such event since this step.
         "ALTER TABLE clock_mark ADD COLUMN changed_at INTEGER NOT NULL DEFAULT 0",
     ),
+    (
+        # What the client of an identity calls its session or subagent; free texts, which give no right.
+        """CREATE TABLE session (
+               identity INTEGER PRIMARY KEY REFERENCES identity, client TEXT NOT NULL, name TEXT NOT NULL,
+               subagent TEXT, transcript TEXT, event INTEGER NOT NULL)""",
+    ),
 )
 
 LIVE_INDEXES = {

@@ -1,0 +1,24 @@
+"""The operation that records what a client calls an identity."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jitid.operation.base import IDEMPOTENT, Operation
+
+if TYPE_CHECKING:
+    from jitid.model.session import Session
+    from jitid.values.secret import Secret
+
+
+class RecordSession(Operation["None"]):
+    """Record the session of a client that an identity is for. A later record replaces the earlier one."""
+
+    # The token in the request is the authorization.
+    roles = ("issuer",)
+    for_anybody = True
+    effect = IDEMPOTENT
+
+    token: Secret
+    """A token of the identity, for the authority."""
+    session: Session

@@ -1,0 +1,32 @@
+"""Performs the operation that records what a client calls an identity."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jitid.capabilities.identity import recognise_token
+from jitid.capabilities.session import operations as ops
+from jitid.capabilities.session.store import SessionChanges
+
+if TYPE_CHECKING:
+    from jitid.operation.context import Context
+
+
+def record_session(context: Context, operation: ops.RecordSession) -> None:
+    """Record the session of the identity whose token is presented. Raises InvalidCredentialError."""
+    with context.ledger.write() as transaction:
+        verified = recognise_token.verify(transaction, transaction.names, operation.token.reveal(), None)
+        credential, sessions = verified.credential, SessionChanges(transaction)
+        if sessions.of(credential.identity_key) == operation.session:
+            return
+        event = transaction.append(
+            "session",
+            {
+                "task": credential.task,
+                "opener": credential.task_opener,
+                "agent": credential.agent,
+                "id": credential.id,
+                "session": operation.session._asdict(),
+            },
+        )
+        sessions.record(credential.identity_key, operation.session, event.seq)
