@@ -127,12 +127,8 @@ def claude_code(request: SetupRequest, configured: Configured) -> list[Ambient]:
             "bypass",
             "selects another provider, with its own credentials",
         ),
-        *_variables(
-            request,
-            ("ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_API_KEY"),
-            "bypass",
-            "comes before apiKeyHelper",
-        ),
+        *_variables(request, ("ANTHROPIC_AUTH_TOKEN",), "bypass", _CLAUDE["ANTHROPIC_AUTH_TOKEN"]),
+        *_variables(request, ("ANTHROPIC_API_KEY",), "bypass", _CLAUDE["ANTHROPIC_API_KEY"]),
     ]
     folder = claude_folder(request)
     managed = (
@@ -148,6 +144,7 @@ def claude_code(request: SetupRequest, configured: Configured) -> list[Ambient]:
     effect, about = _second("apiKeyHelper" in configured, "apiKeyHelper")
     return [
         *first,
+        *_variables(request, ("CLAUDE_CODE_OAUTH_TOKEN",), effect, about),
         *_file(f"{folder}/.credentials.json", effect, about),
         *(_keychain("Claude Code-credentials", effect, about) if sys.platform == "darwin" else ()),
         *_static_servers(claude_state(request)),
@@ -157,9 +154,16 @@ def claude_code(request: SetupRequest, configured: Configured) -> list[Ambient]:
 
 def _claude_env(path: str, content: object) -> Iterator[Ambient]:
     variables = content.get("env") if isinstance(content, dict) else None
-    for name in ("ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_API_KEY"):
+    for name, about in _CLAUDE.items():
         if isinstance(variables, dict) and variables.get(name):
-            yield Ambient("setting", f"{path}: env.{name}", "bypass", "comes before apiKeyHelper")
+            yield Ambient("setting", f"{path}: env.{name}", "bypass", about)
+
+
+_CLAUDE = {
+    "ANTHROPIC_AUTH_TOKEN": "is sent as Authorization instead of the token",
+    "ANTHROPIC_API_KEY": "is sent as X-Api-Key beside the token",
+}
+"""Seen with Claude Code 2.1.197, for each variable that comes before apiKeyHelper."""
 
 
 def _second(has_helper: bool, entry: str) -> tuple[str, str]:  # noqa: FBT001 - a fact

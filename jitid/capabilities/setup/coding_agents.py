@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 
-from jitid.capabilities.setup.client import ClientFile, SetupRequest, start_line
+from jitid.capabilities.setup.client import TOKEN_VARIABLE, ClientFile, SetupRequest, start_line
 from jitid.capabilities.setup.entries import Entry, Form
 from jitid.errors import UsageError
+from jitid.system import xdg
+from jitid.system.program_request import origin
 
 _EVENTS = {
     "SessionStart": "start",
@@ -16,6 +18,8 @@ _EVENTS = {
 }
 _HOOK_SECONDS = 30
 """Claude Code gives the hooks of a session's end 1.5 seconds unless a hook states more."""
+_END_SECONDS = 3
+"""The most that Codex gives to the hooks of a session's end."""
 _TIMEOUT_MS = 30_000
 
 
@@ -42,12 +46,7 @@ def claude_files(request: SetupRequest) -> list[ClientFile]:
         ]
     if request.gateway is not None:
         entries.append(Entry(("env", "ANTHROPIC_BASE_URL"), request.gateway.rstrip("/")))
-    reach = [word for each in request.audiences() for word in ("--may-audience", each)]
-    for event, verb in _EVENTS.items():
-        words = ("session", verb, "--client", "claude-code")
-        line = request.line(*words, *reach) if verb == "start" else _stop_line(request, words)
-        hook = {"type": "command", "command": line, "timeout": _HOOK_SECONDS}
-        entries.append(Entry(("hooks", event), {"hooks": [hook]}, append=True))
+    entries += _hooks(request, "claude-code")
     servers = []
     for name, url in request.servers:
         path = ("mcpServers", name)
@@ -66,9 +65,18 @@ def claude_files(request: SetupRequest) -> list[ClientFile]:
     ]
 
 
-def _stop_line(request: SetupRequest, words: tuple[str, ...]) -> str:
-    # The session that ends is named by the client: the rest of the request belongs to its start.
-    return request._replace(options=()).line(*words)
+def _hooks(request: SetupRequest, client: str) -> list[Entry]:
+    """Return the hooks that report sessions and subagents; the settings of both clients have the same form."""
+    reach = [word for each in request.audiences() for word in ("--may-audience", each)]
+    entries = []
+    for event, verb in _EVENTS.items():
+        words = ("session", verb, "--client", client)
+        # The client names the session that ends: the options belong to its start.
+        line = request.line(*words, *reach) if verb == "start" else request._replace(options=()).line(*words)
+        seconds = _END_SECONDS if client == "codex" and event == "SessionEnd" else _HOOK_SECONDS
+        hook = {"type": "command", "command": line, "timeout": seconds}
+        entries.append(Entry(("hooks", event), {"hooks": [hook]}, append=True))
+    return entries
 
 
 def claude_notes(request: SetupRequest) -> list[str]:
@@ -88,7 +96,7 @@ def api_root(gateway: str) -> str:
 
 
 def codex_files(request: SetupRequest) -> list[ClientFile]:
-    """Return the configuration of Codex."""
+    """Return the configuration and the hooks of Codex."""
     entries = []
     if request.gateway is not None:
         audience = request.model_audience() or ""
@@ -106,7 +114,7 @@ def codex_files(request: SetupRequest) -> list[ClientFile]:
         }
         entries += [Entry(("model_provider",), request.name), Entry(("model_providers", request.name), provider)]
     for name, url in request.servers:
-        server = {"url": url, "bearer_token_env_var": "JITID_TOKEN"}
+        server = {"url": url, "bearer_token_env_var": TOKEN_VARIABLE}
         entries.append(Entry(("mcp_servers", name), server))
     if request.tools:
         tools = {**request.mcp_server(), "env_vars": ["JITID_PARENT_FILE"]}
@@ -116,15 +124,20 @@ def codex_files(request: SetupRequest) -> list[ClientFile]:
         raise UsageError(
             "Codex reads no model provider from a project's file; nothing was changed", "omit --project"
         )
-    return [ClientFile(os.path.abspath(f"{folder}/config.toml"), Form.TOML, entries)]
+    return [
+        ClientFile(os.path.abspath(f"{folder}/config.toml"), Form.TOML, entries),
+        ClientFile(os.path.abspath(f"{folder}/hooks.json"), Form.JSON, _hooks(request, "codex")),
+    ]
 
 
 def codex_notes(request: SetupRequest) -> list[str]:
     """Return what to know about the result in Codex."""
+    notes = ["Codex runs new hooks only after a review: type /hooks in a session of Codex, and trust them"]
     if not request.servers:
-        return []
+        return notes
     only = request._replace(gateway=None, audience=None)
     return [
+        *notes,
         "Codex reads the token for MCP servers from the environment, once, at its start; start it by: "
         + start_line(only, "codex", variable=True)
     ]
@@ -142,8 +155,6 @@ def opencode_files(request: SetupRequest) -> list[ClientFile]:
             Entry((*path, "headers", "Authorization"), f"Bearer {token}"),
         ]
     for name, url in request.servers:
-        from jitid.system.program_request import origin
-
         server = {
             "type": "remote",
             "url": url,
@@ -153,6 +164,9 @@ def opencode_files(request: SetupRequest) -> list[ClientFile]:
         entries.append(Entry(("mcp", name), server))
     if request.tools:
         entries.append(Entry(("mcp", request.name), {"type": "local", "command": request.words("mcp")}))
+    if entries:
+        # opencode would add it itself, and the file would no longer be the one that jitid wrote.
+        entries.insert(0, Entry(("$schema",), "https://opencode.ai/config.json", keep=True))
     folder = os.getcwd() if request.project else f"{xdg_configuration(request)}/opencode"
     names = ("opencode.jsonc", "opencode.json")
     name = next((name for name in names if os.path.lexists(f"{folder}/{name}")), "opencode.json")
@@ -162,8 +176,6 @@ def opencode_files(request: SetupRequest) -> list[ClientFile]:
 
 def xdg_configuration(request: SetupRequest) -> str:
     """Return the user's folder of configuration."""
-    from jitid.system import xdg
-
     return xdg.shared_configuration(request.environ)
 
 

@@ -32,7 +32,6 @@ _OPTIONS = ("gateway", "audience", "mcp", "tools", "host", "template", "name", "
 _OF_HELPERS = ("task", "delegator", "agent", "scope", "ttl", "parent_file")
 _PATHS = ("--config", "--ledger", "--credential-file")
 _WANTS = {
-    "codex": ("gateway", "mcp", "tools"),
     "opencode": ("gateway", "mcp", "tools"),
     "git": ("host",),
     "aws": ("template",),
