@@ -40,7 +40,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("capabilities/session",),
     ("capabilities/identity",),
     ("capabilities/targets",),
-    ("capabilities/scan", "capabilities/run"),
+    ("capabilities/scan", "capabilities/run", "capabilities/setup"),
     ("operation",),
     ("issuers",),
     ("ledger",),

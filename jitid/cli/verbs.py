@@ -11,7 +11,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Daily": ("run", "issue", "renew", "verify", "list", "inspect", "status", "whoami"),
     "Watch": ("sweep", "report", "doctor", "schedule"),
     "Respond": ("trace", "scan", "leak", "revoke", "retire"),
-    "Connect": ("example",),
+    "Connect": ("setup", "example"),
     "Govern": ("policy", "agent", "delegator", "task", "approve", "authorize", "adopt"),
     "Operate": ("serve", "access", "keys", "publish", "ledger", "audit", "config"),
 }
@@ -45,6 +45,7 @@ GROUPS: Mapping[str, str] = {
 _MODULES: Mapping[str, tuple[str, ...]] = {
     "issue": ("cli.issue.commands",),
     "run": ("cli.issue.commands",),
+    "setup": ("cli.setup.commands",),
     "mcp": ("cli.setup.commands",),
     "serve": ("cli.setup.commands",),
     "renew": ("cli.issue.commands",),

@@ -6,9 +6,25 @@ from collections.abc import Sequence
 
 from jitid.errors import UsageError
 from jitid.formats.columns import Columns
-from jitid.operation.base import READS, Verb
+from jitid.model.types import TASK
+from jitid.operation.base import IDEMPOTENT, READS, Verb, dry_run_flag
 from jitid.values.declaration import arg, args, flag, opt, optional_arg, opts
-from jitid.values.field_types import COUNT, FILE, TEXT, URL, choice, number_within, texts
+from jitid.values.field_types import (
+    AGENT,
+    AUDIENCE,
+    COUNT,
+    DELEGATOR,
+    DURATION,
+    FILE,
+    SCOPE,
+    TEMPLATE,
+    TEXT,
+    URL,
+    choice,
+    number_within,
+    texts,
+)
+from jitid.values.scope import Scope
 from jitid.values.text import quote
 
 
@@ -24,6 +40,25 @@ SETTING_VALUE = texts(str, "VALUE", {}, "setting")
 _SHELL = choice("bash", "zsh", "fish", metavar="SHELL", label="shell")
 _SETTING = Columns("jitid.config/1", "key value", more="origin")
 _WITH_ORIGIN = Columns("jitid.config/1", "key value origin")
+CLIENT = choice(
+    "claude-code",
+    "codex",
+    "opencode",
+    "gemini",
+    "copilot",
+    "cursor",
+    "vscode",
+    "mcp",
+    "git",
+    "gh",
+    "aws",
+    "kube",
+    metavar="CLIENT",
+    label="client",
+)
+_CLIENTS = Columns("jitid.setup-list/1", "client state installed path")
+_CHANGES = Columns("jitid.setup/1", "client path state", more="diff")
+_AMBIENT = Columns("jitid.setup-check/1", "client kind name effect about")
 # An unbounded number would not limit an agent.
 _AGENT_LIMIT = number_within(1, 1_000)
 
@@ -101,6 +136,57 @@ class ServeCommand(Verb):
         help="Write a bootstrap access token to a new FILE, if there is no administrator yet.",
     )
     print_unit: bool = flag("--print-unit", help="Print a hardened systemd unit for this command, and exit.")
+
+
+class SetupCommand(Verb):
+    """Hook up a client: Claude Code, Codex, git, kubectl and others.
+
+    Writes the client's own configuration, so that it gets tokens from jitid: a command for its key, hooks, MCP servers,
+    a credential helper. Shows the changes as a diff; at a terminal it asks before it writes. Without CLIENT, list the
+    clients and their state. --undo restores each file byte for byte if nothing else changed since, and otherwise
+    removes the entries of jitid alone. No secret is written or copied.
+    """
+
+    verb = "setup"
+    function = "setup.client_setup:setup"
+    effect = IDEMPOTENT
+    view = _CLIENTS
+
+    client: str | None = optional_arg(CLIENT, "[CLIENT]", help="Client to hook up.")
+    dry_run: bool = dry_run_flag()
+    undo: bool = flag("--undo", help="Remove the entries of jitid.")
+    check: bool = flag("--check", help="Report credentials that bypass jitid; exit 10 if there are any.")
+    yes: bool = flag("--yes", "-y", help="Write without confirmation.")
+    gateway: str | None = opt(URL, "--gateway", help="Gateway to models, which accepts the tokens.")
+    audience: str | None = opt(
+        AUDIENCE, "--audience", help="Audience of the tokens (default: the gateway or host)."
+    )
+    mcp: tuple[str, ...] = opts(
+        TEXT, "--mcp", metavar="NAME=URL", help="MCP server that accepts tokens; repeatable."
+    )
+    tools: bool = flag("--tools", help="Also give agents the tools of `jitid mcp`.")
+    host: tuple[str, ...] = opts(TEXT, "--host", metavar="HOST", help="Server of git; repeatable.")
+    template: str | None = opt(TEMPLATE, "--template", help="Template of AWS sessions, or TARGET/TEMPLATE.")
+    name: str | None = opt(
+        TEXT, "--name", metavar="NAME", help="Name of the entry, such as an AWS profile (default: jitid)."
+    )
+    project: bool = flag("--project", help="Write the files of the current folder.")
+    task: str | None = opt(TASK, "--task", "-t", help="Task, written into the helper's line.")
+    delegator: str | None = opt(DELEGATOR, "--delegator", "-d", help="Delegator, written into the line.")
+    agent: str | None = opt(AGENT, "--agent", "-a", help="Agent, written into the line.")
+    scope: tuple[Scope, ...] = opts(SCOPE, "--scope", "-s", help="Scope, written into the line; repeatable.")
+    ttl: int | None = opt(DURATION, "--ttl", help="Lifetime of tokens, written into the line.")
+    parent_file: str | None = opt(FILE, "--parent-file", help="File with the parent's token, for the line.")
+
+    def shown_view(self) -> Columns:
+        """Return the fields of the output, which depend on what is done."""
+        if self.check:
+            return _AMBIENT
+        return _CLIENTS if self.client is None else _CHANGES
+
+    def may_change(self) -> bool:
+        """Return whether this line may change a file."""
+        return self.client is not None and not (self.check or self.dry_run)
 
 
 class ConfigShowCommand(Verb):

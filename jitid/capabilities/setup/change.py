@@ -1,0 +1,260 @@
+"""The changes that set a client up, or undo that: planned first, and then carried out."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from jitid.capabilities.setup import client_file, entries, record
+from jitid.capabilities.setup.client import Client, ClientFile, SetupRequest
+from jitid.capabilities.setup.client_file import FileContent
+from jitid.capabilities.setup.entries import AddedEntry, Entry, Form
+from jitid.capabilities.setup.record import ChangeRecord
+from jitid.capabilities.setup.splice import ClientFileError, Splice
+from jitid.errors import ConfigurationError
+from jitid.values.record import Record
+
+
+class FileChange(Record):
+    """A planned change of one file."""
+
+    client: str
+    content: FileContent
+    text: str
+    exists: bool
+    """Whether the file is to exist."""
+    new_record: ChangeRecord | None
+    """What is recorded; None to forget the file."""
+    folders: list[str]
+    """The folders to remove with the file, if they are empty."""
+    kept: list[Entry]
+    """Entries of jitid that somebody changed, and that stay."""
+
+    @property
+    def changes(self) -> bool:
+        """Whether the file changes."""
+        return self.text != self.content.text or self.exists != self.content.exists
+
+    @property
+    def state(self) -> str:
+        """What happens to the file, in a word."""
+        if not self.changes:
+            return "unchanged"
+        if not self.exists:
+            return "deleted"
+        return "changed" if self.content.exists else "created"
+
+
+def plan_setup(client: Client, request: SetupRequest) -> list[FileChange]:
+    """Return the changes that set a client up; files without a change are among them.
+
+    Raises ConfigurationError for a file that cannot be changed.
+    """
+    return [change for file in client.files(request) if (change := _planned(client, file)) is not None]
+
+
+def _planned(client: Client, file: ClientFile) -> FileChange | None:
+    content = client_file.read(file.path)
+    try:
+        last = record.load(client.name, content.path, content.text)
+        if not file.entries and last is None:
+            return None
+        if _is_done(file, content, last):
+            return FileChange(client.name, content, content.text, content.exists, last, [], [])
+        base = record.undone(file.form, content, last)
+        text, steps, added = _with_entries(file, base.text)
+    except ClientFileError as error:
+        raise client_file.failure(file.path, error) from None
+    existed = base.exists if last is None else last.existed
+    new_record = ChangeRecord(
+        client.name,
+        content.path,
+        file.form,
+        existed,
+        [*(last.folders if last is not None else []), *_missing(os.path.dirname(content.path))],
+        record.digest(base.text),
+        record.digest(text),
+        steps,
+        added,
+    )
+    exists = base.exists or bool(added)
+    return FileChange(
+        client.name,
+        content,
+        text,
+        exists,
+        new_record if added else None,
+        [] if exists else new_record.folders,
+        base.kept,
+    )
+
+
+def _is_done(file: ClientFile, content: FileContent, last: ChangeRecord | None) -> bool:
+    form = entries.form_of(file.form, content.text)
+    recorded = [added.entry for added in last.entries] if last is not None else []
+    plain = [entry._replace(keep=False) for entry in _in_form(file, form)]
+    return (
+        content.exists
+        and all(entry in plain for entry in recorded)
+        and all(entries.present(form, content.text, entry) for entry in _in_form(file, form))
+        and bool(file.entries)
+    )
+
+
+def _in_form(file: ClientFile, form: Form) -> list[Entry]:
+    """Return the entries of a file as they are in its form: a kubeconfig may be JSON."""
+    if file.form is form:
+        return file.entries
+    return [
+        Entry(("users",), {"name": entry.path[-1], "user": {"exec": entry.value}}, append=True)
+        for entry in file.entries
+    ]
+
+
+def _with_entries(file: ClientFile, text: str) -> tuple[str, list[list[Splice]], list[AddedEntry]]:
+    steps, all_added = [], []
+    for entry in file.entries:
+        put = entries.add(file.form, text, entry)
+        text = put.text
+        if put.added is not None:
+            steps.append(put.splices)
+            all_added.append(put.added)
+    return text, steps, all_added
+
+
+def _missing(folder: str) -> list[str]:
+    missing = []
+    while not os.path.lexists(folder):
+        missing.append(folder)
+        folder = os.path.dirname(folder)
+    return missing
+
+
+def plan_undo(client: Client, request: SetupRequest) -> list[FileChange]:
+    """Return the changes that remove what jitid added for a client, in all files that it changed.
+
+    Raises ConfigurationError for a file that cannot be changed.
+    """
+    changes = []
+    for path, form in _paths(client, request):
+        content = client_file.read(path)
+        last = record.load(client.name, content.path, content.text)
+        if not content.exists:
+            changes.append(FileChange(client.name, content, "", exists=False, new_record=None, folders=[], kept=[]))
+            continue
+        try:
+            base = record.undone(form, content, last)
+        except ClientFileError as error:
+            raise client_file.failure(path, error) from None
+        folders = last.folders if last is not None and not base.exists else []
+        changes.append(
+            FileChange(client.name, content, base.text if base.exists else "", base.exists, None, folders, base.kept)
+        )
+    return changes
+
+
+def _paths(client: Client, request: SetupRequest) -> list[tuple[str, Form]]:
+    """Return the files of a client: the usual ones, and those with a record; of a project, that of the project."""
+    usual = {os.path.realpath(file.path): (file.path, file.form) for file in client.files(request)}
+    if not request.project:
+        for last in record.all_of(client.name):
+            usual.setdefault(last.path, (last.path, last.form))
+    return list(usual.values())
+
+
+def check(changes: Iterable[FileChange]) -> None:
+    """Raise ConfigurationError for a file that may not be replaced."""
+    for change in changes:
+        if change.changes:
+            client_file.check_writable(change.content)
+
+
+def carry_out(changes: Sequence[FileChange]) -> None:
+    """Make the changes. Raises StorageError and OutputError; earlier files of the list are changed then."""
+    for change in changes:
+        path = change.content.path
+        if change.new_record is not None and change.changes:
+            # The record comes first: a process that is killed in between leaves the way back.
+            record.save(change.new_record)
+        if change.changes and change.exists:
+            client_file.write(change.content, change.text)
+        elif change.changes:
+            client_file.delete(change.content)
+            client_file.remove_folders(change.folders)
+        if change.new_record is None:
+            record.forget(change.client, path)
+        else:
+            record.confirm(change.client, path)
+
+
+class FileState(Record):
+    """What is in force in a file of a client."""
+
+    path: str
+    state: str
+    """`in-force`, `edited`, `absent` or `unreadable`."""
+    configured: frozenset[str]
+    """The first names of the entries in force."""
+    commands: frozenset[str]
+    """The programs that the entries start."""
+
+
+def states(client: Client, request: SetupRequest) -> list[FileState]:
+    """Return the state of each file of a client."""
+    return [_state(client, path, form) for path, form in _paths(client, request)]
+
+
+def _state(client: Client, path: str, form: Form) -> FileState:
+    try:
+        content = client_file.read(path)
+        last = record.load(client.name, content.path, content.text)
+        form = entries.form_of(form, content.text)
+        own = [added.entry for added in entries.own(form, content.text)] if content.exists else []
+        recorded = [added.entry for added in last.entries] if last is not None else []
+        live = [entry for entry in recorded if content.exists and entries.present(form, content.text, entry)]
+    except (ClientFileError, ConfigurationError):
+        return FileState(path, "unreadable", frozenset(), frozenset())
+    in_force = [*live, *(entry for entry in own if entry not in live)]
+    if not in_force:
+        state = "edited" if recorded else "absent"
+    else:
+        state = "edited" if len(live) < len(recorded) else "in-force"
+    return FileState(
+        path,
+        state,
+        frozenset(entry.path[0] for entry in in_force),
+        frozenset(program for entry in in_force for program in _programs(entry.value)),
+    )
+
+
+def _programs(value: Any) -> set[str]:  # noqa: ANN401 - of any form
+    """Return the programs of the commands of jitid in a value."""
+    if isinstance(value, dict):
+        programs = {program for inner in value.values() for program in _programs(inner)}
+        command = value.get("command")
+        words = value.get("args")
+        if isinstance(command, str) and isinstance(words, list) and entries.is_jitid([command, *words], "helper", "mcp"):
+            programs.add(command)
+        return programs
+    if isinstance(value, list):
+        if value and all(isinstance(word, str) for word in value) and entries.is_jitid(value, "mcp"):
+            return {value[0]}
+        return {program for inner in value for program in _programs(inner)}
+    if not isinstance(value, str):
+        return set()
+    line = value.partition("=")[2] if _is_assignment(value) else value
+    line = line.strip().strip('"').removeprefix("!")
+    return {shlex.split(line)[0]} if entries.is_jitid_line(line, "helper", "mcp") else set()
+
+
+def _is_assignment(line: str) -> bool:
+    """Return whether a line begins with a key of git's or AWS's files."""
+    return line.strip().startswith(("helper =", "credential_process ="))
+
+
+def spelled(entry: Entry) -> str:
+    """Return the place of an entry, for people."""
+    return ".".join(entry.path) + (f" ({json.dumps(entry.value)})" if entry.append else "")

@@ -1,0 +1,124 @@
+"""What jitid needs to know of a client: its files, the entries in them, and what would bypass them."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from jitid.capabilities.setup.entries import Entry, Form
+from jitid.errors import UsageError
+from jitid.system import xdg
+from jitid.system.program_request import origin
+from jitid.values.record import Record
+
+if TYPE_CHECKING:
+    from jitid.capabilities.setup.bypass import Ambient
+
+REFRESH_MS = 300_000
+"""Milliseconds after which clients request a new token; the default of Claude Code."""
+TOKEN_VARIABLE = "JITID_TOKEN"
+"""The variable for clients that read a token once, at their start."""
+
+
+class SetupRequest(Record):
+    """What a user requests for a client."""
+
+    command: tuple[str, ...]
+    """The words that start jitid, with the options that select its ledger."""
+    options: tuple[str, ...] = ()
+    """The options of the helpers, such as `--task`."""
+    audience: str | None = None
+    gateway: str | None = None
+    hosts: tuple[str, ...] = ()
+    servers: tuple[tuple[str, str], ...] = ()
+    """Name and address of each MCP server."""
+    tools: bool = False
+    """Whether the client gets the tools of `jitid mcp`."""
+    template: str | None = None
+    name: str = "jitid"
+    ttl: int | None = None
+    project: bool = False
+    environ: Mapping[str, str] = os.environ
+
+    @property
+    def home(self) -> str:
+        """The home folder."""
+        return xdg.home(self.environ).rstrip("/")
+
+    def folder(self, variable: str, default: str) -> str:
+        """Return the folder that a variable names, or the default in the home folder."""
+        return self.environ.get(variable) or f"{self.home}/{default}"
+
+    def words(self, *words: str) -> list[str]:
+        """Return the words of a command of jitid."""
+        return [*self.command, *words]
+
+    def helper(self, *words: str) -> list[str]:
+        """Return the words of a helper with the options of the request."""
+        return self.words("helper", *words, *self.options)
+
+    def line(self, *words: str) -> str:
+        """Return a helper as a line of a shell."""
+        return shlex.join(self.helper(*words))
+
+    def model_audience(self) -> str | None:
+        """Return the audience of tokens for the gateway to models; None without a gateway."""
+        return self.audience or (None if self.gateway is None else origin(self.gateway))
+
+    def audiences(self) -> list[str]:
+        """Return the audiences of all services in the request, without repetition."""
+        model = self.model_audience()
+        found = [] if model is None else [model]
+        return list(dict.fromkeys([*found, *(origin(url) for _, url in self.servers)]))
+
+    def refresh_ms(self) -> int:
+        """Return the milliseconds after which a client requests a new token: at most half of its lifetime."""
+        return min(REFRESH_MS, self.ttl * 500) if self.ttl else REFRESH_MS
+
+    def mcp_server(self) -> dict[str, object]:
+        """Return the entry of the tools of jitid, as most clients write it."""
+        words = self.words("mcp")
+        return {"command": words[0], "args": words[1:]}
+
+
+class ClientFile(Record):
+    """A file of a client, and the entries for it."""
+
+    path: str
+    form: Form
+    entries: list[Entry]
+
+
+class Client(Record):
+    """A client: how to set it up, and what to know about it."""
+
+    name: str
+    title: str
+    programs: tuple[str, ...]
+    """Names of its program, to see whether it is installed."""
+    takes: str
+    """The options of the request that have a meaning for it, with blanks between."""
+    files: Callable[[SetupRequest], list[ClientFile]]
+    """Returns its files with the entries of a request; the files are the same for any request."""
+    ambient: Callable[[SetupRequest, frozenset[str]], list[Ambient]]
+    """Returns the credentials that it finds by itself, for the first names of the entries in force."""
+    notes: Callable[[SetupRequest], list[str]]
+    """Returns what a user must know about the result."""
+
+
+def one_audience(request: SetupRequest, title: str) -> None:
+    """Raise UsageError for servers of several origins: the client reads one token."""
+    if len(request.audiences()) > 1:
+        raise UsageError(
+            f"{title} reads one token at its start, and the servers have several addresses; nothing was changed",
+            "set up the servers of one address",
+        )
+
+
+def start_line(request: SetupRequest, program: str, *, variable: bool) -> str:
+    """Return the command that starts a client with its tokens."""
+    words = [word for audience in request.audiences() for word in ("--audience", audience)]
+    words += ("--env", TOKEN_VARIABLE) if variable else ()
+    return shlex.join(["jitid", "run", *words, "--", program])

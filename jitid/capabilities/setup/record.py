@@ -1,0 +1,214 @@
+"""What jitid changed in a client's file: kept in the state folder for the way back, and never the file's own content.
+
+A record has the digests of the file before and after, the text that jitid inserted, and the text that it replaced,
+which jitid refuses to replace if it looks like a secret.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from hashlib import sha256
+from typing import Any
+
+from jitid.capabilities.setup import entries
+from jitid.capabilities.setup.client_file import FileContent
+from jitid.capabilities.setup.entries import AddedEntry, Entry, Form
+from jitid.capabilities.setup.splice import Splice, applied, reversed_splices
+from jitid.errors import ConfigurationError
+from jitid.system import xdg
+from jitid.system.files import write_private
+from jitid.values import strict_json
+from jitid.values.record import Record
+from jitid.values.text import quote
+
+_SCHEMA = "jitid.setup-state/1"
+_MAX_BYTES = 1 << 22
+
+
+class ChangeRecord(Record):
+    """The last change of a file for a client."""
+
+    client: str
+    path: str
+    form: Form
+    existed: bool
+    folders: list[str]
+    """The folders that were made for the file, the innermost first."""
+    before: str
+    after: str
+    """Digests of the whole text."""
+    steps: list[list[Splice]]
+    """The changes in order, each at the offsets of the text before it."""
+    entries: list[AddedEntry]
+
+
+class Undone(Record):
+    """A text without what jitid added."""
+
+    text: str
+    exists: bool
+    """Whether the file is to exist."""
+    exact: bool
+    """Whether it is the text of before, byte for byte."""
+    kept: list[Entry]
+    """The entries that somebody changed, and that stay."""
+
+
+def digest(text: str) -> str:
+    """Return the digest of a text."""
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def folder(environ: Mapping[str, str] = os.environ) -> str:
+    """Return the folder of the records."""
+    return f"{xdg.state_folder(environ)}/setup"
+
+
+def path_of(client: str, path: str) -> str:
+    """Return the path of the record about a file of a client."""
+    return f"{folder()}/{client}-{sha256(os.fsencode(path)).hexdigest()[:16]}.json"
+
+
+def load(client: str, path: str, text: str) -> ChangeRecord | None:
+    """Return the record about a file with a text; None if there is none. Raises ConfigurationError for a damaged one.
+
+    A process that was killed between the record and the change has left the earlier record, too.
+    """
+    place = path_of(client, path)
+    current, earlier = _read(place, path), _read(f"{place}.old", path)
+    if earlier is not None and (current is None or digest(text) == earlier.after):
+        return earlier
+    return current
+
+
+def _read(place: str, path: str | None) -> ChangeRecord | None:
+    try:
+        with open(place, "rb") as file:
+            document = strict_json.loads(file.read(_MAX_BYTES))
+        if document["schema"] != _SCHEMA or path not in (None, document["path"]):
+            raise ValueError
+        return _record(document)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise ConfigurationError(
+            f"the record {quote(place, 200)} cannot be read; nothing was changed",
+            "delete it: jitid then finds its entries by their commands",
+        ) from error
+
+
+def _record(document: Mapping[str, Any]) -> ChangeRecord:
+    return ChangeRecord(
+        document["client"],
+        document["path"],
+        Form(document["form"]),
+        bool(document["existed"]),
+        [str(each) for each in document["folders"]],
+        document["before"],
+        document["after"],
+        [[Splice(int(at), str(removed), str(new)) for at, removed, new in step] for step in document["steps"]],
+        [
+            AddedEntry(
+                Entry(tuple(each["path"]), each["value"], bool(each["append"])), each["previous"], int(each["depth"])
+            )
+            for each in document["entries"]
+        ],
+    )
+
+
+def save(record: ChangeRecord) -> None:
+    """Write a record. Raises OutputError."""
+    document = {
+        "schema": _SCHEMA,
+        **record._asdict(),
+        "form": record.form.value,
+        "steps": [[[*splice] for splice in step] for step in record.steps],
+        "entries": [
+            {"path": added.entry.path, "value": added.entry.value, "append": added.entry.append, "previous": added.previous, "depth": added.depth}
+            for added in record.entries
+        ],
+    }
+    place = path_of(record.client, record.path)
+    os.makedirs(os.path.dirname(place), 0o700, exist_ok=True)
+    with suppress(FileNotFoundError):
+        os.replace(place, f"{place}.old")
+    write_private(place, json.dumps(document, indent=1).encode())
+
+
+def forget(client: str, path: str) -> None:
+    """Delete the record about a file, if there is one."""
+    for place in (path_of(client, path), f"{path_of(client, path)}.old"):
+        with suppress(FileNotFoundError):
+            os.unlink(place)
+
+
+def confirm(client: str, path: str) -> None:
+    """Delete the earlier record: the change is made."""
+    with suppress(FileNotFoundError):
+        os.unlink(f"{path_of(client, path)}.old")
+
+
+def undone(form: Form, content: FileContent, record: ChangeRecord | None) -> Undone:
+    """Return a file without what jitid added to it.
+
+    If nobody else changed it, that is its text of before. Otherwise each entry is removed that is unchanged; without a
+    record, each that calls jitid. Raises ClientFileError.
+    """
+    text = content.text
+    if record is not None:
+        if digest(text) == record.before:
+            # A killed process recorded the change, and did not make it.
+            return Undone(text, content.exists and (record.existed or bool(text)), exact=True, kept=[])
+        exact = _reversed(text, record)
+        if exact is not None:
+            return Undone(exact, record.existed, exact=True, kept=[])
+    kept: list[Entry] = []
+    for added in reversed(record.entries if record is not None else []):
+        shorter = entries.remove(entries.form_of(form, text), text, added)
+        if shorter is None:
+            kept.append(added.entry)
+        else:
+            text = shorter
+    changed = text != content.text
+    for added in _own(form, text):
+        shorter = entries.remove(entries.form_of(form, text), text, added)
+        text = text if shorter is None else shorter
+    exists = content.exists and not (
+        record is not None and not record.existed and entries.is_empty(entries.form_of(form, text), text)
+    )
+    return Undone(text, exists, exact=False, kept=kept if changed or record is not None else [])
+
+
+def _own(form: Form, text: str) -> Sequence[AddedEntry]:
+    return entries.own(entries.form_of(form, text), text)
+
+
+def _reversed(text: str, record: ChangeRecord) -> str | None:
+    """Return the text of before; None if the text is not the one that jitid wrote."""
+    if digest(text) != record.after:
+        return None
+    try:
+        for step in reversed(record.steps):
+            text = applied(text, reversed_splices(step))
+    except ValueError:
+        return None
+    return text if digest(text) == record.before else None
+
+
+def all_of(client: str) -> list[ChangeRecord]:
+    """Return all records about files of a client. Raises ConfigurationError for a damaged one."""
+    try:
+        names = sorted(os.listdir(folder()))
+    except OSError:
+        return []
+    found = []
+    for name in names:
+        if name.startswith(f"{client}-") and name.endswith(".json"):
+            place = f"{folder()}/{name}"
+            last = _read(place, None)
+            if last is not None:
+                found.append(last)
+    return found

@@ -1,0 +1,105 @@
+"""Tools with a credential helper of their own: git, AWS's tools and kubectl."""
+
+from __future__ import annotations
+
+import os
+import shlex
+
+from jitid.capabilities.setup.client import ClientFile, SetupRequest
+from jitid.capabilities.setup.coding_agents import xdg_configuration
+from jitid.capabilities.setup.entries import Entry, Form
+from jitid.system.program_request import origin
+
+
+def git_files(request: SetupRequest) -> list[ClientFile]:
+    """Return the file that `git config --global` writes, or that of the repository."""
+    entries = []
+    for host in request.hosts:
+        address = origin(host if "://" in host else f"https://{host}")
+        audience = () if request.audience is None else ("--audience", request.audience)
+        line = _git_value("!" + request.line("git", *audience))
+        # The empty value drops the helpers before it, which would answer first and store the token.
+        entries.append(Entry((f'[credential "{address}"]',), ["\thelper =", f"\thelper = {line}"]))
+    return [ClientFile(os.path.abspath(git_path(request)), Form.GIT, entries)]
+
+
+def git_path(request: SetupRequest) -> str:
+    """Return the path of git's file (git-config(1), FILES)."""
+    if request.project:
+        return ".git/config"
+    if stated := request.environ.get("GIT_CONFIG_GLOBAL"):
+        return stated
+    own = f"{request.home}/.gitconfig"
+    shared = f"{xdg_configuration(request)}/git/config"
+    return shared if not os.path.lexists(own) and os.path.lexists(shared) else own
+
+
+def _git_value(value: str) -> str:
+    if not set(value) & set('"\\#;'):
+        return value
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def git_notes(request: SetupRequest) -> list[str]:
+    """Return what to know about the result in git."""
+    return [_elsewhere("git")] if not request.options else []
+
+
+def aws_files(request: SetupRequest) -> list[ClientFile]:
+    """Return the configuration of AWS's tools."""
+    entries = []
+    if request.template is not None:
+        line = shlex.join(request.helper("aws", "--template", request.template))
+        header = "[default]" if request.name == "default" else f"[profile {request.name}]"
+        entries.append(Entry((header,), [f"credential_process = {line}"]))
+    path = request.environ.get("AWS_CONFIG_FILE") or f"{request.home}/.aws/config"
+    return [ClientFile(os.path.abspath(os.path.expanduser(path)), Form.AWS, entries)]
+
+
+def aws_notes(request: SetupRequest) -> list[str]:
+    """Return what to know about the result in AWS's tools."""
+    notes = [f"to use it: aws --profile {request.name} …, or AWS_PROFILE={request.name}"]
+    return notes if request.options else [*notes, _elsewhere("aws")]
+
+
+def kube_files(request: SetupRequest) -> list[ClientFile]:
+    """Return the kubeconfig that kubectl writes: the first one of $KUBECONFIG, or the usual one."""
+    audience = () if request.audience is None else ("--audience", request.audience)
+    words = request.helper("kube", *audience)
+    plugin = {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "command": words[0],
+        "args": words[1:],
+        "interactiveMode": "Never",
+        "provideClusterInfo": True,
+    }
+    paths = [path for path in request.environ.get("KUBECONFIG", "").split(":") if path]
+    path = next((path for path in paths if os.path.lexists(path)), paths[-1] if paths else None)
+    entry = Entry(("users", request.name), plugin)
+    return [ClientFile(os.path.abspath(path or f"{request.home}/.kube/config"), Form.KUBE, [entry])]
+
+
+def kube_notes(request: SetupRequest) -> list[str]:
+    """Return what to know about the result in kubectl."""
+    notes = [
+        f"to use it: kubectl --user {request.name} …, or: "
+        f"kubectl config set-context --current --user {request.name}"
+    ]
+    return notes if request.options else [*notes, _elsewhere("kubectl")]
+
+
+def _elsewhere(program: str) -> str:
+    return (
+        f"without --task and --delegator the helper of {program} works inside of `jitid run` and of recorded sessions"
+    )
+
+
+def gh_files(request: SetupRequest) -> list[ClientFile]:  # noqa: ARG001 - as its siblings
+    """Return no file: gh has no place for a command that prints its token."""
+    return []
+
+
+def gh_notes(request: SetupRequest) -> list[str]:  # noqa: ARG001 - as its siblings
+    """Return what to know about gh."""
+    return []

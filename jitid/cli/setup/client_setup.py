@@ -1,0 +1,304 @@
+"""`jitid setup`: hook up a client, undo that, and report what bypasses it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from shlex import split
+from typing import TYPE_CHECKING, Any
+
+from jitid.capabilities.setup import change, client_file, diff, record
+from jitid.capabilities.setup.bypass import Ambient
+from jitid.capabilities.setup.change import FileChange, FileState
+from jitid.capabilities.setup.client import Client, SetupRequest
+from jitid.capabilities.setup.clients import CLIENTS
+from jitid.cli.invocation import Invocation
+from jitid.cli.setup import commands
+from jitid.errors import ExitStatus, NotFoundError, PartialError, StorageError, UsageError
+from jitid.system import output
+from jitid.system.installation import program
+from jitid.system.program_request import origin
+from jitid.values.text import number_of, quote
+from jitid.values.times import format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+_ADDRESS = re.compile(r"https?://[!-~]+", re.ASCII)
+_OPTIONS = ("gateway", "audience", "mcp", "tools", "host", "template", "name", "project")
+_OF_HELPERS = ("task", "delegator", "agent", "scope", "ttl", "parent_file")
+_PATHS = ("--config", "--ledger", "--credential-file")
+_WANTS = {
+    "opencode": ("gateway", "mcp", "tools"),
+    "git": ("host",),
+    "aws": ("template",),
+}
+"""The options of which a client needs at least one."""
+_GH = (
+    "gh has no setting for a command that prints its token; nothing was changed",
+    "pass a token to one run: jitid run --audience https://github.example --env GH_TOKEN -- gh …",
+)
+
+
+def setup(cli: Invocation, args: commands.SetupCommand) -> None:
+    """Perform `jitid setup`."""
+    if args.undo and (args.check or args.dry_run and args.check):
+        raise UsageError("--undo and --check exclude each other", "omit one of them")
+    if args.client is None:
+        _without_client(cli, args)
+        return
+    client = CLIENTS[args.client]
+    request = _request(cli, args, client)
+    if args.check:
+        _check(cli, args, [client], request)
+    elif args.undo:
+        _change(cli, args, client, lambda: change.plan_undo(client, request))
+        _check_undone(client, request, dry_run=args.dry_run)
+    else:
+        if client.name == "gh":
+            raise UsageError(*_GH)
+        _check_enough(args, client)
+        _change(cli, args, client, lambda: change.plan_setup(client, request))
+        for note in client.notes(request):
+            cli.note(note)
+
+
+def _without_client(cli: Invocation, args: commands.SetupCommand) -> None:
+    stated = [name for name in (*_OPTIONS, *_OF_HELPERS, "undo", "dry_run", "yes") if getattr(args, name)]
+    if stated:
+        raise UsageError(
+            f"--{stated[0].replace('_', '-')} requires a client", f"name one of: {', '.join(CLIENTS)}"
+        )
+    request = SetupRequest(_command(cli))
+    if args.check:
+        in_use = [client for client in CLIENTS.values() if _state(change.states(client, request)) != "absent"]
+        _check(cli, args, in_use, request)
+        return
+    rows = []
+    for client in CLIENTS.values():
+        states = change.states(client, request)
+        paths = [state.path for state in states if state.state != "absent"] or [state.path for state in states]
+        rows.append(
+            {
+                "client": client.name,
+                "state": _state(states),
+                "installed": any(shutil.which(name) for name in client.programs) if client.programs else None,
+                "path": paths[0] if paths else None,
+            }
+        )
+    cli.show_records(args.shown_view(), rows)
+
+
+_STATES = ("unreadable", "edited", "in-force")
+"""The states of files, the most severe first; `absent` comes last."""
+
+
+def _state(states: Sequence[FileState]) -> str:
+    return next((state for state in _STATES if any(each.state == state for each in states)), "absent")
+
+
+def _command(cli: Invocation) -> tuple[str, ...]:
+    """Return the words that start this jitid from a client, with the options that select its ledger."""
+    own = program()
+    found = shutil.which("jitid")
+    by_name = found is not None and (len(own) > 1 or os.path.realpath(found) == os.path.realpath(own[0]))
+    words = ["jitid"] if by_name else own
+    flags = split(cli.command("jitid helper"))[1:-1]
+    for index, word in enumerate(flags):
+        # The client starts the helper in any folder.
+        if index and flags[index - 1] in _PATHS and "://" not in word:
+            flags[index] = os.path.abspath(word)
+    return (*words, *flags)
+
+
+def _request(cli: Invocation, args: commands.SetupCommand, client: Client) -> SetupRequest:
+    taken = client.takes.split()
+    for name in (*_OPTIONS, *_OF_HELPERS):
+        if getattr(args, name) and name not in taken:
+            raise UsageError(f"`--{name.replace('_', '-')}` does not apply to {client.name}; nothing was changed")
+    if args.audience is not None and args.gateway is None and client.name == "codex":
+        raise UsageError("--audience requires --gateway here; nothing was changed")
+    if args.gateway is not None:
+        _check_address(args.gateway, "--gateway")
+    name = args.name or "jitid"
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"invalid name {quote(name)}", "use letters, digits and `._-`, such as --name deploy")
+    return SetupRequest(
+        _command(cli),
+        tuple(_helper_options(args)),
+        args.audience,
+        args.gateway,
+        tuple(_host(host) for host in args.host),
+        tuple(_server(pair, name) for pair in args.mcp),
+        args.tools,
+        args.template,
+        name,
+        args.ttl,
+        args.project,
+    )
+
+
+def _helper_options(args: commands.SetupCommand) -> Iterator[str]:
+    values = {
+        "--task": args.task,
+        "--delegator": args.delegator,
+        "--agent": args.agent,
+        "--ttl": None if args.ttl is None else format_duration(args.ttl),
+        "--parent-file": None if args.parent_file is None else os.path.abspath(args.parent_file),
+    }
+    for option, value in values.items():
+        if value is not None:
+            yield from (option, value)
+    for scope in args.scope:
+        yield from ("--scope", str(scope))
+
+
+def _check_address(address: str, option: str) -> None:
+    if not _ADDRESS.fullmatch(address) or "?" in address or "#" in address:
+        raise UsageError(f"{option}: {quote(address, 200)} is not an address", "such as https://llm.example")
+    origin(address)
+
+
+def _host(host: str) -> str:
+    address = origin(host if "://" in host else f"https://{host}")
+    # A quote or a bracket would end the section's name.
+    if set(address) & set('"]\\ '):
+        raise UsageError(f"invalid host {quote(host)}", "such as --host git.example")
+    return address
+
+
+def _server(pair: str, own: str) -> tuple[str, str]:
+    name, equals, url = pair.partition("=")
+    if not (equals and _NAME.fullmatch(name)):
+        raise UsageError(f"{quote(pair)} is not NAME=URL", "such as --mcp docs=https://mcp.example/mcp")
+    if name == own:
+        raise UsageError(f"{quote(name)} is the name of jitid's own entry", "choose another name")
+    if not _ADDRESS.fullmatch(url):
+        raise UsageError(f"--mcp: {quote(url, 200)} is not an address", "such as https://mcp.example/mcp")
+    origin(url)
+    return name, url
+
+
+def _check_enough(args: commands.SetupCommand, client: Client) -> None:
+    needs = _WANTS.get(client.name, ())
+    if needs and not any(getattr(args, name) for name in needs):
+        options = [f"--{name}" for name in needs]
+        raise UsageError(f"{client.name} requires {' or '.join(options)}; nothing was changed")
+
+
+def _change(
+    cli: Invocation, args: commands.SetupCommand, client: Client, plan: Callable[[], list[FileChange]]
+) -> None:
+    """Plan changes, show them, ask, and carry them out."""
+    if args.dry_run:
+        _show(cli, args, plan())
+        return
+    if cli.can_prompt() and not args.yes:
+        planned = plan()
+        change.check(planned)
+        _show(cli, args, planned)
+        if any(each.changes for each in planned):
+            _confirm(sum(each.changes for each in planned))
+        with client_file.locked(record.folder()):
+            again = plan()
+            if [_essence(each) for each in again] != [_essence(each) for each in planned]:
+                raise StorageError("a file changed since the diff was shown; nothing was changed", "try again")
+            change.carry_out(again)
+    else:
+        with client_file.locked(record.folder()):
+            planned = plan()
+            change.check(planned)
+            change.carry_out(planned)
+        _show(cli, args, planned)
+    for each in planned:
+        for entry in each.kept:
+            cli.note(f"{each.content.path}: {change.spelled(entry)} was changed since, and stays")
+    if not any(each.changes for each in planned):
+        cli.note(f"{client.name}: nothing to {'undo' if args.undo else 'change'}")
+
+
+def _essence(each: FileChange) -> tuple[object, ...]:
+    return each.content, each.text, each.exists
+
+
+def _confirm(count: int) -> None:
+    from jitid.cli.input_lines import answer
+
+    output.print_message(f"jitid: write {number_of(count, 'file')}? [y/N]")
+    if answer().lower() not in ("y", "yes"):
+        raise UsageError("not confirmed; nothing was changed", "to skip the question: --yes")
+
+
+def _show(cli: Invocation, args: commands.SetupCommand, planned: Sequence[FileChange]) -> None:
+    diffs = {each.content.path: _diff(each) for each in planned if each.changes}
+    if cli.field or cli.format_name() is not None:
+        rows = [
+            {
+                "client": each.client,
+                "path": each.content.path,
+                "state": each.state,
+                "diff": "".join(f"{line}\n" for line in diffs.get(each.content.path, [])),
+            }
+            for each in planned
+        ]
+        cli.show_records(args.shown_view(), rows, document={"files": rows, "dry_run": args.dry_run})
+        return
+    for lines in diffs.values():
+        shown = diff.coloured(lines) if cli.coloured() else lines
+        output.write_pieces(f"{line}\n" for line in shown)
+
+
+def _diff(each: FileChange) -> list[str]:
+    return diff.unified(
+        each.content.path,
+        each.content.text if each.content.exists else None,
+        each.text if each.exists else None,
+    )
+
+
+def _check_undone(client: Client, request: SetupRequest, *, dry_run: bool) -> None:
+    """Raise PartialError if a file still calls jitid."""
+    left = [state.path for state in change.states(client, request) if state.commands]
+    if left and not dry_run:
+        raise PartialError(
+            f"{quote(left[0], 200)} still calls jitid: somebody changed the entry", "remove it in an editor"
+        )
+
+
+def _check(
+    cli: Invocation, args: commands.SetupCommand, clients: Sequence[Client], request: SetupRequest
+) -> None:
+    rows: list[dict[str, Any]] = []
+    found: list[Ambient] = []
+    absent = []
+    for client in clients:
+        states = change.states(client, request)
+        configured = frozenset(name for state in states for name in state.configured)
+        ambient = [*_condition(states), *client.ambient(request, configured)]
+        if states and _state(states) == "absent":
+            absent.append(client.name)
+        found += ambient
+        rows += [{"client": client.name, **each._asdict()} for each in ambient]
+    cli.show_records(args.shown_view(), rows)
+    effects = {each.effect for each in found}
+    if absent and len(clients) == 1:
+        raise NotFoundError(f"{absent[0]} is not set up", f"to set it up: jitid setup {absent[0]}")
+    if "bypass" in effects:
+        cli.status = ExitStatus.FINDINGS
+    elif "unexamined" in effects:
+        cli.status = ExitStatus.INCOMPLETE
+
+
+def _condition(states: Sequence[FileState]) -> Iterator[Ambient]:
+    """Yield the faults of the setup itself."""
+    for state in states:
+        if state.state == "edited":
+            yield Ambient("file", state.path, "bypass", "somebody changed or removed entries of jitid")
+        elif state.state == "unreadable":
+            yield Ambient("file", state.path, "unexamined", "it cannot be read")
+        for name in sorted(state.commands):
+            if shutil.which(name) is None:
+                yield Ambient("file", state.path, "bypass", f"the program {quote(name, 200)} is not in PATH")
