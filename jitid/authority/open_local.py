@@ -267,6 +267,8 @@ def _login(user: int) -> str:
 
 
 def _new_names(config: Config) -> Names:
+    from jitid.model.signature_algorithm import FOR_SERVICES
+
     raw = bytearray(os.urandom(16))
     # A UUID of version 4 (RFC 9562, section 5.4).
     raw[6] = raw[6] & 0x0F | 0x40
@@ -277,6 +279,7 @@ def _new_names(config: Config) -> Names:
         uuid,
         config.text("issuer") or f"urn:jitid:{uuid}",
         config.text("trust_domain") or DEFAULT_TRUST_DOMAIN,
+        service_algorithm=FOR_SERVICES,
     )
 
 

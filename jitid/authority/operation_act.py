@@ -71,6 +71,7 @@ ACTS: Mapping[str, str] = {
     "RevokeToken": "revoke a token",
     "RotateAccess": "rotate access",
     "RotateKey": "rotate a key",
+    "SetAlgorithm": "set the algorithm of service tokens",
     "Settle": "have targets revoke credentials",
     "ShareTask": "share a task",
     "ShowAgent": "show an agent",

@@ -39,7 +39,7 @@ ValueType = Literal[
 FORMATS = ("table", "tsv", "json", "jsonl", "csv")
 DELEGATORS = ("any", "known")
 COLOURS = ("auto", "always", "never")
-ALGORITHMS = ("EdDSA", "ES256")
+ALGORITHMS = ("EdDSA", "ES256", "RS256")
 LOG_FORMATS = ("json", "text", "none")
 
 

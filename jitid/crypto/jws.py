@@ -16,8 +16,23 @@ from jitid.values.times import ANOTHER, format_time
 
 MAX_KID = 128
 
-ALGORITHMS = frozenset({"EdDSA", "ES256"})
-"""The algorithms of jitid's signatures: Ed25519 by default, P-256 for external systems that require it."""
+SIGNATURE_SIZES = {"EdDSA": 64, "ES256": 64, "RS256": 256}
+"""The number of bytes of a signature, by algorithm: each algorithm has keys of one size only.
+
+Ed25519 (RFC 8032), P-256 (RFC 7518, section 3.4), and RSA with 2048 bits and PKCS#1 v1.5 (RFC 7518, section 3.3).
+"""
+
+ALGORITHMS = frozenset(SIGNATURE_SIZES)
+"""The algorithms of jitid's signatures."""
+
+RSA_BITS = 2_048
+"""The size of each RSA key.
+
+It is the minimum of RFC 7518 and what every verifier of RS256 accepts. A key signs for months and a token lives for
+minutes; a verifier that requires more security accepts ES256. With one size, a parser knows the length of a signature.
+"""
+RSA_EXPONENT = 65_537
+"""The public exponent of each RSA key; so the modulus identifies a public key."""
 
 ACCESS_TOKENS = frozenset({"at+jwt"})
 """The `typ` of an access token (RFC 9068, section 2.1)."""
@@ -28,10 +43,11 @@ IDENTITY = "jitid-identity+jwt"
 SVID = "JWT"
 """The `typ` of a JWT-SVID (JWT-SVID, section 2.3): no verifier of access tokens accepts one (RFC 9068, section 4)."""
 
+SVID_ALGORITHMS = ("ES256", "RS256")
+"""The algorithms of JWT-SVIDs, the default first: they are not signed with Ed25519 (JWT-SVID, section 2.1)."""
+
 TOKENS = ACCESS_TOKENS | {IDENTITY, SVID}
 """The `typ` of each token that is a credential. No verifier accepts one for another (RFC 8725, section 3.11)."""
-
-SIGNATURE_SIZE = 64
 
 _CUT = "copy the whole token; to identify a part of one: jitid trace"
 
@@ -204,8 +220,9 @@ def claimed_expiry(expires_at: int) -> str:
 def verify_signature(parsed: Parsed, alg: str, public: bytes) -> None:
     """Refuse the token unless `public`, a key that is recorded for `alg`, verifies the signature.
 
-    `public` is 32 raw bytes for EdDSA (RFC 8032), an uncompressed point of 65 bytes for ES256 (RFC 7518, section 3.4).
-    The token's own algorithm is compared, never followed (RFC 8725, section 3.1).
+    `public` is 32 raw bytes for EdDSA (RFC 8032), an uncompressed point of 65 bytes for ES256 (RFC 7518, section 3.4),
+    and the modulus of 256 bytes for RS256 (RFC 7518, section 3.3). The token's own algorithm is compared, never
+    followed (RFC 8725, section 3.1).
 
     Raises InvalidCredentialError; IntegrityError when the public key itself is damaged.
     """
@@ -218,7 +235,7 @@ def verify_signature(parsed: Parsed, alg: str, public: bytes) -> None:
     if digest in _VERIFIED:
         return
     # A signature of another size is the token's fault, even if the key is damaged.
-    if len(parsed.signature) != SIGNATURE_SIZE or not verifier(alg, public)(
+    if len(parsed.signature) != SIGNATURE_SIZES.get(alg, len(parsed.signature)) or not verifier(alg, public)(
         parsed.signing_input, parsed.signature
     ):
         raise InvalidCredentialError("the token's signature is invalid")
@@ -256,14 +273,16 @@ def verifier(alg: str, public: bytes) -> Callable[[bytes, bytes], bool]:
                 point.verify(encode_dss_signature(*halves), message, ec.ECDSA(SHA256()))
 
             check = check_point
+        elif alg == "RS256":
+            check = _rsa_check(public)
         else:
             raise IntegrityError("a public key is for an unsupported algorithm")
     except ValueError:
         raise IntegrityError("a public key is damaged") from None
 
     def verify(message: bytes, signature: bytes) -> bool:
-        # Both algorithms have one signature size; a signature of another size never reaches the arithmetic.
-        if len(signature) != SIGNATURE_SIZE:
+        # Each algorithm has one signature size; a signature of another size never reaches the arithmetic.
+        if len(signature) != SIGNATURE_SIZES[alg]:
             return False
         try:
             check(signature, message)
@@ -272,6 +291,20 @@ def verifier(alg: str, public: bytes) -> Callable[[bytes, bytes], bool]:
         return True
 
     return verify
+
+
+def _rsa_check(public: bytes) -> Callable[[bytes, bytes], None]:
+    """Return a function that raises InvalidSignature unless the modulus verifies a signature over a message."""
+    from cryptography.hazmat.primitives.asymmetric import padding, rsa
+    from cryptography.hazmat.primitives.hashes import SHA256
+
+    key = rsa.RSAPublicNumbers(RSA_EXPONENT, int.from_bytes(_modulus(public))).public_key()
+    scheme, digest = padding.PKCS1v15(), SHA256()
+
+    def check(signature: bytes, message: bytes) -> None:
+        key.verify(signature, message, scheme, digest)
+
+    return check
 
 
 def public_jwk(alg: str, public: bytes, kid: str) -> dict[str, str]:
@@ -291,6 +324,8 @@ def _required(alg: str, public: bytes) -> dict[str, str]:
     if alg == "ES256":
         _, x, y = _coordinates(public)
         return {"crv": "P-256", "kty": "EC", "x": b64url(x), "y": b64url(y)}
+    if alg == "RS256":
+        return {"e": b64url(RSA_EXPONENT.to_bytes(3)), "kty": "RSA", "n": b64url(_modulus(public))}
     raise IntegrityError("a public key is damaged or for an unsupported algorithm")
 
 
@@ -299,3 +334,10 @@ def _coordinates(public: bytes) -> tuple[bytes, bytes, bytes]:
     if len(public) != 65 or public[0] != 4:
         raise IntegrityError("a public key is damaged")
     return public, public[1:33], public[33:]
+
+
+def _modulus(public: bytes) -> bytes:
+    """Return the modulus itself; one of another size, or an even one, is refused."""
+    if len(public) != RSA_BITS // 8 or public[0] < 0x80 or not public[-1] & 1:
+        raise IntegrityError("a public key is damaged")
+    return public

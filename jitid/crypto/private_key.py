@@ -29,9 +29,16 @@ _ED25519 = bytes.fromhex("302a300506032b6570032100")  # RFC 8410, section 4
 _PEM = "-----BEGIN PUBLIC KEY-----"
 _P256 = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d030107034200")  # RFC 5480, section 2
 
+_RSA = bytes.fromhex(
+    "30820122300d06092a864886f70d01010105000382010f003082010a0282010100"
+)  # RFC 4055, section 1.2
+_RSA_END = bytes.fromhex("0203010001")  # the exponent
+
 
 def public_print(algorithm: str, public: bytes) -> bytes:
-    """Return the fingerprint of a public key of `EdDSA` (32 bytes) or `ES256` (an uncompressed point of 65)."""
+    """Return the fingerprint of a public key in the form of `jws.verify_signature`."""
+    if algorithm == "RS256":
+        return sha256(_RSA + public + _RSA_END).digest()
     return sha256((_ED25519 if algorithm == "EdDSA" else _P256) + public).digest()
 
 

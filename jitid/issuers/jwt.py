@@ -67,7 +67,9 @@ class JwtIssuer:
         payloads = [write(ids).encode() for ids in order.names]
         # All names have the same length, but some indexes in a status list have a few more digits.
         longest = max(map(len, payloads))
-        input_length, signature_length = (-(-size * 4 // 3) for size in (longest, jws.SIGNATURE_SIZE))
+        input_length, signature_length = (
+            -(-size * 4 // 3) for size in (longest, jws.SIGNATURE_SIZES[self._signer.algorithm])
+        )
         length = header + input_length + signature_length + len("..")
         if length > jws.MAX_TOKEN:
             raise UsageError(

@@ -10,9 +10,6 @@ from jitid.issuers.jwt import JwtIssuer, status_claim
 from jitid.values import strict_json
 from jitid.values.names import spiffe_id
 
-ALGORITHM = "ES256"
-"""JWT-SVIDs are not signed with Ed25519 (JWT-SVID, section 2.1)."""
-
 
 class JwtSvidIssuer(JwtIssuer):
     """An issuer that signs JWT-SVIDs with one key."""
@@ -43,7 +40,9 @@ class JwtSvidIssuer(JwtIssuer):
 
 
 KIND = KindSpec(
-    signing=lambda _: Signing("jws", ALGORITHM),
+    signing=lambda algorithm: Signing(
+        "jws", algorithm if algorithm in jws.SVID_ALGORITHMS else jws.SVID_ALGORITHMS[0]
+    ),
     signed=lambda signer, _: JwtSvidIssuer(signer),
     options=token_options,
     delivery="kube_config",

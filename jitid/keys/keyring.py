@@ -14,13 +14,21 @@ from jitid.values.record import Record
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 
 _SEED_BYTES = 32
-_MOST_BYTES = 512
+_MOST_BYTES = 2_048
+"""The maximum length of a key's file: that of an RSA key has about 1,220 bytes."""
+_PKCS8 = bytes.fromhex("020100300d06092a864886f70d01010105000482")
+"""The beginning of an RSA key in PKCS#8, after its tag and length: version and algorithm (RFC 5958, section 2)."""
 _PROBE = b"jitid: is this the key"
 
-USES: Mapping[str, tuple[str, ...]] = {"jws": ("EdDSA", "ES256"), "x509": ("ES256",), "ssh": ("EdDSA",)}
+USES: Mapping[str, tuple[str, ...]] = {
+    "jws": ("EdDSA", "ES256", "RS256"),
+    "x509": ("ES256",),
+    "ssh": ("EdDSA",),
+}
 """The uses of keys, each with its algorithms, the default first. A key has only one use."""
 
 
@@ -42,7 +50,7 @@ class Signer:
         self.private: Any = private
         """The `cryptography` object of the key, for code that builds certificates."""
         self.sign = sign
-        """Signs bytes in the form of JWS: 64 bytes, for ES256 the halves of the signature (RFC 7518, section 3.4)."""
+        """Signs bytes in the form of JWS (`jws.SIGNATURE_SIZES`): for ES256 the halves (RFC 7518, section 3.4)."""
         self.sign_all: Callable[[Sequence[bytes]], list[bytes]] | None = None
         """Signs many messages in one request; set only for a key at a target."""
         self.elsewhere: str | None = None
@@ -84,7 +92,8 @@ class KeepsNoKeysError(ConfigurationError):
 class Keyring:
     """The private keys in one folder: a file for each, with mode 0600 and named by key id.
 
-    A file has the 32 raw bytes of the key, or the location of the key at a target.
+    A file has the 32 raw bytes of the key, an RSA key in PKCS#8 (DER, RFC 5958), or the location of the key at a
+    target.
     """
 
     def __init__(self, folder: str, *, others: bool = False) -> None:
@@ -169,7 +178,7 @@ class Keyring:
         """Make a key, write it durably, and return its signer.
 
         Args:
-            algorithm: `EdDSA` (Ed25519, RFC 8037) or `ES256` (P-256, RFC 7518).
+            algorithm: `EdDSA` (Ed25519, RFC 8037), `ES256` (P-256, RFC 7518) or `RS256` (RSA, RFC 7518).
             first: whether the ledger does not exist yet; then the key's file stays hidden until `confirm`.
 
         Raises:
@@ -178,15 +187,15 @@ class Keyring:
         """
         while True:
             try:
-                seed = os.urandom(_SEED_BYTES)
-                signer = _signer(algorithm, seed)
+                secret = _new_rsa_key() if algorithm == "RS256" else os.urandom(_SEED_BYTES)
+                signer = _signer(algorithm, secret)
             except ValueError:  # not every 32 bytes are a scalar of P-256
                 continue
             # Users type key ids (`keys revoke KID`); a leading dash would make one look like an option.
             if not signer.kid.startswith("-"):
                 break
         try:
-            write_private(self._pending(signer.kid) if first else self.path(signer.kid), seed)
+            write_private(self._pending(signer.kid) if first else self.path(signer.kid), secret)
         except OutputError as error:
             raise StorageError(error.message) from error
         self._signers[signer.kid] = signer
@@ -248,7 +257,7 @@ class Keyring:
             return signer
         path = self.path(kid)
         try:
-            seed = self._read(kid)
+            secret = self._read(kid)
         except OSError as error:
             denied = isinstance(error, PermissionError)
             raise IntegrityError(
@@ -257,14 +266,12 @@ class Keyring:
                 if denied
                 else "restore the folder from a backup, or make a new key: jitid keys rotate",
             ) from error
-        location = Elsewhere.parse(seed)
+        location = Elsewhere.parse(secret)
         if location is not None:
             signer = self._signers[kid] = self._remote(location, kid, algorithm, public)
             return signer
         try:
-            if len(seed) != _SEED_BYTES:
-                raise ValueError
-            signer = _signer(algorithm, seed)
+            signer = _signer(algorithm, secret)
         except ValueError:
             signer = None
         if signer is None or signer.public != public or signer.kid != kid:
@@ -299,7 +306,7 @@ class Keyring:
         # Without O_NONBLOCK, opening a named pipe in its place would block.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            return os.read(descriptor, _MOST_BYTES)
+            return os.read(descriptor, _MOST_BYTES + 1)
         finally:
             os.close(descriptor)
 
@@ -340,15 +347,20 @@ def key_names(folder: str) -> list[str]:
         ) from error
 
 
-def _signer(algorithm: str, seed: bytes) -> Signer:
+def _signer(algorithm: str, secret: bytes) -> Signer:
+    """Return the signer of a private key in the form of its file. Raises ValueError for another form."""
+    if algorithm == "RS256":
+        return _rsa_signer(secret)
+    if len(secret) != _SEED_BYTES:
+        raise ValueError(algorithm)
     if algorithm == "EdDSA":
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-        private = Ed25519PrivateKey.from_private_bytes(seed)
+        private = Ed25519PrivateKey.from_private_bytes(secret)
         public = private.public_key().public_bytes_raw()
         return Signer(jws.thumbprint(algorithm, public), algorithm, public, private.sign, private)
     if algorithm == "ES256":
-        return _p256_signer(seed)
+        return _p256_signer(secret)
     raise ValueError(algorithm)
 
 
@@ -356,6 +368,14 @@ def uncompressed(key: EllipticCurvePublicKey) -> bytes:
     """Return a point of P-256 as 65 bytes; `cryptography.hazmat.primitives.serialization` would cost start-up."""
     numbers = key.public_numbers()
     return b"\4" + numbers.x.to_bytes(32, "big") + numbers.y.to_bytes(32, "big")
+
+
+def modulus(key: RSAPublicKey) -> bytes:
+    """Return the modulus of an RSA key as 256 bytes. Raises ValueError for a key of another size or exponent."""
+    numbers = key.public_numbers()
+    if key.key_size != jws.RSA_BITS or numbers.e != jws.RSA_EXPONENT:
+        raise ValueError("RS256")
+    return numbers.n.to_bytes(jws.RSA_BITS // 8)
 
 
 def _p256_signer(seed: bytes) -> Signer:
@@ -375,12 +395,52 @@ def _p256_signer(seed: bytes) -> Signer:
     return Signer(jws.thumbprint("ES256", public), "ES256", public, sign, private)
 
 
+def _new_rsa_key() -> bytes:
+    from cryptography.hazmat.primitives.asymmetric import rsa
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    private = rsa.generate_private_key(jws.RSA_EXPONENT, jws.RSA_BITS)
+    return private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+
+
+def _rsa_signer(der: bytes) -> Signer:
+    # Imported here: few ledgers have such a key, and it costs start-up.
+    from cryptography.hazmat.primitives.asymmetric import padding, rsa
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.serialization import load_der_private_key
+
+    if not der.startswith(_PKCS8, 4) or len(der) > _MOST_BYTES:
+        raise ValueError("RS256")
+    try:
+        # The library's own check proves that two numbers are prime, which takes a hundred times as long as a signature.
+        private = load_der_private_key(der, None, unsafe_skip_rsa_key_validation=True)
+    except TypeError:
+        private = None
+    if not isinstance(private, rsa.RSAPrivateKey):
+        raise ValueError("RS256")  # noqa: TRY004 - the file is damaged, not the call
+    numbers = private.private_numbers()
+    p, q, e = numbers.p, numbers.q, jws.RSA_EXPONENT
+    public = modulus(private.public_key())
+    # A signature by a damaged key would disclose its factors.
+    exponents_fit = min(p, q) > 1 and e * numbers.dmp1 % (p - 1) == e * numbers.dmq1 % (q - 1) == 1
+    if not exponents_fit or p * q != numbers.public_numbers.n or numbers.iqmp * q % p != 1:
+        raise ValueError("RS256")
+    scheme, digest = padding.PKCS1v15(), SHA256()
+    return Signer(
+        jws.thumbprint("RS256", public),
+        "RS256",
+        public,
+        lambda message: private.sign(message, scheme, digest),
+        private,
+    )
+
+
 class Version(Record):
     """One version of a key of the engine."""
 
     number: int
     public: bytes
-    """In the form of the ledger: 32 raw bytes, or an uncompressed point."""
+    """In the form of the ledger: see `jws.verify_signature`."""
 
 
 class Engine(Record):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from jitid.model.types import TASK
 from jitid.values.declaration import Bounds
-from jitid.values.field_types import AGENT, DELEGATOR, FILTER, FINGERPRINT, ID
+from jitid.values.field_types import AGENT, ALGORITHM, DELEGATOR, FILTER, FINGERPRINT, ID
 from jitid.values.record import Record
 
 FOREVER = (1 << 53) - 1
@@ -26,12 +26,14 @@ class Names(Record):
     former_until: tuple[int, ...] = ()
     """For each former name, when the last credential that was issued under it expires."""
     named_at: int = 0
-    """The audit event that last changed the issuer; 0 without such a change."""
+    """The audit event that last changed the issuer or the service algorithm; 0 without such a change."""
 
     restored_at: int | None = None
     """When the ledger was last restored, or its clock set back: it accepts no older ID token or assertion."""
     agents_until: int = 0
     """The highest number of an identity whose SPIFFE id is under `/agent/` even if its agent is not registered."""
+    service_algorithm: str | None = None
+    """The signature algorithm of service tokens; None in a ledger of an earlier version that was not changed since."""
 
     @property
     def issuers(self) -> tuple[str, ...]:
@@ -70,6 +72,7 @@ class Names(Record):
             "trust_domain": self.trust_domain,
             "kid": kid,
             "agents_until": self.agents_until,
+            **({} if self.service_algorithm is None else {SERVICE_ALGORITHM: self.service_algorithm}),
         }
 
     def settings(self) -> dict[str, str]:
@@ -81,6 +84,8 @@ class Names(Record):
             settings |= {_FORMER: " ".join(self.former), _UNTIL: " ".join(map(str, self.former_until))}
         if self.restored_at is not None:
             settings[RESTORED] = str(self.restored_at)
+        if self.service_algorithm is not None:
+            settings[SERVICE_ALGORITHM] = self.service_algorithm
         return {**settings, _NAMED_AT: str(self.named_at)} if self.named_at else settings
 
     @classmethod
@@ -96,6 +101,9 @@ class Names(Record):
         for name, text in ((RESTORED, restored_at or "0"), (_AGENTS_UNTIL, agents_until)):
             if not (text.isascii() and text.isdigit()):
                 raise KeyError(name)
+        service_algorithm = settings.get(SERVICE_ALGORITHM)
+        if service_algorithm is not None and service_algorithm not in ALGORITHM.words:
+            raise KeyError(SERVICE_ALGORITHM)
         return cls(
             settings["uuid"],
             settings["issuer"],
@@ -105,15 +113,17 @@ class Names(Record):
             int(named_at) if named_at.isdecimal() else 0,
             None if restored_at is None else int(restored_at),
             int(agents_until),
+            service_algorithm,
         )
 
 
 _FORMER, _UNTIL, _NAMED_AT = "former_issuers", "former_until", "named_at"
-CHANGEABLE = ("issuer", _FORMER, _UNTIL, _NAMED_AT)
-"""The rows of the table of settings that a change of the issuer may write."""
+SERVICE_ALGORITHM = "service_algorithm"
+CHANGEABLE = ("issuer", _FORMER, _UNTIL, _NAMED_AT, SERVICE_ALGORITHM)
+"""The rows of the table of settings that a change of the names may write."""
 RESTORED = "restored_at"
 _AGENTS_UNTIL = "agents_until"
-OF_NAMES = frozenset({"uuid", "issuer", "trust_domain", _FORMER, _UNTIL, _NAMED_AT, RESTORED, _AGENTS_UNTIL})
+OF_NAMES = frozenset({"uuid", "trust_domain", *CHANGEABLE, RESTORED, _AGENTS_UNTIL})
 """The names of all settings in `Names`."""
 
 

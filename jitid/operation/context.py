@@ -16,6 +16,7 @@ from jitid.values.text import quote
 if TYPE_CHECKING:
     from datetime import tzinfo
 
+    from jitid.issuers.issuer import Draft
     from jitid.issuers.targets import ChosenTarget, Targets
     from jitid.ledger.transaction import Transaction
     from jitid.model.access import Caller, OidcIssuer
@@ -168,6 +169,16 @@ class Terms(Record):
             raise UsageError(f"no configured target makes credentials of the kind {quote(kind)}")
         return self.targets().choose(kind, template)
 
-    def algorithm_for(self, audiences: Sequence[str]) -> str:
-        """Return the algorithm for a token to these audiences: Ed25519, unless one of them requires another."""
-        return next((self.algorithms[name] for name in audiences if name in self.algorithms), "EdDSA")
+    def algorithm_for(self, draft: Draft, names: Names) -> str:
+        """Return the signature algorithm for a token: that of the ledger, unless an audience requires another.
+
+        Raises UsageError if the audiences have no algorithm in common.
+        """
+        if draft.is_identity or names.service_algorithm is None:
+            # A ledger of an earlier version: the first audience that requires another algorithm decides.
+            required = (self.algorithms[name] for name in draft.audiences if name in self.algorithms)
+            return next(required, "EdDSA")
+        # Imported here: an identity token needs no table.
+        from jitid.model.signature_algorithm import choose
+
+        return choose(names.service_algorithm, draft.audiences, self.algorithms)

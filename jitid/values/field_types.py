@@ -269,7 +269,7 @@ AUDIENCE = texts(
     check_audience, "AUD", {"minLength": 1, "maxLength": 255, "pattern": r"^[!#-&(-;=?-\[\]-_a-~]+$"}
 )
 REACH = texts(check_reach, "AUD", AUDIENCE.schema)
-ALGORITHM = choice("ES256", "EdDSA", metavar="ALG", label="algorithm")
+ALGORITHM = choice("ES256", "EdDSA", "RS256", metavar="ALG", label="algorithm")
 KEY_USE = choice("jws", "x509", "ssh", metavar="USE", label="use of a key")
 PUBLIC_KEY = text(MAX_PUBLIC_KEY, "the public key")
 REASON = kept_text(LONG, "the reason")

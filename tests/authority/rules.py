@@ -26,8 +26,8 @@ READS = {
     "ShowStatus",
     "sweeper": "Sweep ForeseeFix MakeReport AdoptedShapes",
     "auditor": "ReadLog FollowLog SignHead VerifyLog ExportLog",
-    "admin": "ListKeys Examine ExamineTargets StoredPolicy ReplayDecisions Explain ClassifyAgents SuggestPolicy "
-    "ShowAgent ListAgents ShowDelegator ListDelegators ListAdopted ProbeAdopted SuggestReplacements ListAccess "
+    "admin": "ListKeys ListAlgorithms Examine ExamineTargets StoredPolicy ReplayDecisions Explain "
+    "ClassifyAgents SuggestPolicy ShowAgent ListAgents ShowDelegator ListDelegators ListAdopted ProbeAdopted SuggestReplacements ListAccess "
     "ListApprovals FindApprovals ShowApproval",
 }
 CHANGES = {
@@ -36,7 +36,8 @@ CHANGES = {
     "sweeper": "Fix ProveLeaks Settle FlyCanaries",
     "admin": "GrantAccess RotateAccess RevokeAccess AddDelegator ChangeDelegator DisableDelegator EnableDelegator "
     "ImportDelegators RegisterAgent ChangeAgent ReviewAgent ResumeAgent SuspendAgent UnregisterAgent Adopt "
-    "ChangeAdopted EndAdopted RotateKey RevokeKey RequestAuthority ImportAuthority Prune CutLog",
+    "ChangeAdopted EndAdopted RotateKey RevokeKey SetAlgorithm "
+    "RequestAuthority ImportAuthority Prune CutLog",
 }
 EXCEPTIONS = {
     # A responder sees the owner and the end of a credential; access is a credential too.

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
 )
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key as generate_rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 Private = Ed25519PrivateKey | EllipticCurvePrivateKey | RSAPrivateKey
@@ -23,6 +24,8 @@ NOW = 1_795_521_600
 ISSUER = "urn:jitid:5e0c2f7e"
 ED25519 = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 P256 = generate_private_key(SECP256R1())
+RSA = generate_rsa(65_537, 2_048)
+RSA_OTHER = generate_rsa(65_537, 2_048)
 HEADER = {"alg": "EdDSA", "typ": "at+jwt", "kid": "k1"}
 CLAIMS: dict[str, Any] = {
     "iss": ISSUER,
@@ -41,10 +44,11 @@ def encode(data: bytes) -> str:
 
 
 def raw_public(private: Private) -> bytes:
-    """Return the public key in the ledger's form: raw, or an uncompressed point."""
+    """Return the public key in the ledger's form: raw, an uncompressed point, or the modulus."""
     if isinstance(private, Ed25519PrivateKey):
         return private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-    assert isinstance(private, EllipticCurvePrivateKey)
+    if isinstance(private, RSAPrivateKey):
+        return private.public_key().public_numbers().n.to_bytes(private.key_size // 8)
     return private.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
 
 

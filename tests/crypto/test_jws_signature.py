@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from jitid.crypto import jws
 from jitid.errors import IntegrityError, InvalidCredentialError
 from jitid.values import strict_json
-from tests.crypto.signed import ED25519, HEADER, P256, Private, encode, jwk, raw_public, token
+from tests.crypto.signed import ED25519, HEADER, P256, RSA, RSA_OTHER, Private, encode, jwk, raw_public, token
 from tests.crypto.vectors import ed25519_cases, jws_cases, load, ranges
 
 # These are labelled invalid because of other parts of the token. Their signatures are valid.
-GOOD_SIGNATURES = ranges("354 356")
+GOOD_SIGNATURES = ranges("332 353-356")
 
 
 def parsed(alg: str, message: bytes, signature: bytes) -> jws.Parsed:
@@ -67,42 +67,101 @@ def test_p256_vectors_are_judged_as_labelled() -> None:
     assert len(seen) == 32
 
 
-@pytest.mark.parametrize("example", ["8037 A.4", "7515 A.3"])
+@pytest.mark.parametrize("example", ["8037 A.4", "7515 A.3", "7515 A.2"])
 def test_the_signatures_of_the_standards_verify(example: str) -> None:
-    """RFC 8037, appendix A.4 (Ed25519), and RFC 7515, appendix A.3 (P-256)."""
+    """RFC 8037, appendix A.4 (Ed25519), and RFC 7515, appendices A.3 (P-256) and A.2 (RSA)."""
     (case,) = [case for case in load("rfc/rfc_vectors.json")["jws"] if case["rfc"] == example]
     message, _, signature = case["jws"].rpartition(".")
-    public = point(case["jwk"]) if case["alg"] == "ES256" else strict_json.b64url_decode(case["jwk"]["x"])
+    jwk = case["jwk"]
+    public = point(jwk) if case["alg"] == "ES256" else strict_json.b64url_decode(jwk.get("x") or jwk["n"])
     good = parsed(case["alg"], message.encode(), strict_json.b64url_decode(signature))
     assert verifies(good, case["alg"], public)
     assert not verifies(good._replace(signing_input=message.encode() + b"A"), case["alg"], public)
 
 
-@pytest.mark.parametrize(("private", "alg"), [(ED25519, "EdDSA"), (P256, "ES256")])
+KEYS = [(ED25519, "EdDSA"), (P256, "ES256"), (RSA, "RS256")]
+
+
+@pytest.mark.parametrize(("private", "alg"), KEYS)
 def test_our_tokens_verify_by_their_key_and_no_other(private: Private, alg: str) -> None:
     """Verify twice with the same key: the second time, the prepared key comes from the cache."""
     text = token({**HEADER, "alg": alg}, private=private)
     for _ in range(2):
         jws.verify_signature(jws.parse(text), alg, raw_public(private))
-    other = Ed25519PrivateKey.generate() if alg == "EdDSA" else generate_private_key(SECP256R1())
-    assert not verifies(jws.parse(text), alg, raw_public(other))
+    others: dict[str, Private] = {
+        "EdDSA": Ed25519PrivateKey.generate(),
+        "ES256": generate_private_key(SECP256R1()),
+        "RS256": RSA_OTHER,
+    }
+    assert not verifies(jws.parse(text), alg, raw_public(others[alg]))
 
 
-@given(st.integers(0, 511), st.sampled_from([(ED25519, "EdDSA"), (P256, "ES256")]))
+@given(st.integers(0, 2047), st.sampled_from(KEYS))
 def test_no_bit_of_a_signature_is_idle(bit: int, key: tuple[Private, str]) -> None:
     """A signature with one changed bit is refused."""
     private, alg = key
     good = jws.parse(token({**HEADER, "alg": alg}, private=private))
-    changed = (int.from_bytes(good.signature) ^ 1 << bit).to_bytes(64)
+    size = len(good.signature)
+    changed = (int.from_bytes(good.signature) ^ 1 << bit % (8 * size)).to_bytes(size)
     assert not verifies(good._replace(signature=changed), alg, raw_public(private))
 
 
-@pytest.mark.parametrize("length", [0, 1, 63, 65, 70, 128])
-def test_a_signature_of_another_length_is_refused(length: int) -> None:
-    """DER is refused as well (RFC 7518, section 3.4)."""
-    good = jws.parse(token())
-    signature = (good.signature * 2)[:length]
-    assert not verifies(good._replace(signature=signature), "EdDSA", raw_public(ED25519))
+@pytest.mark.parametrize(("private", "alg"), KEYS)
+@pytest.mark.parametrize("length", [0, 1, 63, 65, 70, 128, 255, 257, 512])
+def test_a_signature_of_another_length_is_refused(length: int, private: Private, alg: str) -> None:
+    """DER is refused as well (RFC 7518, section 3.4), and so is a leading zero (section 3.3)."""
+    good = jws.parse(token({**HEADER, "alg": alg}, private=private))
+    signature = (good.signature * 8)[:length]
+    assert not verifies(good._replace(signature=signature), alg, raw_public(private))
+    assert not verifies(good._replace(signature=b"\x00" + good.signature), alg, raw_public(private))
+    assert not verifies(good._replace(signature=good.signature[1:]), alg, raw_public(private))
+
+
+def test_rsa_vectors_are_judged_as_labelled() -> None:
+    """Each token with an RSA key of 2048 bits, whatever its algorithm: only RS256 is accepted."""
+    seen = {}
+    for number, label, text, key in jws_cases():
+        parts = text.split(".")
+        if key.get("kty") != "RSA" or len(parts) != 3 or not all(parts):
+            continue
+        modulus = strict_json.b64url_decode(key["n"])
+        header, payload, signature = parts
+        alg = json.loads(strict_json.b64url_decode(header))["alg"]
+        message = f"{header}.{payload}".encode()
+        try:
+            accepted = verifies(parsed(alg, message, strict_json.b64url_decode(signature)), "RS256", modulus)
+        except IntegrityError:
+            assert len(modulus) != 256
+            continue
+        seen[number] = accepted, alg, label
+    accepted = {number for number, (good, _, _) in seen.items() if good}
+    assert len(seen) > 250
+    assert accepted == {
+        number
+        for number, (_, alg, label) in seen.items()
+        if alg == "RS256" and (label == "valid" or number in GOOD_SIGNATURES)
+    }
+    assert len(accepted) >= 5
+
+
+def test_a_modulus_is_no_mac_secret() -> None:
+    """Neither the bytes of an RSA key nor its text forms verify a token of HS256 at any door."""
+    message = token({**HEADER, "alg": "HS256"}).rpartition(".")[0]
+    for secret in (raw_public(RSA), encode(raw_public(RSA)).encode(), json.dumps(jwk(RSA)).encode()):
+        mac = hmac.digest(secret, message.encode(), hashlib.sha256)
+        with pytest.raises(InvalidCredentialError, match="algorithm is not accepted"):
+            jws.parse(f"{message}.{encode(mac)}")
+        lax = jws.parse(f"{message}.{encode(mac)}", algorithms=frozenset({"HS256"}))
+        assert not verifies(lax._replace(signature=mac * 8), "RS256", raw_public(RSA))
+
+
+@pytest.mark.parametrize("alg", ["EdDSA", "ES256", "PS256", "RS384", "RS512", "HS256", "none"])
+def test_an_rsa_key_is_used_for_rs256_only(alg: str) -> None:
+    """RFC 8725, section 3.1: also where the signature is a valid one of that other algorithm."""
+    text = token({**HEADER, "alg": alg}, private=RSA)
+    lax = jws.parse(text, algorithms=frozenset({alg}))
+    with pytest.raises(InvalidCredentialError, match="algorithm does not match its key"):
+        jws.verify_signature(lax, "RS256", raw_public(RSA))
 
 
 def test_the_algorithm_is_the_keys_whatever_the_token_says() -> None:
@@ -140,6 +199,11 @@ def test_a_mac_keyed_with_the_public_key_is_refused(secret: str) -> None:
         ("ES256", raw_public(P256) + b"\x00"),
         ("none", b""),
         ("RS256", bytes(32)),
+        ("RS256", bytes(256)),
+        ("RS256", b"\x7f" + bytes(254) + b"\x01"),
+        ("RS256", raw_public(RSA)[:-1] + b"\x02"),
+        ("RS256", raw_public(RSA) + b"\x01"),
+        ("RS256", b"\x00" + raw_public(RSA)),
     ],
     ids=[
         "no bytes",
@@ -151,12 +215,17 @@ def test_a_mac_keyed_with_the_public_key_is_refused(secret: str) -> None:
         "P-256 and a byte too many",
         "of no algorithm",
         "of another algorithm",
+        "a modulus of zeros",
+        "a modulus of 2047 bits",
+        "an even modulus",
+        "a modulus and a byte too many",
+        "a modulus with a leading zero",
     ],
 )
 def test_a_damaged_key_is_an_integrity_failure(alg: str, public: bytes) -> None:
     """The defect is in the key. The token is not accepted."""
     with pytest.raises(IntegrityError):
-        jws.verify_signature(parsed(alg, b"", bytes(64)), alg, public)
+        jws.verify_signature(parsed(alg, b"", bytes(jws.SIGNATURE_SIZES.get(alg, 64))), alg, public)
 
 
 def test_thumbprints_are_those_of_the_standard() -> None:
@@ -167,9 +236,11 @@ def test_thumbprints_are_those_of_the_standard() -> None:
     text = f'{{"crv":"P-256","kty":"EC","x":"{key["x"]}","y":"{key["y"]}"}}'
     digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).decode().rstrip("=")
     assert jws.thumbprint("ES256", raw_public(P256)) == digest
+    (case,) = [one for one in load("rfc/rfc_vectors.json")["thumbprints"] if one["rfc"].startswith("7638")]
+    assert jws.thumbprint("RS256", strict_json.b64url_decode(case["jwk"]["n"])) == case["sha256"]
 
 
-@pytest.mark.parametrize(("private", "alg"), [(ED25519, "EdDSA"), (P256, "ES256")])
+@pytest.mark.parametrize(("private", "alg"), KEYS)
 def test_a_public_key_is_published_as_others_read_it(private: Private, alg: str) -> None:
     """RFC 7517, section 4."""
     assert jws.public_jwk(alg, raw_public(private), "k1") == jwk(private, alg=alg, use="sig", kid="k1")
@@ -177,6 +248,11 @@ def test_a_public_key_is_published_as_others_read_it(private: Private, alg: str)
 
 def test_a_damaged_key_is_not_published() -> None:
     """A key set must not contain an unusable key."""
-    for alg, public in (("EdDSA", bytes(31)), ("ES256", bytes(65)), ("RS256", bytes(32))):
+    for alg, public in (
+        ("EdDSA", bytes(31)),
+        ("ES256", bytes(65)),
+        ("RS256", bytes(32)),
+        ("PS256", bytes(256)),
+    ):
         with pytest.raises(IntegrityError):
             jws.public_jwk(alg, public, "k1")

@@ -107,6 +107,7 @@ def _reading(world: World) -> Iterator[ops.Operation[Any]]:
         integrity_operations.VerifyLog(),
         integrity_operations.ExportLog(),
         trust_operations.ListKeys(),
+        trust_operations.ListAlgorithms(),
     )
     yield StoredPolicy(digest=next(event["policy"] for event in log if "policy" in event))
     yield ReplayDecisions(old=tuple(default_files()), new=tuple(default_files()))

@@ -12,7 +12,7 @@ from jitid.crypto import jws
 from jitid.errors import IntegrityError
 from jitid.ledger import contract
 from jitid.ledger.view import View
-from jitid.model.ledger_rows import FOREVER, OF_NAMES, Names, SigningKey
+from jitid.model.ledger_rows import FOREVER, OF_NAMES, SERVICE_ALGORITHM, Names, SigningKey
 from jitid.values.text import quote
 
 KEY, RETIRED = b'"kid":"', b'"retired":['
@@ -71,7 +71,7 @@ class KeyMembers:
             raise IntegrityError(f"the ledger lacks the signing key {min(missing)}, which an event records")
 
 
-MARKS = (b'"op":"init"', b'"op":"ledger-copy"', b'"op":"ledger-issuer"')
+MARKS = (b'"op":"init"', b'"op":"ledger-copy"', b'"op":"ledger-issuer"', b'"op":"key-algorithm"')
 """Bytes of the events about names: inside a text the quotes would be escaped."""
 
 _UNSTATED = -1
@@ -102,6 +102,9 @@ class NamesMembers:
                 event.get("ledger", ""), event.get("issuer", self.issuer), event.get("trust_domain", "")
             )
             self._agents_until = event.get("agents_until")
+            self._expected = self._expected._replace(service_algorithm=event.get(SERVICE_ALGORITHM))
+        elif event["op"] == "key-algorithm" and self._expected is not None:
+            self._expected = self._expected._replace(named_at=seq, service_algorithm=event["algorithm"])
         elif "issuer" in event and self._expected is not None:
             self._expected = self._expected.renamed(event["issuer"], event.get("until", _UNSTATED))
             if event["op"] == "ledger-issuer":
@@ -138,6 +141,7 @@ class NamesMembers:
             ("trust domain", names.trust_domain, expected.trust_domain or names.trust_domain),
             ("former issuers", names.former, expected.former),
             ("number of the event that named the issuer", names.named_at, expected.named_at),
+            ("service algorithm", names.service_algorithm, expected.service_algorithm),
         ):
             if actual != stated:
                 raise IntegrityError(

@@ -18,6 +18,7 @@ from jitid.capabilities.issue.issue_result import Issued, IssuedCredential
 from jitid.capabilities.issue.mint import (
     GrantedRequest,
     Mint,
+    algorithm_of,
     are_free,
     make,
     mint_of,
@@ -61,9 +62,12 @@ def preview(
 
     Raises:
         PolicyDeniedError: it would be refused.
+        UsageError: no signature algorithm is accepted by all its audiences.
 
     """
-    return _issued(planning.plan(snapshot, names, request, terms, as_of=as_of), request, ())
+    plan = planning.plan(snapshot, names, request, terms, as_of=as_of)
+    algorithm_of(base_kind(request.kind), terms, plan.draft, names)
+    return _issued(plan, request, ())
 
 
 def is_quick(requests: Sequence[IssueRequest], terms: Terms, keyring: Keyring) -> bool:
@@ -447,7 +451,7 @@ def _settle(
     drawn: set[tuple[int, int]],
 ) -> GrantedRequest:
     plan = planning.plan(snapshot, names, request, terms, unrecorded)
-    mint = mint_for(base_kind(request.kind), terms.algorithm_for(plan.draft.audiences))
+    mint = mint_for(base_kind(request.kind), algorithm_of(base_kind(request.kind), terms, plan.draft, names))
     ids = names_of(snapshot, mint, request.kind, plan.draft.expires_at, raw, terms.publish_url, drawn)
     return GrantedRequest(request, plan, mint, raw, ids)
 

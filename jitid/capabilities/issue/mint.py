@@ -9,13 +9,14 @@ from itertools import islice
 
 from jitid.capabilities.issue.plan import IssuePlan
 from jitid.errors import JitidError
-from jitid.issuers.issuer import Ids, Issuer, Minted, Order, Signing, spec_of
+from jitid.issuers.issuer import Draft, Ids, Issuer, Minted, Order, Signing, spec_of
 from jitid.keys.keyring import Keyring
 from jitid.ledger.transaction import Transaction
 from jitid.ledger.view import View
 from jitid.model.credential import SIGNED, Kind, not_issuable
-from jitid.model.ledger_rows import SigningKey
+from jitid.model.ledger_rows import Names, SigningKey
 from jitid.model.request import IssueRequest
+from jitid.operation.context import Terms
 from jitid.values.ids import credential_id, identity_id, new_uuid7s
 from jitid.values.record import Record
 from jitid.values.secret import Secret
@@ -63,6 +64,14 @@ def make(settled: Sequence[GrantedRequest]) -> list[list[Minted]]:
         for position in positions:
             minted[position] = list(islice(credentials, len(settled[position].names)))
     return minted
+
+
+def algorithm_of(kind: str, terms: Terms, draft: Draft, names: Names) -> str:
+    """Return the signature algorithm of a credential; unsigned ones have the default.
+
+    Raises UsageError if the audiences have no algorithm in common.
+    """
+    return terms.algorithm_for(draft, names) if kind in SIGNED else "EdDSA"
 
 
 def signing_of(kind: Kind, algorithm: str) -> Signing | None:

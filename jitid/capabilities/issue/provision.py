@@ -19,7 +19,7 @@ from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.issue.decide import FurtherPlan
 from jitid.capabilities.issue.issuance import record_at_target
 from jitid.capabilities.issue.issue_result import Issued, IssuedCredential
-from jitid.capabilities.issue.mint import mint_of, names_of, new_ids, placed, signing_of
+from jitid.capabilities.issue.mint import algorithm_of, mint_of, names_of, new_ids, placed, signing_of
 from jitid.capabilities.targets import settle
 from jitid.capabilities.targets.store import OutsideChanges, OutsideStore
 from jitid.capabilities.trust.signing import usable_key
@@ -219,7 +219,7 @@ def add_credential(
     Returns the credential, and the members of its audit event besides those of the plan.
     """
     draft, kind = plan.draft, base_kind(plan.kind)
-    signing = signing_of(kind, terms.algorithm_for(draft.audiences))
+    signing = signing_of(kind, algorithm_of(kind, terms, draft, names))
     key = signing and usable_key(transaction, names, keyring, signing.algorithm, signing.use)
     mint = mint_of(kind, keyring, key)
     ((_, jti),) = new_ids(1)

@@ -57,6 +57,8 @@ def read_keys(data: bytes) -> Keys:
 
 def _key(jwk: Mapping[str, Any]) -> tuple[str, bytes] | None:
     """Return the algorithm and the public key of a JWK; None if tokens of jitid cannot be signed with it."""
+    if jwk.get("kty") == "RSA":
+        return _rsa_key(jwk)
     form = {"OKP": ("Ed25519", "EdDSA", ("x",)), "EC": ("P-256", "ES256", ("x", "y"))}.get(
         str(jwk.get("kty"))
     )
@@ -72,6 +74,18 @@ def _key(jwk: Mapping[str, Any]) -> tuple[str, bytes] | None:
     if any(len(part) != 32 for part in parts):
         return None
     return algorithm, parts[0] if len(parts) == 1 else b"\x04" + b"".join(parts)
+
+
+def _rsa_key(jwk: Mapping[str, Any]) -> tuple[str, bytes] | None:
+    """Return the modulus of an RSA key; None for one of another size, exponent or algorithm than jitid's keys have."""
+    if jwk.get("use", "sig") != "sig" or jwk.get("alg", "RS256") != "RS256":
+        return None
+    try:
+        modulus, exponent = (strict_json.b64url_decode(jwk[name]) for name in ("n", "e"))
+        jws.public_jwk("RS256", modulus, "")
+    except (KeyError, AttributeError, ValueError, IntegrityError):
+        return None
+    return ("RS256", modulus) if int.from_bytes(exponent) == jws.RSA_EXPONENT else None
 
 
 def verify(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jitid.formats.columns import Columns
-from jitid.operation.base import READS, Operation, public_out_opt
+from jitid.operation.base import IDEMPOTENT, READS, Operation, public_out_opt
 from jitid.values.declaration import computed, local, opt, optional_arg, value, values
 from jitid.values.field_types import (
     ALGORITHM,
@@ -84,7 +84,7 @@ class RotateKey(Operation["KeyChange"]):
     function = "ledger.keys_verbs:rotate"
     view = Columns("jitid.keys-rotate/1", "kid use algorithm retired event", single=True)
 
-    algorithm: str = opt(ALGORITHM, "--algorithm", help="EdDSA (default) or ES256.", absent="")
+    algorithm: str = opt(ALGORITHM, "--algorithm", help="EdDSA (default), ES256 or RS256.", absent="")
     use: str = opt(KEY_USE, "--use", help="Use of the key: jws (default), x509 or ssh.", default="jws")
     transit: str | None = opt(
         _TRANSIT,
@@ -92,6 +92,44 @@ class RotateKey(Operation["KeyChange"]):
         help="Key of a transit engine; `none`: a file (default: as before).",
         default=None,
     )
+    accept_clock: bool = False
+
+
+class AlgorithmRow(Record):
+    """The signature algorithm of the tokens for an audience."""
+
+    audience: str
+    """An audience; with `*` at its end, each audience that begins so."""
+    algorithm: str
+    origin: str
+    """`ledger`, `configuration`, or `table`: what jitid knows of the audience's verifier."""
+    reason: str | None
+
+
+class ListAlgorithms(Operation["list[AlgorithmRow]"]):
+    """List the signature algorithms of tokens, by audience."""
+
+    roles = ("auditor", "admin")
+    effect = READS
+
+
+class AlgorithmChange(Record):
+    """A change of the algorithm of service tokens."""
+
+    algorithm: str
+    was: str | None
+    """None in a ledger of an earlier version, which signs with EdDSA."""
+    event: int | None
+    """None if it was so already."""
+
+
+class SetAlgorithm(Operation["AlgorithmChange"]):
+    """Set the signature algorithm of service tokens."""
+
+    roles = ("admin",)
+    effect = IDEMPOTENT
+
+    algorithm: str = value(ALGORITHM)
     accept_clock: bool = False
 
 

@@ -71,6 +71,23 @@ def _forget(context: Context, kids: list[str]) -> None:
         context.keyring.forget(kid)
 
 
+def list_algorithms(context: Context, operation: ops.ListAlgorithms) -> list[ops.AlgorithmRow]:
+    """Return the signature algorithm of each audience that has its own, and of all others."""
+    from jitid.capabilities.trust import algorithms
+
+    terms = context.terms()
+    with context.ledger.read() as snapshot:
+        return algorithms.rows(snapshot.names, terms.algorithms)
+
+
+def set_algorithm(context: Context, operation: ops.SetAlgorithm) -> ops.AlgorithmChange:
+    """Record the signature algorithm of later service tokens."""
+    from jitid.capabilities.trust import algorithms
+
+    with context.ledger.write(accept_clock=operation.accept_clock) as transaction:
+        return algorithms.change(transaction, operation.algorithm)
+
+
 def publish_keys(context: Context, operation: ops.PublishKeys) -> dict[str, Any]:
     """Return the JWKS that verifiers need."""
     from jitid.capabilities.trust import rotation

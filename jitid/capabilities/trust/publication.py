@@ -193,7 +193,7 @@ def _for_spiffe(snapshot: View, names: Names, keyring: Keyring) -> Iterator[Docu
     """Yield the trust bundles and revocation lists for verifiers of SVIDs; none if there never was a key for SVIDs."""
     keys = KeyStore(snapshot).signing_keys()
     has_authority = any(key.use == "x509" for key in keys)
-    signs_tokens = any(key.use == "jws" and key.algorithm == "ES256" for key in keys)
+    signs_tokens = any(key.use == "jws" and key.algorithm in jws.SVID_ALGORITHMS for key in keys)
     if not has_authority and not signs_tokens:
         return
     # This import slows the start, and few ledgers have an authority.

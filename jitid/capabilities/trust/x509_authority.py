@@ -190,14 +190,14 @@ def bundle(snapshot: View, names: Names) -> Bundle:
     token_keys = [
         jws.public_jwk(key.algorithm, key.public, key.kid) | {"use": JWT_USE}
         for key in keys
-        if key.use == "jws" and key.algorithm == "ES256" and store.is_needed(key)
+        if key.use == "jws" and key.algorithm in jws.SVID_ALGORITHMS and store.is_needed(key)
     ]
     published = {key.kid for key in trusted} | {jwk["kid"] for jwk in token_keys}
     # A key is added once, certified once and removed once: each change of the bundle increases this number.
     sequence = sum(
         1 + (key.certificates is not None) + (key.kid not in published)
         for key in keys
-        if key.use == "x509" or (key.use == "jws" and key.algorithm == "ES256")
+        if key.use == "x509" or (key.use == "jws" and key.algorithm in jws.SVID_ALGORITHMS)
     )
     document = {
         "keys": [*map(_root_jwk, roots), *token_keys],

@@ -17,6 +17,7 @@ from jitid.values.declaration import arg, flag, opt, optional_arg, required_opt
 from jitid.values.field_types import (
     AFTER_EVENT,
     AGENT,
+    ALGORITHM,
     DELEGATOR,
     DURATION,
     EVENT,
@@ -134,6 +135,33 @@ class KeysRevokeCommand(Verb):
         from jitid.capabilities.inventory.operations import REVOKED
 
         return REVOKED if self.dry_run else self.view
+
+
+_ALGORITHMS = Columns("jitid.keys-algorithms/1", "audience algorithm origin reason")
+_CHANGED_ALGORITHM = Columns("jitid.keys-algorithm/1", "algorithm was event", single=True)
+
+
+class KeysAlgorithmCommand(Verb):
+    """Show the signature algorithms by audience, or set that of service tokens.
+
+    A new ledger signs identity tokens with EdDSA and service tokens with ES256. A ledger of an earlier version signs
+    both with EdDSA until an algorithm is set here. Audiences whose verifiers refuse an algorithm get another one.
+    The setting algorithm.audience.AUD takes precedence. Tokens that were issued before stay valid.
+    """
+
+    verb = "keys algorithm"
+    function = "ledger.keys_verbs:algorithm"
+    effect = READS
+    changes_with = ("algorithm",)
+    view = _ALGORITHMS
+
+    algorithm: str | None = optional_arg(
+        ALGORITHM, "[ALG]", help="ES256 (the default of new ledgers), RS256 or EdDSA."
+    )
+
+    def shown_view(self) -> Columns:
+        """Return the fields of the algorithms, or of a change."""
+        return _ALGORITHMS if self.algorithm is None else _CHANGED_ALGORITHM
 
 
 class PublishCommand(Verb):

@@ -9,8 +9,10 @@ from jitid.authority import settle_at_targets
 from jitid.authority.open import open_authority
 from jitid.capabilities.identity import revocation_result
 from jitid.capabilities.inventory.operations import Revoke
+from jitid.capabilities.trust.algorithms import LEGACY
 from jitid.capabilities.trust.operations import (
     ImportAuthority,
+    ListAlgorithms,
     ListKeys,
     PublishBundle,
     PublishKeys,
@@ -20,6 +22,7 @@ from jitid.capabilities.trust.operations import (
     RequestAuthority,
     RevokeKey,
     RotateKey,
+    SetAlgorithm,
 )
 from jitid.cli.identity.revoke import COUNTING, report_ended, unproved
 from jitid.cli.invocation import Invocation
@@ -141,6 +144,21 @@ def rotate(cli: Invocation, operation: RotateKey) -> None:
     cli.show_record(operation.view, change, f"{change.kid}\n", stated)
     for kid in change.retired:
         cli.note(f"{kid} no longer signs; its signatures stay valid")
+
+
+def algorithm(cli: Invocation, args: commands.KeysAlgorithmCommand) -> None:
+    """Perform `jitid keys algorithm`."""
+    authority = open_authority(cli.config(), accept_clock=cli.accept_clock)
+    if args.algorithm is None:
+        rows = authority.perform(ListAlgorithms())
+        cli.show_records(args.view, rows)
+        if LEGACY in [row.reason for row in rows]:
+            cli.note("to sign service tokens like a new ledger: jitid keys algorithm ES256")
+        return
+    change = authority.perform(SetAlgorithm(algorithm=args.algorithm, accept_clock=cli.accept_clock))
+    done = f"service tokens are signed with {change.algorithm}"
+    sentence = f"{done} already; nothing was changed" if change.event is None else f"{done} from now on"
+    cli.show_record(args.shown_view(), change, f"{sentence}\n")
 
 
 def revoke(cli: Invocation, args: commands.KeysRevokeCommand) -> None:

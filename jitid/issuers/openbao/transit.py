@@ -11,10 +11,10 @@ from typing import Any
 from jitid.crypto import jws
 from jitid.errors import ConfigurationError, IntegrityError
 from jitid.issuers.openbao.bao import BaoCall, OpenBao, plain, unclear
-from jitid.keys.keyring import Version
+from jitid.keys.keyring import Version, modulus
 from jitid.model.target import Target
 
-_TYPES = {"EdDSA": "ed25519", "ES256": "ecdsa-p256"}
+_TYPES = {"EdDSA": "ed25519", "ES256": "ecdsa-p256", "RS256": "rsa-2048"}
 """By algorithm: the engine's name of the key type."""
 _BATCH = 200
 """Number of messages in one request for signatures; OpenBao accepts at most a thousand."""
@@ -55,7 +55,7 @@ class Transit:
     def sign(
         self, key: str, version: int, algorithm: str, public: bytes, messages: Sequence[bytes]
     ) -> list[bytes]:
-        """Return the signature of each message in JWS format: 64 bytes, verified with the public key.
+        """Return the signature of each message in JWS format, verified with the public key.
 
         Raises:
             IntegrityError: a signature is not by that key.
@@ -67,7 +67,7 @@ class Transit:
         signatures: list[bytes] = []
         with self._bao.call() as call:
             for start in range(0, len(messages), _BATCH):
-                signatures += self._signed(call, path, version, messages[start : start + _BATCH])
+                signatures += self._signed(call, path, version, algorithm, messages[start : start + _BATCH])
         verify = jws.verifier(algorithm, public)
         for message, signature in zip(messages, signatures, strict=True):
             if not verify(message, signature):
@@ -114,13 +114,17 @@ class Transit:
             raise unclear(self._target, "a key without a valid public key")
         return Version(latest, public)
 
-    def _signed(self, call: BaoCall, path: str, version: int, messages: Sequence[bytes]) -> Iterator[bytes]:
+    def _signed(
+        self, call: BaoCall, path: str, version: int, algorithm: str, messages: Sequence[bytes]
+    ) -> Iterator[bytes]:
         body: dict[str, Any] = {
             "batch_input": [{"input": base64.b64encode(message).decode()} for message in messages],
             "key_version": version,
             "hash_algorithm": "sha2-256",
             "marshaling_algorithm": "jws",
         }
+        if algorithm == "RS256":
+            body["signature_algorithm"] = "pkcs1v15"
         reply = call.request("POST", path, body, most=_LARGE)
         if not reply.good:
             raise call.refused(reply, "to sign", path, ("update",))
@@ -152,6 +156,8 @@ def _signature(text: object, version: int) -> bytes | None:
 
 
 def _public(algorithm: str, text: object) -> bytes | None:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
     try:
@@ -159,6 +165,10 @@ def _public(algorithm: str, text: object) -> bytes | None:
             raw = base64.b64decode(str(text), validate=True)
             return raw if len(raw) == 32 else None
         key = load_pem_public_key(str(text).encode())
+        if isinstance(key, RSAPublicKey):
+            return modulus(key)
+        if not isinstance(key, EllipticCurvePublicKey):
+            return None
         return key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
     except ValueError:
         return None
