@@ -78,7 +78,7 @@ class Vendors:
             "anthropic": Rule("https://api.anthropic.com", ("ES256",), once=True),
             "openai": Rule("https://api.openai.com/v1", ("ES256",)),
             "google": Rule(f"https://iam.googleapis.com/{PROVIDER}", ("ES256",)),
-            "azure": Rule("api://AzureADTokenExchange", ("RS256", "ES256")),
+            "azure": Rule("api://AzureADTokenExchange", ("RS256",)),
             "aws": Rule("sts.amazonaws.com", ("ES256",)),
         }
         self.given: dict[str, tuple[str, float]] = {}
@@ -213,7 +213,9 @@ class _Handler(BaseHTTPRequestHandler):
         if vendor == "aws":
             token = shown.partition("Credential=")[2].partition("/")[0]
         if not self.vendors.knows(vendor, token):
-            self._json(401, {"type": "error", "error": {"type": "authentication_error", "message": "unknown"}})
+            self._json(
+                401, {"type": "error", "error": {"type": "authentication_error", "message": "unknown"}}
+            )
             return
         self.vendors.calls.append(self.host)
         if vendor == "aws":
@@ -221,18 +223,25 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self._json(200, {"object": "list", "data": [], "has_more": False, "first_id": None, "last_id": None})
 
-    def _bearer(self, vendor: str, right: bool, text: str) -> None:  # noqa: FBT001 - a condition
+    def _bearer(self, vendor: str, right: bool, text: str) -> None:
         if self._is_broken(vendor):
             return
         token = self.vendors.exchange(vendor, text) if right else None
         if token is None:
-            self._json(400 if vendor == "google" else 401, {"error": "invalid_grant", "error_description": "no"})
+            self._json(
+                400 if vendor == "google" else 401, {"error": "invalid_grant", "error_description": "no"}
+            )
             return
         lifetime = self.vendors.rules[vendor].lifetime
         kind = "urn:ietf:params:oauth:token-type:access_token"
         self._json(
             200,
-            {"access_token": token, "token_type": "Bearer", "expires_in": lifetime, "issued_token_type": kind},
+            {
+                "access_token": token,
+                "token_type": "Bearer",
+                "expires_in": lifetime,
+                "issued_token_type": kind,
+            },
         )
 
     def _session(self, form: Mapping[str, str]) -> None:
@@ -287,9 +296,7 @@ _CALLER = """<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/201
 
 
 @contextmanager
-def vendors(
-    folder: Path, issuer: str, keys: Callable[[], list[Mapping[str, Any]]]
-) -> Iterator[Vendors]:
+def vendors(folder: Path, issuer: str, keys: Callable[[], list[Mapping[str, Any]]]) -> Iterator[Vendors]:
     """Run the vendors for the length of the block; `keys` returns the keys of the issuer (JWK)."""
     names = ",".join(f"DNS:{host}" for host in HOSTS)
     subprocess.run(

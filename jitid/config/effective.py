@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.config.config_file import ConfigLayer, read_layers, stricter
 from jitid.config.settings import (
-    ALGORITHMS,
     GUARD_RAILS,
     SETTINGS,
     VARIABLES,
@@ -199,7 +198,7 @@ class Config:
 
             for name, table in self.federations.items():
                 federation = Federation(name, table)
-                if federation.audience is not None and federation.vendor.algorithm in ALGORITHMS:
+                if federation.audience is not None:
                     self.algorithms.setdefault(federation.audience, federation.vendor.algorithm)
 
     @property
@@ -389,7 +388,9 @@ class Config:
                     for key, text in texts_of(self._targets[name].table)
                 },
             )
-        federation_origins = {name: layer.origin for layer in reversed(self._layers) for name in layer.federations}
+        federation_origins = {
+            name: layer.origin for layer in reversed(self._layers) for name in layer.federations
+        }
         if federation_origins:
             yield (
                 "federate",

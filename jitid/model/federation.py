@@ -98,7 +98,9 @@ def check_table(name: str, table: Mapping[str, str]) -> None:
     allowed = (*COMMON, *VENDORS[vendor].settings)
     for key, value in table.items():
         if key not in allowed:
-            raise ConfigurationError(f"there is no setting {quote(key)}", f"known names: {', '.join(allowed)}")
+            raise ConfigurationError(
+                f"there is no setting {quote(key)}", f"known names: {', '.join(allowed)}"
+            )
         if not value.isprintable() or not value.isascii() or '"' in value or len(value) > 512:
             raise ConfigurationError(f"{quote(key)} must have 1 to 512 printable ASCII characters")
     if "lifetime" in table:

@@ -107,7 +107,9 @@ def render(template: str, names: SubjectNames) -> str:
         "id": names.id,
         "trust_domain": names.trust_domain,
     }
-    return "".join([_encoded(part.text, values) if part.is_field else part.text for part in parse_template(template)])
+    return "".join(
+        [_encoded(part.text, values) if part.is_field else part.text for part in parse_template(template)]
+    )
 
 
 def _encoded(field: str, values: Mapping[str, str]) -> str:

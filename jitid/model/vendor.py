@@ -62,7 +62,9 @@ VENDORS: Mapping[str, Vendor] = {
             "rule": Setting("id of the federation rule, such as fdrl_01AbC", "ANTHROPIC_FEDERATION_RULE_ID"),
             "organization": Setting("id of the organization, a UUID", "ANTHROPIC_ORGANIZATION_ID"),
             "service_account": Setting(
-                "id of the service account, such as svac_01AbC", "ANTHROPIC_SERVICE_ACCOUNT_ID", required=False
+                "id of the service account, such as svac_01AbC",
+                "ANTHROPIC_SERVICE_ACCOUNT_ID",
+                required=False,
             ),
             "workspace": Setting(
                 "id of the workspace, such as wrkspc_01AbC", "ANTHROPIC_WORKSPACE_ID", required=False
@@ -139,7 +141,9 @@ VENDORS: Mapping[str, Vendor] = {
         {
             "tenant": Setting("id of the tenant, a UUID", "AZURE_TENANT_ID"),
             "client": Setting("id of the application, a UUID", "AZURE_CLIENT_ID"),
-            "authority": Setting("address of another cloud's authority", "AZURE_AUTHORITY_HOST", required=False),
+            "authority": Setting(
+                "address of another cloud's authority", "AZURE_AUTHORITY_HOST", required=False
+            ),
         },
         "AZURE_FEDERATED_TOKEN_FILE",
         # Clients with continuous access evaluation get tokens for up to 28 hours.

@@ -33,8 +33,6 @@ client = "00000000-0000-0000-0000-000000000003"
 [federate.aws]
 role = "arn:aws:iam::123456789012:role/agent"
 region = "eu-central-1"
-[algorithm.audience]
-"api://AzureADTokenExchange" = "ES256"
 """
 SDKS = {
     "anthropic": "import anthropic; anthropic.Anthropic(max_retries=0).models.list()",
@@ -229,9 +227,7 @@ def test_a_vendor_that_fails_ends_in_the_error_of_its_sdk(
 
 
 @pytest.mark.parametrize("vendor", SDKS)
-def test_a_rule_for_another_audience_refuses_the_token(
-    shell: Shell, loopback: Vendors, vendor: str
-) -> None:
+def test_a_rule_for_another_audience_refuses_the_token(shell: Shell, loopback: Vendors, vendor: str) -> None:
     """A token for one vendor is of no use at another one."""
     loopback.rules[vendor] = loopback.rules[vendor]._replace(audience="https://other.example")
     done = run_sdk(shell, loopback, vendor)
@@ -310,9 +306,7 @@ for name in ("AWS_WEB_IDENTITY_TOKEN_FILE", "AZURE_FEDERATED_TOKEN_FILE", "JITID
     assert typ(name) == "at+jwt", name
 assert typ("JITID_PARENT_FILE") != "at+jwt"
 """
-    done = shell.run(
-        *RUN, "--for", "aws", "--for", "azure", "--", sys.executable, "-c", script
-    )
+    done = shell.run(*RUN, "--for", "aws", "--for", "azure", "--", sys.executable, "-c", script)
     assert done.returncode == 0, done.stderr
     assert "warning" not in done.stderr
 

@@ -304,7 +304,9 @@ def _check(cli: Invocation, args: commands.RunCommand) -> None:
         from jitid.model.federation import find
 
         if any(find(name, cli.config().federations).vendor_name == "aws" for name in args.for_):
-            raise UsageError(f"--for aws and --secret of the kind {shared} use the same variables", "use one of them")
+            raise UsageError(
+                f"--for aws and --secret of the kind {shared} use the same variables", "use one of them"
+            )
     if args.secret and args.on_exit == "keep":
         raise UsageError(
             "--secret and --on-exit keep exclude each other",

@@ -250,8 +250,12 @@ class Secrets:
                 self._renewed |= is_outside(issued.kind)
                 renewed = self._held[label]
                 # The pause limits the renewals of a secret that expires within a second.
-                self._held[label] = renewed._replace(due=max(renewed.due, now + _PAUSE), not_before=now + _PAUSE)
-        times = [min(secret.due, now + _LOOK) if secret.once else secret.due for secret in self._held.values()]
+                self._held[label] = renewed._replace(
+                    due=max(renewed.due, now + _PAUSE), not_before=now + _PAUSE
+                )
+        times = [
+            min(secret.due, now + _LOOK) if secret.once else secret.due for secret in self._held.values()
+        ]
         return min(times, default=_NEVER)
 
     def settle(self, id_: str) -> None:

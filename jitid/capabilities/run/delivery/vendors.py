@@ -20,7 +20,9 @@ _JWT = "urn:ietf:params:oauth:token-type:jwt"
 class Vendors:
     """The variables and files for the vendors of a run; they stay valid when a token is replaced."""
 
-    def __init__(self, federations: Mapping[str, Federation], paths: Mapping[str, str], identity: str) -> None:
+    def __init__(
+        self, federations: Mapping[str, Federation], paths: Mapping[str, str], identity: str
+    ) -> None:
         """Prepare them. `paths` are the files of the tokens by the names of the federations; `identity` is the id."""
         self._federations = federations
         self._paths = paths
