@@ -212,18 +212,16 @@ class Config:
         return stricter([layer.audience_floors for layer in self._all_layers()])
 
     @property
-    def subjects(self) -> dict[str, str | None]:
-        """Audience -> the template of `sub` for its tokens; None: its template is in a file that does not count.
+    def subjects(self) -> dict[str, tuple[str | None, int]]:
+        """Audience -> the template of `sub` for its tokens, and the greatest length of `sub`.
 
-        A template can render any text, so that only files count that the environment cannot choose.
+        A template can render any text, so that only files count that the environment cannot choose. The template is
+        None if another file alone has one.
         """
-        trusted, found = self._trusted.layers if self._any_federation() else [], self._layers
-        subjects: dict[str, str | None] = {
-            audience: None for audience, template in _subjects(found).items() if template is not None
-        }
-        return subjects | {
-            audience: template for audience, template in _subjects(trusted).items() if template is not None
-        }
+        if not self._any_federation():
+            return {}
+        found = {audience: (None, longest) for audience, (_, longest) in _subjects(self._layers).items()}
+        return {**found, **_subjects(self._trusted.layers)}
 
     @property
     def exchanges(self) -> dict[str, int]:
@@ -412,26 +410,30 @@ class Config:
             )
 
 
-def _subjects(layers: Sequence[ConfigLayer]) -> dict[str, str | None]:
-    """Return the template of each audience in some layers, highest precedence first; None without one."""
+def _subjects(layers: Sequence[ConfigLayer]) -> dict[str, tuple[str | None, int]]:
+    """Return the template for each audience that has one, and the greatest length of `sub`.
+
+    The layers have the highest precedence first. Raises ConfigurationError for two templates of one audience.
+    """
     from jitid.model.federation import Federation
 
     tables: dict[str, dict[str, str]] = {}
     for layer in reversed(layers):
         tables.update(layer.federations)
-    subjects: dict[str, str | None] = {}
+    subjects: dict[str, tuple[str | None, int]] = {}
     for name, table in tables.items():
         federation = Federation(name, table)
         audience, template = federation.audience, federation.subject
-        if audience is None:
+        if audience is None or template is None:
             continue
-        earlier = subjects.get(audience)
-        if None not in (earlier, template) and earlier != template:
+        longest = federation.vendor.longest_subject
+        earlier, shortest = subjects.get(audience, (template, longest))
+        if earlier != template:
             raise ConfigurationError(
                 f"two tables `federate` have different subjects for {quote(audience)}",
                 "an audience has one `subject`",
             )
-        subjects[audience] = earlier or template
+        subjects[audience] = template, min(longest, shortest)
     return subjects
 
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from jitid.errors import UsageError
 from jitid.values.names import encode_segment
 from jitid.values.record import Record
 from jitid.values.text import quote
+
+if TYPE_CHECKING:
+    from jitid.model.credential import Credential
 
 FIELDS: Mapping[str, str] = {
     "delegator": "the root delegator, if its proof is not `asserted`",
@@ -110,6 +114,21 @@ def render(template: str, names: SubjectNames) -> str:
     return "".join(
         [_encoded(part.text, values) if part.is_field else part.text for part in parse_template(template)]
     )
+
+
+def rendered(credential: Credential, trust_domain: str) -> str:
+    """Return the `sub` of a credential's token, in a trust domain."""
+    if credential.subject is None:
+        return credential.delegator
+    names = SubjectNames(
+        trust_domain,
+        credential.delegator,
+        credential.delegator_proof,
+        credential.agent,
+        credential.recurring is not None,
+        credential.id,
+    )
+    return render(credential.subject, names)
 
 
 def _encoded(field: str, values: Mapping[str, str]) -> str:

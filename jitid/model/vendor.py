@@ -200,3 +200,14 @@ UNSUPPORTED: Mapping[str, tuple[str, str]] = {
     ),
 }
 """Names that users expect, each with the reason and what to do instead."""
+
+
+def life_of(audience: str) -> int | None:
+    """Return the longest life of what the vendor of a usual audience gives in exchange; None for another audience."""
+    for vendor in VENDORS.values():
+        start = vendor.audience.partition("{")[0]
+        if audience.startswith(start) or (
+            start.startswith("https:") and audience.startswith(start[len("https:") :])
+        ):
+            return vendor.lifetime
+    return None

@@ -130,4 +130,14 @@ _SIXTH = (
     "ANALYZE identity",
 )
 
-POSTGRES_STEPS: tuple[tuple[str, ...], ...] = (_FIRST, tuple(_of_sqlite(5)), _THIRD, _FOURTH, _FIFTH, _SIXTH)
+_SEVENTH = tuple(_of_sqlite(11))
+
+POSTGRES_STEPS: tuple[tuple[str, ...], ...] = (
+    _FIRST,
+    tuple(_of_sqlite(5)),
+    _THIRD,
+    _FOURTH,
+    _FIFTH,
+    _SIXTH,
+    _SEVENTH,
+)

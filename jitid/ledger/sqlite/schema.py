@@ -324,6 +324,14 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
         # checks a plan again only if this number changed since the plan was made. 0: no such event since this step.
         "ALTER TABLE clock_mark ADD COLUMN changed_at INTEGER NOT NULL DEFAULT 0",
     ),
+    (
+        # The template of the token's `sub`; NULL: the root delegator.
+        "ALTER TABLE credential ADD COLUMN subject INTEGER REFERENCES term",
+        # The longest life, in seconds, of what the vendor of its audience gives in exchange for it.
+        "ALTER TABLE credential ADD COLUMN exchange_life INTEGER",
+        """CREATE INDEX credential_exchanged ON credential (expires_at, exchange_life)
+            WHERE exchange_life IS NOT NULL""",
+    ),
 )
 
 LIVE_INDEXES = {
