@@ -112,7 +112,10 @@ def render(template: str, names: SubjectNames) -> str:
         "trust_domain": names.trust_domain,
     }
     return "".join(
-        [_encoded(part.text, values) if part.is_field else part.text for part in parse_template(template)]
+        [
+            encoded(part.text, values[part.text]) if part.is_field else part.text
+            for part in parse_template(template)
+        ]
     )
 
 
@@ -131,8 +134,8 @@ def rendered(credential: Credential, trust_domain: str) -> str:
     return render(credential.subject, names)
 
 
-def _encoded(field: str, values: Mapping[str, str]) -> str:
-    value = values[field]
+def encoded(field: str, value: str) -> str:
+    """Return the value of a field as it stands in `sub`: reversible, and without a `/`."""
     if field in ("id", "trust_domain"):
         # They have no slash, and no characters to encode.
         return value

@@ -24,8 +24,8 @@ from jitid.model.credential import (
     State,
     TokenUse,
     accepted_until,
-    exchanged_until,
     base_kind,
+    exchanged_until,
     is_outside,
 )
 from jitid.model.delegation import act_claim, actors_of
