@@ -456,6 +456,8 @@ def _terms(config: Config, path: str) -> Terms:
         publish_lifetime=config.number("publish_lifetime"),
         places=() if (public_url := config.text("serve_public_url")) is None else (public_url,),
         detail_types=config.many("detail_types"),
+        subjects=config.subjects,
+        exchanges=config.exchanges,
     )
 
 

@@ -11,7 +11,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Daily": ("run", "issue", "renew", "verify", "list", "inspect", "status", "whoami"),
     "Watch": ("sweep", "report", "doctor", "schedule"),
     "Respond": ("trace", "scan", "leak", "revoke", "retire"),
-    "Connect": ("setup", "example"),
+    "Connect": ("setup", "federate", "example"),
     "Govern": ("policy", "agent", "delegator", "task", "approve", "authorize", "adopt"),
     "Operate": ("serve", "access", "keys", "publish", "ledger", "audit", "config"),
 }
@@ -78,6 +78,7 @@ _MODULES: Mapping[str, tuple[str, ...]] = {
     "schedule": ("cli.sweep.commands",),
     "config": ("cli.setup.commands",),
     "completion": ("cli.setup.commands",),
+    "federate": ("cli.setup.commands",),
     "example": ("cli.setup.commands",),
     "help": ("cli.setup.commands",),
     "version": ("cli.setup.commands",),

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 Owner = Literal["project", "user", "system"]
 
 _MOST = 1 << 20
-TABLES = ("floor", "algorithm", "oidc", "socket", "target", "profile")
-WORD_TABLES = {"floor.scope.": 2, "floor.audience.": 2, "algorithm.audience.": 2, "oidc.": 1}
+TABLES = ("floor", "algorithm", "oidc", "socket", "target", "federate", "profile")
+WORD_TABLES = {"floor.scope.": 2, "floor.audience.": 2, "algorithm.audience.": 2, "oidc.": 1, "federate.": 2}
 """Tables whose keys are words of the user, which may contain dots, and the number of dots before the key."""
 _OIDC = ("jwks", "audience", "claim", "kind", "algorithms", "names", "clients")
 _LISTS = ("algorithms", "names")
@@ -45,6 +45,8 @@ class ConfigLayer(Record):
     socket_delegators: dict[str, str]
     socket_roles: dict[str, tuple[str, ...]]
     targets: dict[str, StatedTarget]
+    federations: dict[str, dict[str, str]]
+    """The tables `[federate.NAME]`."""
 
 
 def read_layers(path: str, owner: Owner, profile: str | None) -> tuple[list[ConfigLayer], bool]:
@@ -169,6 +171,7 @@ def read_layer(
         _oidc(document, label, folder),
         *_socket(document, label),
         _targets(document, label, folder, origin),
+        _federations(document, label),
     )
 
 
@@ -325,6 +328,25 @@ def _targets(document: Mapping[str, Any], label: str, folder: str, origin: str) 
             )
         _must_be_among([table["kind"]], MADE, f"{label}: {quote(f'{where}.kind', 200)}")
     return {name: StatedTarget(name, table, folder, origin) for name, table in targets.items()}
+
+
+def _federations(document: Mapping[str, Any], label: str) -> dict[str, dict[str, str]]:
+    """Return the tables of federations, checked; their values are strings."""
+    tables = _table(document.get("federate", {}), "federate", label)
+    if not tables:
+        return {}
+    from jitid.model.federation import check_table
+
+    for name, table in tables.items():
+        where = f"{label}: {quote(f'federate.{name}', 200)}"
+        for key, value in _table(table, f"federate.{name}", label).items():
+            if not isinstance(value, str) or not value.strip():
+                raise ConfigurationError(f"{where}: {quote(key)} must be a string")
+        try:
+            check_table(name, table)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{where}: {error.message}", error.hint) from None
+    return {name: dict(table) for name, table in tables.items()}
 
 
 def _where(profile: str | None) -> str:

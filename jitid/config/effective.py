@@ -184,12 +184,22 @@ class Config:
         """Login, uid or @group -> the roles of requests over a Unix socket."""
         self._targets: dict[str, StatedTarget] = {}
         self._oidc: dict[str, dict[str, Any]] = {}
+        self.federations: dict[str, dict[str, str]] = {}
+        """The tables `[federate.NAME]`; for the same name, the layer of highest precedence counts."""
         for layer in reversed(layers):
+            self.federations.update(layer.federations)
             self.algorithms.update(layer.algorithms)
             self.socket_delegators.update(layer.socket_delegators)
             self.socket_roles.update(layer.socket_roles)
             self._oidc.update(layer.oidc)
             self._targets.update(layer.targets)
+        if self.federations:
+            from jitid.model.federation import Federation
+
+            for name, table in self.federations.items():
+                federation = Federation(name, table)
+                if federation.audience is not None:
+                    self.algorithms.setdefault(federation.audience, federation.vendor.algorithm)
 
     @property
     def scope_floors(self) -> dict[str, str]:
@@ -200,6 +210,36 @@ class Config:
     def audience_floors(self) -> dict[str, str]:
         """Audience -> the minimum sensitivity of a task that requests it."""
         return stricter([layer.audience_floors for layer in self._all_layers()])
+
+    @property
+    def subjects(self) -> dict[str, tuple[str | None, int]]:
+        """Audience -> the template of `sub` for its tokens, and the greatest length of `sub`.
+
+        A template can render any text, so that only files count that the environment cannot choose. The template is
+        None if another file alone has one.
+        """
+        if not self._any_federation():
+            return {}
+        found = {audience: (None, longest) for audience, (_, longest) in _subjects(self._layers).items()}
+        return {**found, **_subjects(self._trusted.layers)}
+
+    @property
+    def exchanges(self) -> dict[str, int]:
+        """Audience -> the longest life, in seconds, of what its vendor gives in exchange; of several, the longest."""
+        if not self._any_federation():
+            return {}
+        from jitid.model.federation import Federation
+
+        longest: dict[str, int] = {}
+        for layer in self._all_layers():
+            for name, table in layer.federations.items():
+                federation = Federation(name, table)
+                if (audience := federation.audience) is not None:
+                    longest[audience] = max(federation.lifetime, longest.get(audience, 0))
+        return longest
+
+    def _any_federation(self) -> bool:
+        return any(layer.federations for layer in self._all_layers())
 
     def get(self, name: str) -> Value:
         """Return the value of a setting in its own type. Raises ConfigurationError for an unknown name."""
@@ -346,6 +386,18 @@ class Config:
                     for key, text in texts_of(self._targets[name].table)
                 },
             )
+        federation_origins = {
+            name: layer.origin for layer in reversed(self._layers) for name in layer.federations
+        }
+        if federation_origins:
+            yield (
+                "federate",
+                {
+                    f"{name}.{field}": (text, origin)
+                    for name, origin in federation_origins.items()
+                    for field, text in self.federations[name].items()
+                },
+            )
         issuer_origins = {issuer: layer.origin for layer in reversed(self._layers) for issuer in layer.oidc}
         if issuer_origins:
             yield (
@@ -356,6 +408,33 @@ class Config:
                     for field, value in self._oidc[issuer].items()
                 },
             )
+
+
+def _subjects(layers: Sequence[ConfigLayer]) -> dict[str, tuple[str | None, int]]:
+    """Return the template for each audience that has one, and the greatest length of `sub`.
+
+    The layers have the highest precedence first. Raises ConfigurationError for two templates of one audience.
+    """
+    from jitid.model.federation import Federation
+
+    tables: dict[str, dict[str, str]] = {}
+    for layer in reversed(layers):
+        tables.update(layer.federations)
+    subjects: dict[str, tuple[str | None, int]] = {}
+    for name, table in tables.items():
+        federation = Federation(name, table)
+        audience, template = federation.audience, federation.subject
+        if audience is None or template is None:
+            continue
+        longest = federation.vendor.longest_subject
+        earlier, shortest = subjects.get(audience, (template, longest))
+        if earlier != template:
+            raise ConfigurationError(
+                f"two tables `federate` have different subjects for {quote(audience)}",
+                "an audience has one `subject`",
+            )
+        subjects[audience] = template, min(longest, shortest)
+    return subjects
 
 
 def _joined(value: str | Sequence[str] | Mapping[str, str]) -> str:

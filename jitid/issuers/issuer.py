@@ -53,6 +53,10 @@ class Draft(Record):
     """The parties that may exchange it (RFC 8693, section 4.4), as canonical JSON."""
     may_kind: tuple[str, ...] | None = None
     """The kinds that its holder may obtain, with their templates; None means any."""
+    subject: str | None = None
+    """The template of a token's `sub`; None: the root delegator."""
+    exchange_life: int | None = None
+    """The longest life, in seconds, of what a vendor gives in exchange for it."""
 
     @property
     def is_identity(self) -> bool:

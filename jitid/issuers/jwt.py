@@ -157,10 +157,31 @@ def _claims_writer(draft: Draft) -> Callable[[Ids], str]:
         claims["authorization_details"] = loads(draft.details)
     if draft.may_act is not None:
         claims["may_act"] = loads(draft.may_act)
+    if draft.subject is not None:
+        return _with_subject(draft, draft.subject, actor, acted_before, claims)
     other_claims = strict_json.dumps(claims)[1:]
     # Ids and names in SPIFFE's characters need no escapes in JSON.
     return lambda ids: (
         f'{{"jti":"{ids.jti}","act":{{"sub":"{actor}{ids.id}"{acted_before}}},{status_claim(ids)}{other_claims}'
+    )
+
+
+def _with_subject(
+    draft: Draft, template: str, actor: str, acted_before: str, claims: dict[str, Any]
+) -> Callable[[Ids], str]:
+    """Return the writer of claims whose `sub` follows a template; `jitid.delegator` then names the root delegator."""
+    from jitid.model.subject import SubjectNames, render
+
+    del claims["sub"]
+    claims["jitid"]["delegator"] = draft.delegator
+    names = SubjectNames(
+        draft.trust_domain, draft.delegator, draft.delegator_proof, draft.agent, draft.registered, ""
+    )
+    other_claims = strict_json.dumps(claims)[1:]
+    # A rendered template has no character that JSON escapes.
+    return lambda ids: (
+        f'{{"jti":"{ids.jti}","act":{{"sub":"{actor}{ids.id}"{acted_before}}},'
+        f'"sub":"{render(template, names._replace(id=ids.id))}",{status_claim(ids)}{other_claims}'
     )
 
 

@@ -18,7 +18,7 @@ from jitid.errors import IntegrityError, JitidError
 from jitid.ledger import lineage
 from jitid.ledger.contract import Ledger, change
 from jitid.ledger.lineage import RENEWED_HEAD, below
-from jitid.ledger.select import AT_TARGET, DEATH, LIVE, SIGNED, UNSETTLED
+from jitid.ledger.select import AT_TARGET, DEATH, LASTING, LIVE, UNSETTLED
 from jitid.model.credential import State
 from jitid.model.event import ended_digest
 from jitid.model.ledger_rows import ClosedByEvent
@@ -233,7 +233,7 @@ def last_pruning(view: View) -> Pruned | None:
 
 _FACTS = f"""
     WITH RECURSIVE {below("SELECT identity, identity FROM given_identity")}
-    SELECT b.start, max(CASE WHEN {LIVE} THEN 1 ELSE 0 END), max({DEATH}), max({SIGNED}), max({AT_TARGET}),
+    SELECT b.start, max(CASE WHEN {LIVE} THEN 1 ELSE 0 END), max({DEATH}), max({LASTING}), max({AT_TARGET}),
            max({UNSETTLED})
       FROM below b CROSS JOIN credential c LEFT JOIN outside o ON o.credential = c.id
      WHERE c.identity = b.id GROUP BY b.start"""

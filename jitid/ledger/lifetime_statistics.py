@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jitid.ledger.lineage import below
-from jitid.ledger.select import AT_TARGET, DEATH, SIGNED, UNSETTLED
+from jitid.ledger.select import AT_TARGET, DEATH, LASTING, UNSETTLED
 from jitid.model.survey import Day, Leaks, Retirement, Spread
 
 FIVE_DAYS = 5 * 86_400
@@ -123,7 +123,7 @@ def _add_kindred(queries: AtOneTime) -> None:
                     WHERE identity IN (SELECT identity FROM renewed) OR identity IN (SELECT identity FROM handing)'''
             )
         }
-            SELECT b.start, max({DEATH}), max({SIGNED}), max({AT_TARGET}), max({UNSETTLED})
+            SELECT b.start, max({DEATH}), max({LASTING}), max({AT_TARGET}), max({UNSETTLED})
               FROM below b CROSS JOIN credential c LEFT JOIN outside o ON o.credential = c.id
              WHERE c.identity = b.id AND c.issued_at <= :now GROUP BY b.start"""
     )
@@ -140,7 +140,7 @@ def leaks(queries: AtOneTime, since: int) -> tuple[Leaks, dict[int, int]]:
         f"""INSERT INTO leaked
             SELECT l.credential, l.reported, l.proved, l.closed, {DEATH}, c.identity,
                    CASE WHEN c.claims_hash IS NOT NULL THEN c.expires_at END, {DEATH},
-                   {_latest(DEATH, SIGNED, AT_TARGET)}, {UNSETTLED}
+                   {_latest(DEATH, LASTING, AT_TARGET)}, {UNSETTLED}
               FROM (SELECT credential, min(reported_at) AS reported,
                            min(CASE WHEN proved_at <= :now THEN proved_at END) AS proved,
                            min(CASE WHEN closed_at <= :now THEN 1 ELSE 0 END) AS closed

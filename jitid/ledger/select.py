@@ -531,12 +531,12 @@ def radius(db: Any, matched: int, now: int) -> Radius:
     # credentials at targets; then millions of lookups are not needed.
     outside = db.execute("SELECT 1 FROM outside LIMIT 1").fetchone() is not None
     at_target = f"(SELECT {AT_TARGET} FROM outside o WHERE o.credential = c.id)" if outside else "NULL"
-    live, tasks, delegators, offline, signed, death, signed_until, target_until = db.execute(
+    live, tasks, delegators, offline, signed, death, signed_until, target_until, exchanged = db.execute(
         f"""SELECT count(CASE WHEN {LIVE} THEN 1 END), count(DISTINCT CASE WHEN {LIVE} THEN c.task END),
                    count(DISTINCT CASE WHEN {LIVE} THEN c.delegator END),
                    max(CASE WHEN {LIVE} AND c.claims_hash IS NOT NULL THEN c.expires_at + 0 END),
                    count(CASE WHEN {LIVE} THEN c.claims_hash END), max({DEATH}),
-                   max({SIGNED}), max({at_target})
+                   max({SIGNED}), max({at_target}), max({EXCHANGED})
               FROM {doomed_credentials(identities)}""",
         {"now": now},
     ).fetchone()
@@ -546,6 +546,7 @@ def radius(db: Any, matched: int, now: int) -> Radius:
         accepted_until=None if signed_until is None else int(signed_until),
         at=now,
         at_targets=None if target_until is None else int(target_until),
+        exchanged_until=None if exchanged is None else int(exchanged),
     )
 
 
@@ -611,6 +612,12 @@ PRUNABLE_LEAK = (
 
 SIGNED = f"CASE WHEN c.claims_hash IS NOT NULL THEN c.expires_at + {LEEWAY} END"
 """The time until which a verifier may accept a signed credential `c`, even if the ledger refuses it."""
+EXCHANGED = f"CASE WHEN c.claims_hash IS NOT NULL THEN c.expires_at + {LEEWAY} + c.exchange_life END"
+"""The time until which a vendor may accept what it gave in exchange for a credential `c`; NULL without a vendor."""
+LASTING = (
+    f"CASE WHEN c.claims_hash IS NOT NULL THEN c.expires_at + {LEEWAY} + coalesce(c.exchange_life, 0) END"
+)
+"""The later one of both times."""
 AT_TARGET = f"""CASE WHEN o.settled_at <= :now AND o.settlement = 'unsupported'
                      THEN coalesce(o.honoured_until, c.expires_at) + {LEEWAY}
                      WHEN o.settled_at <= :now THEN o.settled_at END"""

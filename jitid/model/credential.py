@@ -198,6 +198,8 @@ def is_target_name(text: str) -> bool:
 
 TOKENS = frozenset({Kind.JWT, Kind.OPAQUE})
 """The kinds of token that give rights to their presenter."""
+SIGNED_TOKENS = frozenset({Kind.JWT, Kind.JWT_SVID})
+"""The kinds of token that a service can verify, or exchange, without this ledger."""
 
 PARTS = {
     "x509-svid": ("certificate", "key"),
@@ -316,6 +318,10 @@ class Credential(Record):
     """Whether its SPIFFE id is under `/agent/`: its agent is registered, or it is older than `/ephemeral/`."""
     proved_subject: str | None = None
     """The subject of the ID token that proved the root delegator, as `ISSUER SUB`, if the directory did not know it."""
+    subject: str | None = None
+    """The template of the token's `sub` (`model/subject.py`); None: the root delegator."""
+    exchange_life: int | None = None
+    """The longest life, in seconds, of what a vendor gives in exchange for it; None without a vendor."""
     token_use: str | None = None
     """Its use, as in `TokenUse`; None if it is not a token of jitid."""
 
@@ -363,6 +369,14 @@ LEEWAY_TEXT = format_duration(LEEWAY)
 def accepted_until(expires_at: int) -> int:
     """Return the time from which no verifier accepts a signed credential that expires at `expires_at`."""
     return expires_at + LEEWAY
+
+
+def exchanged_until(expires_at: int, exchange_life: int | None) -> int | None:
+    """Return until when a vendor may accept what it gave in exchange for a token; None without a vendor.
+
+    A vendor may exchange the token up to the last moment at which it accepts it.
+    """
+    return None if exchange_life is None else accepted_until(expires_at) + exchange_life
 
 
 class TwoFacts(Protocol):

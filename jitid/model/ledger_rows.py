@@ -182,6 +182,10 @@ class CredentialRow(Record):
     """The callers that may exchange it (RFC 8693, section 4.4), as canonical JSON."""
     proved_subject: int | None = None
     """The subject of the ID token that proved the root delegator, if the directory did not know it then."""
+    subject: int | None = None
+    """The template of the token's `sub`; None: the root delegator."""
+    exchange_life: int | None = None
+    """The longest life, in seconds, of what a vendor gives in exchange for it; None without a vendor."""
 
 
 CREDENTIAL_COLUMNS = ("id", *CredentialRow._fields[1:])
@@ -363,6 +367,8 @@ class Radius(Record):
     """The ledger's time of the measurement."""
     at_targets: int | None = None
     """The time until which targets may accept any of them, as far as targets have answered; None without an answer."""
+    exchanged_until: int | None = None
+    """The time until which vendors may accept what they gave in exchange for any of them; None without a vendor."""
 
 
 class ClosedByEvent(Record):

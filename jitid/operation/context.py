@@ -130,6 +130,13 @@ class Terms(Record):
     """The `jti` of the credential that authenticated this agent."""
     detail_types: tuple[str, ...] = ()
     """The types of `authorization_details` that may be requested; empty: any."""
+    subjects: Mapping[str, tuple[str | None, int]] = {}
+    """Audience -> the template of `sub` for its tokens, and the greatest length of `sub`.
+
+    A template of None stands in a file that does not count.
+    """
+    exchanges: Mapping[str, int] = {}
+    """Audience -> the longest life, in seconds, of what its vendor gives in exchange."""
 
     @property
     def own_name(self) -> str | None:

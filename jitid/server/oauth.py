@@ -66,6 +66,11 @@ def claims_of(introspected: Introspected) -> dict[str, Any]:
         "depth": credential.depth,
         "sensitivity": credential.sensitivity,
     }
+    if credential.subject is not None:
+        from jitid.model.subject import rendered
+
+        # `sub` names the delegator, as for every other token; this is the `sub` that the token shows to its vendor.
+        context["subject"] = rendered(credential, introspected.trust_domain)
     if credential.purpose is not None:
         context["purpose"] = credential.purpose
     is_identity = credential.token_use == TokenUse.IDENTITY

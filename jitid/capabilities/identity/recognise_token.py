@@ -243,7 +243,7 @@ def _as_identity_token(credential: Credential, claims: Mapping[str, Any]) -> boo
 def _as_access_token(credential: Credential, claims: Mapping[str, Any]) -> bool:
     """Return whether the ledger's row matches the claims: an attacker who edits the row cannot sign other claims."""
     return (
-        claims.get("sub") == credential.delegator
+        _has_subject(credential, claims)
         and claims.get("client_id") == credential.agent
         and claims.get("txn") == credential.task
         and claims.get("scope") == " ".join(credential.scopes)
@@ -253,6 +253,19 @@ def _as_access_token(credential: Credential, claims: Mapping[str, Any]) -> bool:
         and _as_details(credential.details, claims.get("authorization_details"))
         and _as_any(credential, claims)
     )
+
+
+def _has_subject(credential: Credential, claims: Mapping[str, Any]) -> bool:
+    """Return whether `sub` is the root delegator, or the one of the row's template; the delegator is signed as well."""
+    delegator = claims.get("jitid", {}).get("delegator")
+    if credential.subject is None:
+        return claims.get("sub") == credential.delegator and delegator is None
+    # Few tokens have a template.
+    from jitid.model.subject import rendered
+
+    # The trust domain of the ledger may have changed since; that of the token is signed.
+    domain = str(claims.get("act", {}).get("sub")).removeprefix("spiffe://").partition("/")[0]
+    return delegator == credential.delegator and claims.get("sub") == rendered(credential, domain)
 
 
 def _as_details(details: str | None, claimed: Any) -> bool:  # noqa: ANN401 - any JSON value

@@ -65,7 +65,13 @@ class Ended(Record):
         if self.unsettled or len(honoured) < self.unsupported or None in honoured:
             return None
         radius = self.radius
-        times = (radius.refused_since, radius.accepted_until, radius.at_targets, self.settled_at)
+        times = (
+            radius.refused_since,
+            radius.accepted_until,
+            radius.at_targets,
+            radius.exchanged_until,
+            self.settled_at,
+        )
         known_ends = [time for time in times if time is not None] + [
             credentials.accepted_until(until) for until in honoured if until is not None
         ]
@@ -96,20 +102,22 @@ def facts(radius: Radius, accepted_until: int | None = None, settled_at: int | N
     refused_since, verifiable_until = radius.refused_since, radius.accepted_until
     now = radius.at if settled_at is None else max(radius.at, settled_at)
     offline = verifiable_until is not None and verifiable_until > radius.at
+    exchanged_until = radius.exchanged_until
     phrases = (
         [f"offline verifiers accept some until {format_time(verifiable_until)}"]
         if verifiable_until is not None and offline
         else []
     )
+    if exchanged_until is not None and exchanged_until > now:
+        phrases.append(
+            f"vendors may accept exchanged tokens until {format_time(exchanged_until)}, which cannot be recalled"
+        )
     if refused_since is None:
         return "; ".join(phrases)
-    if (
-        accepted_until is not None
-        and accepted_until > now
-        and (verifiable_until is None or accepted_until > verifiable_until)
-    ):
+    known_until = max(verifiable_until or 0, exchanged_until or 0)
+    if accepted_until is not None and accepted_until > now and accepted_until > known_until:
         phrases.append(f"a target may accept some until {format_time(accepted_until)}")
-    elif accepted_until is not None and not offline:
+    elif accepted_until is not None and not phrases:
         phrases = [f"accepted by no verifier since {format_time(max(refused_since, accepted_until))}"]
     return "; ".join([f"refused by the ledger since {format_time(refused_since)}", *phrases])
 

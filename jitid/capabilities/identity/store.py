@@ -35,7 +35,8 @@ _CREDENTIAL = f"""
            c.template, coalesce(c.line, c.id), coalesce(c.source, i.source), c.source,
            c.may_audience, c.may_kind, c.may_act, i.task, o.text,
            CASE WHEN t.ended_at IS NULL THEN t.deadline ELSE 0 END, c.recurring, {select.UNDER_AGENT},
-           (SELECT text FROM term WHERE id = c.proved_subject)
+           (SELECT text FROM term WHERE id = c.proved_subject), (SELECT text FROM term WHERE id = c.subject),
+           c.exchange_life
       FROM credential c
       JOIN identity i ON i.id = c.identity
       JOIN task t ON t.id = i.task
@@ -101,7 +102,7 @@ def _from_row(row: Any) -> Credential:
             read_kinds(row[41]),
             *row[42:47],
             bool(row[47]),
-            row[48],
+            *row[48:51],
             _token_use(kind, audiences, may_audience, undivided=row[40] is None),
         )
     )

@@ -18,7 +18,7 @@ from jitid.values.record import Record
 class AlikeRows(Record):
     """The common values of all credentials of one event, or the values of one. Names are numbers of a table.
 
-    The first fifteen are columns of the credentials, the next eight columns of their identities.
+    The first seventeen are columns of the credentials, the next eight columns of their identities.
     """
 
     expires_at: int
@@ -35,6 +35,8 @@ class AlikeRows(Record):
     delegator: int
     audiences: int
     proved_subject: int | None
+    subject: int | None
+    exchange_life: int | None
     source: int | None
     task_of_identity: int | None
     delegator_of_identity: int | None
@@ -62,8 +64,8 @@ class AlikeRows(Record):
     kept: int | None
 
 
-_OF_CREDENTIAL = AlikeRows._fields[:15]
-_OF_IDENTITY = tuple(field.removesuffix("_of_identity") for field in AlikeRows._fields[15:23])
+_OF_CREDENTIAL = AlikeRows._fields[:17]
+_OF_IDENTITY = tuple(field.removesuffix("_of_identity") for field in AlikeRows._fields[17:25])
 COMPARED = len(_OF_CREDENTIAL) + len(_OF_IDENTITY)
 """The number of columns that are equal in all credentials of one event, and in their identities."""
 

@@ -189,6 +189,8 @@ class IssuedMembers:
             and (ANY_KIND if alike.may_kind is None else alike.may_kind) == event.get("may_kind", ANY_KIND)
             and (alike.may_act or "") == ("" if "may_audience" in event else event.get("may_act", ""))
             and self._names.text(alike.audiences) == audiences
+            and self._names.text(alike.subject) == event.get("sub")
+            and alike.exchange_life == event.get("exchange_life")
         )
 
     def _is_of(self, event: Mapping[str, Any], alike: AlikeRows) -> bool:
@@ -264,6 +266,7 @@ def _is_adopted(alike: AlikeRows, row: tuple[Any, ...]) -> bool:
                     alike.template,
                 ),
                 *(alike.may_audience, alike.may_kind, alike.may_act, alike.host, row[6], row[7]),
+                *(alike.subject, alike.exchange_life),
             )
         )
     )

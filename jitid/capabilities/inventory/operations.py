@@ -115,7 +115,7 @@ class Inspect(Operation["Inspection"]):
     view = Columns(
         "jitid.inspect/1",
         f"{_CLAIMS} {_IDENTITY} kid=credential.signed_by process template at_target revocation_list delegated may_kind "
-        "token_use may_audience may_act session",
+        "token_use may_audience may_act subject exchanged_until session",
         single=True,
     )
 
@@ -188,7 +188,8 @@ class ShowTree(Operation["Page"]):
 REVOKED = Columns(
     "jitid.revoke/1",
     "ended=credentials credentials=radius.credentials identities matched tasks delegators "
-    "offline_until=radius.offline_until event dry_run confirmed unconfirmed refused_since accepted_until",
+    "offline_until=radius.offline_until event dry_run confirmed unconfirmed refused_since accepted_until "
+    "exchanged_until=radius.exchanged_until",
     single=True,
 )
 """The outcome of a revocation."""

@@ -509,6 +509,7 @@ class _NewRows:
         scopes = " ".join(draft.scopes)
         may_kind = None if draft.may_kind is None else kept_kinds(draft.may_kind)
         subject = None if plan.proved_subject is None else term(plan.proved_subject)
+        template = None if draft.subject is None else term(draft.subject)
         signed_by = granted.mint.key.key if granted.mint.key else None
         process = granted.request.process
         if process is not None:
@@ -557,6 +558,8 @@ class _NewRows:
                     may_kind,
                     draft.may_act,
                     subject,
+                    template,
+                    draft.exchange_life,
                 )
             )
             if granted.mint.issuer is None:

@@ -11,11 +11,12 @@ from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.identity import recognise_token, validity
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.issue import narrow
+from jitid.capabilities.issue import subject as subjects
 from jitid.capabilities.issue.decide import Proposal, must_not_rest_on_too_many
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, RefusedError, UsageError
 from jitid.issuers.issuer import Draft
 from jitid.ledger.view import View
-from jitid.model.credential import Credential, judged_kinds
+from jitid.model.credential import SIGNED_TOKENS, Credential, judged_kinds
 from jitid.model.delegation import actors_of
 from jitid.model.directory import DirectoryEntry
 from jitid.model.ledger_rows import Ancestor, Names
@@ -162,6 +163,11 @@ def plan(
         registered=entry.agent is not None,
     )
     facts |= proposal.decided(facts, decision, lifetime)
+    if request.kind in SIGNED_TOKENS:
+        draft = subjects.stated(
+            draft, request.kind, proposal.proof, terms, facts, registered=entry.agent is not None
+        )
+        facts |= {"sub": draft.subject, "exchange_life": draft.exchange_life}
     task = proposal.task
     if prepared.task is None:
         facts["opened"] = {"sensitivity": task.sensitivity, "deadline": task.deadline}

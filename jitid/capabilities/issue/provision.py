@@ -258,6 +258,8 @@ def add_credential(
         None if draft.may_kind is None else kept_kinds(draft.may_kind),
         draft.may_act,
         None if subject is None else transaction.term(subject),
+        None if draft.subject is None else transaction.term(draft.subject),
+        draft.exchange_life,
     )
     transaction.add([], [row])
     if ids.listed is not None:

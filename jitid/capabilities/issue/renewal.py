@@ -16,6 +16,7 @@ from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
 from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.identity.validity import Verified
 from jitid.capabilities.issue import narrow
+from jitid.capabilities.issue import subject as subjects
 from jitid.capabilities.issue.decide import FurtherPlan, Proposal, must_not_rest_on_too_many
 from jitid.capabilities.issue.issuance import result_of
 from jitid.capabilities.issue.issue_result import Issued
@@ -25,7 +26,7 @@ from jitid.keys.keyring import Keyring
 from jitid.ledger import expiry
 from jitid.ledger.transaction import Transaction
 from jitid.model import delegation
-from jitid.model.credential import PROOFS, USUAL_KINDS, Credential, State, judged_kinds
+from jitid.model.credential import PROOFS, SIGNED_TOKENS, USUAL_KINDS, Credential, State, judged_kinds
 from jitid.model.delegation import Grant, actors_of
 from jitid.model.ledger_rows import Names
 from jitid.model.request import AttachRequest, RenewRequest
@@ -258,6 +259,11 @@ def plan(
     )
     facts |= proposal.decided(facts, decision, lifetime)
     recurring = None if entry.agent is None else entry.agent.key
+    if proposal.kind in SIGNED_TOKENS:
+        draft = subjects.stated(
+            draft, proposal.kind, proposal.proof, terms, facts, registered=recurring is not None
+        )
+        facts |= {"sub": draft.subject, "exchange_life": draft.exchange_life}
     return FurtherPlan(
         draft,
         proposal.kind,

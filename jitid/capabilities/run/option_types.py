@@ -45,6 +45,22 @@ def _is_name(name: str) -> bool:
     )
 
 
+def _federation(text: str) -> str:
+    from jitid.model.federation import is_name
+
+    if not is_name(text):
+        raise UsageError(f"{quote(text)} is not the name of a federation", "such as --for anthropic")
+    return text
+
+
+def _vendors() -> list[str]:
+    from jitid.model.vendor import VENDORS
+
+    return list(VENDORS)
+
+
+FEDERATION = texts(_federation, "NAME", {}, words=_vendors)
+"""The name of a federation: of a vendor, or of a table of the configuration."""
 VARIABLE = texts(_variable, "VAR", {})
 """The variable of a command for its token."""
 SECRET = texts(_secret, "NAME=KIND", {})

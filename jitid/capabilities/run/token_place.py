@@ -28,8 +28,11 @@ class TokenPlace(Protocol):
 
     path: str
 
-    def put(self, token: str) -> None:
-        """Write `token` to the path. Raises OutputError and StorageError; the old token then stays."""
+    def put(self, token: str, end: str = "\n") -> None:
+        """Write `token` and `end` to the path. Raises OutputError and StorageError; the old token then stays."""
+
+    def was_read(self) -> bool:
+        """Return whether a process has read the current token, as far as the file system records that."""
 
     def sibling(self, name: str) -> TokenPlace:
         """Return a further place of that name, in the same folder if there is one; close it before this place."""
@@ -74,8 +77,10 @@ class _Memory:
     def __init__(self) -> None:
         self._descriptor = os.memfd_create("jitid-token", os.MFD_CLOEXEC)
         self.path = f"/proc/{os.getpid()}/fd/{self._descriptor}"
+        self._unread = os.fstat(self._descriptor).st_atime_ns
+        """The time of access that the file has while no process has read it."""
 
-    def put(self, token: str) -> None:
+    def put(self, token: str, end: str = "\n") -> None:
         """Write `token` to the path."""
         try:
             new_descriptor = os.memfd_create("jitid-token", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
@@ -83,16 +88,21 @@ class _Memory:
             raise StorageError(f"no memory for the token: {error.strerror}") from error
         try:
             os.fchmod(new_descriptor, 0o400)
-            os.write(new_descriptor, f"{token}\n".encode())
+            os.write(new_descriptor, f"{token}{end}".encode())
             # A process that may read the file may also open it for writing: a seal keeps it unchanged.
             fcntl.fcntl(
                 new_descriptor,
                 fcntl.F_ADD_SEALS,
                 fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL,
             )
+            self._unread = os.fstat(new_descriptor).st_atime_ns
             os.dup2(new_descriptor, self._descriptor, inheritable=False)
         finally:
             os.close(new_descriptor)
+
+    def was_read(self) -> bool:
+        """Return whether a process has read the current token."""
+        return os.fstat(self._descriptor).st_atime_ns != self._unread
 
     def sibling(self, name: str) -> TokenPlace:  # noqa: ARG002 - nothing in memory has a name
         """Return a further place."""
@@ -117,10 +127,14 @@ class _Folder:
         self.path = os.path.join(os.path.abspath(folder), name)
         check_output(self.path)
 
-    def put(self, token: str) -> None:
+    def put(self, token: str, end: str = "\n") -> None:
         """Write `token` to the path."""
-        write_private(self.path, f"{token}\n".encode())
+        write_private(self.path, f"{token}{end}".encode())
         self._written = True
+
+    def was_read(self) -> bool:
+        """Return whether a process has read the current token."""
+        return self._written and _was_read(self.path)
 
     def sibling(self, name: str) -> TokenPlace:
         """Return a further place in the folder."""
@@ -146,10 +160,14 @@ class _File:
         self.path = path
         self._written = False
 
-    def put(self, token: str) -> None:
+    def put(self, token: str, end: str = "\n") -> None:
         """Write `token` to the path."""
-        write_private(self.path, f"{token}\n".encode())
+        write_private(self.path, f"{token}{end}".encode())
         self._written = True
+
+    def was_read(self) -> bool:
+        """Return whether a process has read the current token."""
+        return self._written and _was_read(self.path)
 
     def sibling(self, name: str) -> TokenPlace:
         """Return a further place in the folder."""
@@ -160,6 +178,16 @@ class _File:
         if self._written and not keep:
             with suppress(OSError):
                 os.unlink(self.path)
+
+
+def _was_read(path: str) -> bool:
+    """Return whether a file was read since it was written; False on a file system that does not record it."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return False
+    # A new file has one time for both; the first read sets the time of access, with `relatime` too (mount(8)).
+    return status.st_atime_ns > status.st_mtime_ns
 
 
 def _hold(folder: str) -> int:

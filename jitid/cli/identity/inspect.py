@@ -25,6 +25,7 @@ from jitid.model.credential import (
     TokenUse,
     accepted_until,
     base_kind,
+    exchanged_until,
     is_outside,
 )
 from jitid.model.delegation import act_claim, actors_of
@@ -121,6 +122,7 @@ def _show_named(cli: Invocation, named: subject.NamedObject) -> None:
 
 
 def _computed(inspection: Inspection) -> dict[str, Any]:
+    from jitid.model.subject import rendered
     from jitid.values import strict_json
 
     credential, task = inspection.credential, inspection.task
@@ -169,6 +171,8 @@ def _computed(inspection: Inspection) -> dict[str, Any]:
         "revocation_list": _revocation_list(inspection),
         "may_kind": None if credential.may_kind is None else list(credential.may_kind),
         "may_audience": credential.may_audience if credential.token_use else (),
+        "subject": rendered(credential, inspection.trust_domain) if credential.subject is not None else None,
+        "exchanged_until": optional_time(exchanged_until(credential.expires_at, credential.exchange_life)),
     }
 
 

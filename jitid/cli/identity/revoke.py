@@ -329,6 +329,7 @@ def _together(parts: Sequence[Ended]) -> Ended:
         accepted_until=_latest(radius.accepted_until for radius in radii),
         at=max(radius.at for radius in radii),
         at_targets=_latest(radius.at_targets for radius in radii),
+        exchanged_until=_latest(radius.exchanged_until for radius in radii),
     )
     return parts[-1]._replace(
         radius=combined,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jitid.capabilities.issue.request_options import RequestOptions
-from jitid.capabilities.run.option_types import GRACE, ON_EXIT, SECRET, VARIABLE
+from jitid.capabilities.run.option_types import FEDERATION, GRACE, ON_EXIT, SECRET, VARIABLE
 from jitid.formats.columns import Columns
 from jitid.model.credential import RequestedKind
 from jitid.operation.base import Verb, dry_run_flag, private_out_opt
@@ -85,6 +85,7 @@ class RunCommand(RequestOptions, Verb):
         help="Further credential: NAME=KIND[:TEMPLATE].",
         env="JITID_SECRET",
     )
+    for_: tuple[str, ...] = opts(FEDERATION, "--for", help="Vendor that exchanges a token: see `federate`.")
 
 
 class RenewCommand(Verb):

@@ -32,6 +32,9 @@ _FIRST_WAIT, _LONGEST_WAIT = 1.0, 30.0
 _LAST_CHANCE = 0.5
 """Seconds before its expiry in which a credential is no longer renewed: the ledger counts whole seconds."""
 
+SOONEST = 0.25
+"""The part of a lifetime before which it is not renewed."""
+
 _NEVER = float("inf")
 
 
@@ -48,13 +51,18 @@ class Hold:
         allow_narrower: bool,
         until: int | None,
         renewed: bool,
+        left: int = 0,
     ) -> None:
-        """Hold a credential. Each renewal requests `ttl` seconds; `until` is an outer limit for all of them."""
+        """Hold a credential. Each renewal requests `ttl` seconds; `until` is an outer limit for all of them.
+
+        `left` are the seconds that it always has left, if its lifetime permits that.
+        """
         self._cli = cli
         self._issued = issued
         self._place = token_place
         self._ttl = ttl
         self._allow_narrower = allow_narrower
+        self._left = left
         self.clock = Clock(max(time.time(), issued.issued_at))
         limit = issued.maximum if renewed else issued.expires_at
         self.until = limit if until is None else min(limit, until)
@@ -175,7 +183,8 @@ class Hold:
             return _NEVER
         # The random part spreads the renewals of commands that started together.
         early = 0.02 * os.urandom(1)[0] / 255
-        return renewal_due(issued_at, expires_at, self._issued.depth) - (expires_at - issued_at) * early
+        due = renewal_due(issued_at, expires_at, self._issued.depth) - (expires_at - issued_at) * early
+        return due_with(self._left, due, issued_at, expires_at)
 
     def _report_failure(self, reason: str, *, lasts: bool = True) -> None:
         if reason != self._reported:
@@ -187,3 +196,13 @@ class Hold:
                 else "another holder of the token may have renewed or revoked it"
             )
             self._cli.warn(f"the credential of {self.id} could not be renewed: {reason}; {keeps}")
+
+
+def due_with(left: int, due: float, issued_at: int, expires_at: int) -> float:
+    """Return when to renew a credential so that it always has `left` seconds left: at `due`, or earlier.
+
+    A credential whose lifetime is too short for that is renewed when a quarter of it is over.
+    """
+    if left == 0:
+        return due
+    return min(due, max(expires_at - left, issued_at + (expires_at - issued_at) * SOONEST))

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from jitid.cli.issue import commands
     from jitid.cli.issue.run_secrets import SecretRequest, Secrets
     from jitid.model.credential import RequestedKind
+    from jitid.model.federation import Federation
     from jitid.model.request import IssueRequest
 
 _HELD = ("jwt", "opaque")
@@ -62,14 +63,22 @@ def run(cli: Invocation, args: commands.RunCommand) -> None:
     program = processes.find_program(args.command[0], os.environ.get("PATH", os.defpath))
     request, proof = stated_request(cli, args, usual_agent=_agent_of(args.command[0]), identity=True)
     services = request.audiences or cli.config().many("audience")
+    federations = _federations(cli, args.for_)
     request = _run_request(args, request, services, secrets)
+    if federations:
+        # The identity must grant the audiences of its tokens for the vendors.
+        request = request._replace(audiences=tuple(dict.fromkeys((*services, *map(_audience, federations)))))
     operation = Issue(requests=(request,), delegator_token=proof, accept_clock=cli.accept_clock)
-    token_place = open_place(args.file, IDENTITY) if services else open_place(args.file)
+    token_place = open_place(args.file, IDENTITY) if services or federations else open_place(args.file)
     if services or secrets:
         from jitid.cli.issue import run_secrets
 
         secrets = run_secrets.of_services(secrets, services)
         secrets += run_secrets.services(services, request.kind, args.may_act, token_place)
+    if federations:
+        from jitid.cli.issue import run_secrets
+
+        secrets += run_secrets.vendors(federations, token_place)
     keep = args.on_exit == "keep"
     started = _Start(cli, args, program, token_place, secrets)
     try:
@@ -194,6 +203,7 @@ class _Start:
             until=_end_of_parent(self._args.parent_file, os.environ),
             # A token in a variable cannot be replaced, and a successor would end it.
             renewed=self._args.env is None,
+            left=max([request.left for request in self._secret_requests], default=0),
         )
         _report(self._cli, issued, self._args.env)
         if not any(secret_request.place for secret_request in self._secret_requests):
@@ -249,6 +259,7 @@ class _Start:
             self._cli, self._secret_requests, ttl=request.ttl, allow_narrower=request.allow_narrower
         )
         self.secrets.obtain(self.hold.secret, self.hold.until)
+        self.secrets.lead_vendors(self.hold.id)
         return self.secrets.hidden()
 
     def _surroundings(self) -> dict[str, str]:
@@ -281,11 +292,44 @@ def _check(cli: Invocation, args: commands.RunCommand) -> None:
             "--env and --file exclude each other",
             "a token in a variable is not renewed; a token file is",
         )
+    if args.for_ and args.env is not None:
+        raise UsageError(
+            "--for and --env exclude each other", "a token in a variable is not renewed; a token file is"
+        )
+    if args.for_ and args.on_exit == "keep":
+        raise UsageError(
+            "--for and --on-exit keep exclude each other", "the files for a vendor end with the run"
+        )
+    if (shared := next((str(kind) for _, (kind, _) in args.secret if kind == "aws-sts"), None)) and args.for_:
+        from jitid.model.federation import find
+
+        if any(find(name, cli.config().federations).vendor_name == "aws" for name in args.for_):
+            raise UsageError(
+                f"--for aws and --secret of the kind {shared} use the same variables", "use one of them"
+            )
     if args.secret and args.on_exit == "keep":
         raise UsageError(
             "--secret and --on-exit keep exclude each other",
             "secrets of a run are always revoked at its end",
         )
+
+
+def _federations(cli: Invocation, names: Sequence[str]) -> list[Federation]:
+    """Return the federations of a run. Raises UsageError for an unknown name and for a missing setting."""
+    if not names:
+        return []
+    from jitid.capabilities.run.delivery import vendors
+    from jitid.model.federation import find
+
+    federations = {name: find(name, cli.config().federations) for name in names}
+    vendors.check(federations)
+    return list(federations.values())
+
+
+def _audience(federation: Federation) -> str:
+    """Return the audience of the tokens of a federation without a missing setting."""
+    assert federation.audience is not None
+    return federation.audience
 
 
 def _obtainable(request: IssueRequest, secrets: Sequence[SecretRequest]) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from jitid.capabilities.issue.operations import Attach
 from jitid.capabilities.run.delivery.delivery import PREFIX, Delivered, Delivery, Files, own_way, variable
 from jitid.capabilities.run.token_place import RUN_SERVICE
 from jitid.capabilities.targets.operations import Settle
+from jitid.cli.issue.hold import SOONEST, due_with
 from jitid.cli.issue.obtain import abandon
 from jitid.errors import JitidError, UsageError
 from jitid.issuers.issuer import text_of, usable_until
@@ -20,13 +21,15 @@ from jitid.model.credential import SHOWN, Kind, is_outside
 from jitid.model.request import AttachRequest, MayAct
 from jitid.values.record import Record
 from jitid.values.text import quote
-from jitid.values.times import format_time
+from jitid.values.times import format_duration, format_time
 
 if TYPE_CHECKING:
     from jitid.capabilities.issue.issue_result import Issued
+    from jitid.capabilities.run.delivery.vendors import Vendors
     from jitid.capabilities.run.token_place import TokenPlace
     from jitid.cli.invocation import Invocation
     from jitid.model.credential import RequestedKind
+    from jitid.model.federation import Federation
     from jitid.values.secret import Secret
 
 _NEVER = float("inf")
@@ -48,11 +51,30 @@ class SecretRequest(Record):
     place: TokenPlace | None = None
     """Place of the token for the command; None for a file of the secrets."""
     may_act: tuple[MayAct, ...] = ()
+    federation: Federation | None = None
+    """The vendor whose programs exchange the token."""
+
+    @property
+    def left(self) -> int:
+        """The seconds of its life that the token must have left whenever it is read."""
+        kept = 0 if self.federation is None else self.federation.vendor.kept
+        return kept and kept + _MARGIN
+
+    @property
+    def federation_title(self) -> str:
+        """Name of the vendor, in words."""
+        return "" if self.federation is None else self.federation.vendor.title
 
     @property
     def label(self) -> str:
         """Name of the secret, in words."""
         return f"secret {quote(self.name)}" if self.place is None else f"the token for {quote(self.name)}"
+
+
+_MARGIN = 30
+"""Seconds for an exchange, and for a clock that is behind."""
+_LOOK = 1.0
+"""Seconds between two checks whether a token that is accepted once was read."""
 
 
 class _HeldSecret(Record):
@@ -61,6 +83,22 @@ class _HeldSecret(Record):
     due: float
     """Time of the next renewal, in seconds since the epoch."""
     wait: float = _FIRST_WAIT
+    issued_at: int = 0
+    not_before: float = 0.0
+    """Time before which it is not renewed because it was read."""
+
+    @property
+    def once(self) -> bool:
+        """Whether its token is replaced once it was read: the vendor accepts each `jti` once."""
+        federation = self.wanted.federation
+        return federation is not None and federation.vendor.once and self.due != _NEVER
+
+    def is_due(self, now: float) -> bool:
+        """Return whether it must be renewed."""
+        if self.due <= now:
+            return True
+        place = self.wanted.place
+        return self.once and self.not_before <= now and place is not None and place.was_read()
 
 
 def of_services(requests: Sequence[SecretRequest], audiences: tuple[str, ...]) -> list[SecretRequest]:
@@ -84,6 +122,21 @@ def services(
             may_act,
         )
         for index, audience in enumerate(audiences, start=1)
+    ]
+
+
+def vendors(federations: Sequence[Federation], token_place: TokenPlace) -> list[SecretRequest]:
+    """Return the tokens for vendors, each in a separate place beside the identity token."""
+    return [
+        SecretRequest(
+            federation.name,
+            Kind.JWT,
+            None,
+            () if federation.audience is None else (federation.audience,),
+            token_place.sibling(f"token-{federation.name}"),
+            federation=federation,
+        )
+        for federation in federations
     ]
 
 
@@ -113,6 +166,8 @@ class Secrets:
         self._held: dict[str, _HeldSecret] = {}
         self._files = Files()
         self._ways: dict[type[Delivery], Delivery] = {}
+        self._vendors: Vendors | None = None
+        self._vendor_variables: dict[str, str] = {}
         self._reported: dict[str, str] = {}
         self._shown: str | None = None
         self._renewed = False
@@ -126,6 +181,31 @@ class Secrets:
         for request in self._requests:
             self._take(request, self._attach(request, token), command_end)
 
+    def lead_vendors(self, identity: str) -> None:
+        """Make the files for the programs of vendors. Raises StorageError."""
+        federations = {
+            request.name: request.federation for request in self._requests if request.federation is not None
+        }
+        if not federations:
+            return
+        from jitid.capabilities.run.delivery.vendors import Vendors
+
+        paths = {
+            request.name: request.place.path
+            for request in self._requests
+            if request.place is not None and request.federation is not None
+        }
+        self._vendors = Vendors(federations, paths, identity)
+        self._vendor_variables = self._vendors.environment()
+        for held in self._held.values():
+            longest = (held.ends_at - held.issued_at) * (1 - SOONEST)
+            if held.wanted.left > longest:
+                self._cli.warn(
+                    f"{held.wanted.label} has a lifetime of {format_duration(held.ends_at - held.issued_at)}: "
+                    f"programs of {held.wanted.federation_title} may present it after it has expired; "
+                    f"use --ttl {format_duration(int(held.wanted.left / (1 - SOONEST)))} or more"
+                )
+
     def environment(self) -> dict[str, str]:
         """Return the variables with which the command finds the secrets."""
         variables = self._files.environment()
@@ -134,7 +214,7 @@ class Secrets:
             variables[RUN_SERVICE if index == 1 else f"{RUN_SERVICE}_{index}"] = path
         for delivery in self._ways.values():
             variables |= delivery.environment()
-        return variables
+        return variables | self._vendor_variables
 
     def shown(self) -> str | None:
         """Return the token for the first service, if there is one."""
@@ -142,14 +222,15 @@ class Secrets:
 
     def hidden(self) -> frozenset[str]:
         """Return the inherited variables to hide from the command, because programs would use them instead."""
-        return frozenset[str]().union(*(delivery.hidden() for delivery in self._ways.values()))
+        hidden = frozenset() if self._vendors is None else self._vendors.hidden()
+        return hidden.union(*(delivery.hidden() for delivery in self._ways.values()))
 
     def renew_when_due(self, now: float, token: Secret, command_end: float) -> float:
         """Renew the secrets that are due, and return the time of the next action.
 
         A failure is reported on standard error and never ends the command: its secret works until it expires.
         """
-        for held in [secret for secret in self._held.values() if secret.due <= now]:
+        for held in [secret for secret in self._held.values() if secret.is_due(now)]:
             label = held.wanted.label
             try:
                 issued = self._attach(held.wanted, token)
@@ -169,8 +250,13 @@ class Secrets:
                 self._renewed |= is_outside(issued.kind)
                 renewed = self._held[label]
                 # The pause limits the renewals of a secret that expires within a second.
-                self._held[label] = renewed._replace(due=max(renewed.due, now + _PAUSE))
-        return min((secret.due for secret in self._held.values()), default=_NEVER)
+                self._held[label] = renewed._replace(
+                    due=max(renewed.due, now + _PAUSE), not_before=now + _PAUSE
+                )
+        times = [
+            min(secret.due, now + _LOOK) if secret.once else secret.due for secret in self._held.values()
+        ]
+        return min(times, default=_NEVER)
 
     def settle(self, id_: str) -> None:
         """End renewed secrets at their targets, after the identity has ended.
@@ -198,7 +284,7 @@ class Secrets:
         for request in self._requests:
             if request.place is not None:
                 request.place.close(keep=keep)
-        for delivery in self._ways.values():
+        for delivery in (*self._ways.values(), *(() if self._vendors is None else (self._vendors,))):
             with suppress(Exception):
                 delivery.close()
         self._files.close()
@@ -244,9 +330,13 @@ class Secrets:
         (credential,) = issued.credentials
         ends_at = usable_until(issued.expires_at, credential.facts)
         if request.place is not None:
-            request.place.put(credential.secret.reveal())
+            # Some programs of vendors send a line break of the file as well.
+            request.place.put(credential.secret.reveal(), "\n" if request.federation is None else "")
             self._shown = self._shown or credential.secret.reveal()
-            self._held[request.label] = _HeldSecret(request, ends_at, _due(issued, ends_at, command_end))
+            due = _due(issued, ends_at, command_end)
+            if due != _NEVER:
+                due = due_with(request.left, due, issued.issued_at, ends_at)
+            self._held[request.label] = _HeldSecret(request, ends_at, due, issued_at=issued.issued_at)
             return
         text = text_of(issued.kind, credential.secret, ends_at)
         delivered = Delivered(
@@ -292,6 +382,7 @@ def _again(held: _HeldSecret, now: float, *, lasting: bool) -> _HeldSecret:
     remaining = held.ends_at - now
     retry_delay = max(remaining / 3, _PAUSE)
     if lasting:
-        return held._replace(due=now + retry_delay if remaining > 0 else _NEVER)
+        retry_at = now + retry_delay if remaining > 0 else _NEVER
+        return held._replace(due=retry_at, not_before=retry_at)
     wait = min(held.wait, retry_delay) if remaining > 0 else held.wait
-    return held._replace(due=now + wait, wait=min(held.wait * 2, _LONGEST_WAIT))
+    return held._replace(due=now + wait, wait=min(held.wait * 2, _LONGEST_WAIT), not_before=now + wait)

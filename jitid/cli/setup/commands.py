@@ -337,6 +337,44 @@ class ExampleCommand(Verb):
     )
 
 
+def _federations() -> Sequence[str]:
+    from jitid.model.vendor import VENDORS
+
+    return tuple(VENDORS)
+
+
+class FederateCommand(Verb):
+    """Show what to enter at a vendor, so that it exchanges tokens of this issuer.
+
+    NAME is a vendor, or a table [federate.NAME] of the configuration: anthropic and openai (rule, organization,
+    service_account, ...), google (provider), azure (tenant, client), aws (role). Without NAME, list them. The output
+    has the issuer, its keys, the audience, the rule for `sub`, and until when exchanged tokens live. `run --for NAME`
+    then gives a command what its programs need. --check verifies a token as the vendor would: status 8 if it refuses.
+    """
+
+    verb = "federate"
+    function = "setup.federate:federate"
+    effect = READS
+    view = Columns(
+        "jitid.federate/1",
+        "name vendor issuer audience algorithm jwks_uri subject template claims token_lifetime exchanged_lifetime "
+        "missing settings variables hidden warnings jwks",
+        single=True,
+    )
+    listed = Columns("jitid.federations/1", "name vendor audience lifetime configured missing subject")
+
+    name: str | None = optional_arg(
+        texts(str, "NAME", {}, words=_federations), "[NAME]", help="A vendor, or a table [federate.NAME]."
+    )
+    check: str | None = opt(FILE, "--check", help="Verify this token as the vendor would (`-`: stdin).")
+    delegator: str | None = opt(DELEGATOR, "--delegator", "-d", help="The delegator in the rule for `sub`.")
+    agent: str | None = opt(AGENT, "--agent", "-a", help="The agent in the rule for `sub`.")
+
+    def shown_view(self) -> Columns:
+        """Return the fields of one vendor, or of the list."""
+        return self.listed if self.name is None else self.view
+
+
 class VersionCommand(Verb):
     """Show the version of jitid."""
 

@@ -138,4 +138,5 @@ POSTGRES_STEPS: tuple[tuple[str, ...], ...] = (
     _FIFTH,
     _SIXTH,
     tuple(_of_sqlite(11)),
+    tuple(_of_sqlite(12)),
 )

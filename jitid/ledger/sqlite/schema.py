@@ -330,6 +330,14 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
                identity INTEGER PRIMARY KEY REFERENCES identity, client TEXT NOT NULL, name TEXT NOT NULL,
                subagent TEXT, transcript TEXT, event INTEGER NOT NULL)""",
     ),
+    (
+        # The template of the token's `sub`; NULL: the root delegator.
+        "ALTER TABLE credential ADD COLUMN subject INTEGER REFERENCES term",
+        # The longest life, in seconds, of what the vendor of its audience gives in exchange for it.
+        "ALTER TABLE credential ADD COLUMN exchange_life INTEGER",
+        """CREATE INDEX credential_exchanged ON credential (expires_at, exchange_life)
+            WHERE exchange_life IS NOT NULL""",
+    ),
 )
 
 LIVE_INDEXES = {

@@ -1,0 +1,100 @@
+"""The `sub` of a service token by the template of its audience, and the life of what a vendor gives in exchange."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from jitid.errors import ConfigurationError, PolicyDeniedError, UsageError
+from jitid.model.credential import Kind
+from jitid.values.text import quote
+
+if TYPE_CHECKING:
+    from jitid.issuers.issuer import Draft
+    from jitid.operation.context import Terms
+
+RULE = "subject-proved"
+_ID = "jid_" + "0" * 26
+"""An id of the length that every id has."""
+_VENDORS = (
+    "https://api.anthropic.com",
+    "https://api.openai.com",
+    "https://iam.googleapis.com/",
+    "//iam.googleapis.com/",
+    "api://AzureADTokenExchange",
+    "sts.amazonaws.com",
+)
+"""The beginnings of the audiences of the known vendors: only for these is their table loaded."""
+
+
+def stated(
+    draft: Draft, kind: str, proof: str, terms: Terms, facts: Mapping[str, Any], *, registered: bool
+) -> Draft:
+    """Return a draft with the template for its `sub`, and with the life of what is given in exchange for it.
+
+    `proof` is how the root delegator was proved; `registered`, whether the agent is registered.
+
+    Raises:
+        PolicyDeniedError: a name in the template is not proved.
+        UsageError: the audiences have different templates, or `sub` would be too long.
+        ConfigurationError: the template is in a file that the environment selects.
+
+    """
+    if draft.is_identity:
+        return draft
+    life = _exchange_life(draft.audiences, terms.exchanges)
+    if life is not None:
+        draft = draft._replace(exchange_life=life)
+    if kind != Kind.JWT or terms.subjects.keys().isdisjoint(draft.audiences):
+        return draft
+    template, longest = _template(draft.audiences, terms)
+    from jitid.model import subject
+
+    names = subject.SubjectNames(draft.trust_domain, draft.delegator, proof, draft.agent, registered, _ID)
+    if (why := subject.unproved(template, names)) is not None:
+        reason = f"rule `{RULE}`: the `sub` of tokens for {quote(draft.audiences[0])} names it, and {why}"
+        raise PolicyDeniedError(
+            f"denied: {reason}",
+            "prove the delegator by a login or an ID token, register the agent, or change the setting `subject`",
+            {**facts, "rules": [RULE], "reason": reason},
+        )
+    length = len(subject.render(template, names))
+    if length > longest:
+        raise UsageError(
+            f"`sub` would have {length} characters; {quote(draft.audiences[0])} accepts {longest} at most",
+            "use shorter names, or a template with fewer fields",
+        )
+    return draft._replace(subject=template)
+
+
+def _template(audiences: Sequence[str], terms: Terms) -> tuple[str, int]:
+    """Return the common template of the audiences, and the greatest length of `sub`."""
+    rules = [terms.subjects.get(name) for name in audiences]
+    templates = {None if rule is None else rule[0] for rule in rules}
+    first = next(rule for rule in rules if rule is not None)
+    if len(templates) > 1 or None in rules:
+        raise UsageError(
+            "the audiences have different templates for `sub`; nothing was issued",
+            "request one token for each of them",
+        )
+    template = first[0]
+    if template is None:
+        raise ConfigurationError(
+            f"the template of `sub` for {quote(audiences[0])} is in a file that the environment selects; it does not "
+            "count, and nothing was issued",
+            "name the file with --config, or set it in your own file: jitid config path",
+        )
+    return template, min(rule[1] for rule in rules if rule is not None)
+
+
+def _exchange_life(audiences: Sequence[str], configured: Mapping[str, int]) -> int | None:
+    """Return the longest life of what the vendors of some audiences give in exchange; None if there is no vendor."""
+    lives = [configured[name] for name in audiences if name in configured]
+    for name in audiences:
+        if name.startswith(_VENDORS):
+            # Imported here: most audiences have no vendor.
+            from jitid.model.vendor import life_of
+
+            if name not in configured and (life := life_of(name)) is not None:
+                lives.append(life)
+    return max(lives, default=None)

@@ -1,0 +1,104 @@
+"""Deliver tokens to the unmodified programs of vendors: the variables and the files that they look for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from jitid.capabilities.run.delivery.delivery import Files
+from jitid.errors import UsageError
+from jitid.model.federation import Federation
+from jitid.values.text import quote
+
+_GOOGLE, _GCLOUD = "GOOGLE_APPLICATION_CREDENTIALS", "CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE"
+_AWS_CONFIG, _AWS_KEYS = "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"
+_STS = "https://sts.googleapis.com/v1/token"
+_JWT = "urn:ietf:params:oauth:token-type:jwt"
+
+
+class Vendors:
+    """The variables and files for the vendors of a run; they stay valid when a token is replaced."""
+
+    def __init__(
+        self, federations: Mapping[str, Federation], paths: Mapping[str, str], identity: str
+    ) -> None:
+        """Prepare them. `paths` are the files of the tokens by the names of the federations; `identity` is the id."""
+        self._federations = federations
+        self._paths = paths
+        self._identity = identity
+        self._files = Files()
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that lead the programs to the tokens. Raises StorageError."""
+        variables: dict[str, str] = {}
+        for name, federation in self._federations.items():
+            variables |= self._of(federation, self._paths[name])
+        return variables
+
+    def hidden(self) -> frozenset[str]:
+        """Return the inherited variables with which the programs would use other credentials or settings."""
+        return frozenset[str]().union(
+            *(federation.vendor.variables for federation in self._federations.values())
+        )
+
+    def close(self) -> None:
+        """Delete the files."""
+        self._files.close()
+
+    def _of(self, federation: Federation, path: str) -> dict[str, str]:
+        vendor, settings = federation.vendor, federation.settings
+        variables = {
+            setting.variable: settings[name]
+            for name, setting in vendor.settings.items()
+            if setting.variable is not None and name in settings
+        }
+        variables[vendor.token_file] = path
+        match federation.vendor_name:
+            case "google":
+                written = self._files.write(_GOOGLE, json.dumps(external_account(settings, path)))
+                variables |= {_GOOGLE: written, _GCLOUD: written}
+            case "aws":
+                variables["AWS_ROLE_SESSION_NAME"] = self._identity
+                region = settings.get("region")
+                if region is not None:
+                    variables["AWS_DEFAULT_REGION"] = region
+                # A role or keys in the user's own files would precede the token, or replace it at an error.
+                section = "[default]\n" + ("" if region is None else f"region = {region}\n")
+                variables[_AWS_CONFIG] = self._files.write(_AWS_CONFIG, section)
+                variables[_AWS_KEYS] = self._files.write(_AWS_KEYS, "")
+        return variables
+
+
+def external_account(settings: Mapping[str, str], path: str) -> dict[str, Any]:
+    """Return the credential configuration of Google's libraries for a token file (AIP-4117)."""
+    account = settings.get("service_account")
+    document: dict[str, Any] = {
+        "type": "external_account",
+        "audience": f"//iam.googleapis.com/{settings['provider'].strip('/')}",
+        "subject_token_type": _JWT,
+        "token_url": settings.get("token_url", _STS),
+        "credential_source": {"file": path, "format": {"type": "text"}},
+    }
+    if account is not None:
+        document["service_account_impersonation_url"] = (
+            f"https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/{account}:generateAccessToken"
+        )
+    return document
+
+
+def check(federations: Mapping[str, Federation]) -> None:
+    """Raise UsageError if a setting is missing, or if two of them would use the same variables."""
+    vendors: dict[str, str] = {}
+    for name, federation in federations.items():
+        if missing := federation.missing:
+            keys = " and ".join(f"federate.{name}.{key}" for key in missing)
+            raise UsageError(
+                f"{federation.vendor.title} needs the {'settings' if len(missing) > 1 else 'setting'} {keys}",
+                f"jitid config set federate.{name}.{missing[0]} VALUE; for all settings: jitid federate {name}",
+            )
+        if (other := vendors.setdefault(federation.vendor_name, name)) != name:
+            raise UsageError(
+                f"{quote(other)} and {quote(name)} have the same variables of {federation.vendor.title}",
+                "use one run for each",
+            )

@@ -1,0 +1,118 @@
+"""The configuration that a vendor needs to exchange tokens of this issuer, and the check of a token by it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jitid.capabilities.trust import offline
+from jitid.crypto import jws
+from jitid.errors import InvalidCredentialError
+from jitid.model.federation import Federation
+from jitid.model.subject import encoded, parse_template
+from jitid.model.vendor import Vendor
+from jitid.values import strict_json
+from jitid.values.record import Record
+from jitid.values.text import quote
+
+TYPES = frozenset({"at+jwt", jws.SVID})
+"""The types of tokens that a vendor may see; never an identity token."""
+CLAIMS = ("delegator_proof", "jitid.sensitivity", "jitid.depth")
+"""Claims besides `sub` that a caller cannot choose, so that a rule of a vendor may match them."""
+CHOSEN = ("client_id", "txn", "scope", "jitid.purpose")
+"""Claims with names that callers choose; no rule may match by them alone."""
+
+
+class Guide(Record):
+    """What to enter at a vendor."""
+
+    name: str
+    vendor: Vendor
+    issuer: str
+    audience: str
+    algorithm: str
+    keys: Mapping[str, Any]
+    """The JWKS with the keys of that algorithm alone."""
+    template: str | None
+    """The template of `sub`; None: the root delegator."""
+    subject: str
+    """The rule for `sub`: the exact text; with `*` at its end, every text with that start."""
+    federation: Federation
+
+
+def subject_rule(
+    template: str | None, vendor: Vendor, trust_domain: str, delegator: str | None, agent: str | None
+) -> str:
+    """Return the rule for `sub`, filled with the names that are given; from the first open field on it is `*`."""
+    if template is None:
+        return "*" if delegator is None else delegator
+    names = {"trust_domain": trust_domain, "delegator": delegator, "agent": agent}
+    filled = ""
+    for part in parse_template(template):
+        if not part.is_field:
+            filled += part.text
+        elif (name := names.get(part.text)) is None:
+            return f"{filled}*"
+        else:
+            filled += encoded(part.text, name)
+    return filled
+
+
+def of_algorithm(jwks: Mapping[str, Any], algorithm: str) -> dict[str, Any]:
+    """Return a JWKS with the keys of one algorithm: some verifiers fail at a key of another type."""
+    return {"keys": [key for key in jwks.get("keys", ()) if key.get("alg") == algorithm]}
+
+
+def check(guide: Guide, token: str, now: int) -> Mapping[str, Any]:
+    """Return the claims of a token that the vendor would accept by this configuration.
+
+    Raises:
+        InvalidCredentialError: it would refuse the token; the message says why and never contains it.
+
+    """
+    parsed = jws.parse(token, types=TYPES)
+    if parsed.alg != guide.algorithm:
+        raise InvalidCredentialError(
+            f"the token is signed by {parsed.alg}; {guide.vendor.title} needs {guide.algorithm}"
+        )
+    keys = offline.read_keys(strict_json.dumps(guide.keys).encode())
+    key = keys.get(parsed.kid)
+    if key is None:
+        raise InvalidCredentialError("unknown `kid`: the key set to enter has no key that signed this token")
+    jws.verify_signature(parsed, *key)
+    jws.check_claims(parsed.claims, issuer=guide.issuer, audiences=[guide.audience], now=now)
+    subject = parsed.claims.get("sub")
+    if not isinstance(subject, str) or not matches(guide.subject, subject):
+        raise InvalidCredentialError(f"the token's `sub` does not match the rule {quote(guide.subject)}")
+    if len(subject) > guide.vendor.longest_subject:
+        raise InvalidCredentialError(
+            f"the token's `sub` has {len(subject)} characters; {guide.vendor.title} accepts "
+            f"{guide.vendor.longest_subject} at most"
+        )
+    return parsed.claims
+
+
+def matches(rule: str, subject: str) -> bool:
+    """Return whether a `sub` matches a rule as a vendor compares it: a `*` at its end stands for any rest."""
+    return subject.startswith(rule[:-1]) if rule.endswith("*") else subject == rule
+
+
+def warnings(guide: Guide) -> Sequence[str]:
+    """Return what an operator should know before entering it."""
+    found = []
+    if not guide.issuer.startswith("https://"):
+        found.append(f"vendors require an https issuer, not {guide.issuer}: jitid ledger issuer set URL")
+    if not guide.keys["keys"]:
+        found.append(
+            f"there is no key of the algorithm {guide.algorithm} yet: jitid keys rotate --algorithm {guide.algorithm}"
+        )
+    if guide.subject == "*":
+        found.append(
+            "the rule matches every delegator: name one with --delegator, or set the setting `subject`"
+        )
+    elif guide.subject.endswith("*") and guide.vendor.compares == "exact":
+        found.append(
+            f"{guide.vendor.title} compares `sub` exactly: make one rule for each name, with --delegator and --agent, "
+            "and use no {id}"
+        )
+    return found

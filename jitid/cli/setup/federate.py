@@ -1,0 +1,155 @@
+"""`jitid federate`: what to enter at a vendor, and the check of a token by it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from jitid.authority.open import open_authority
+from jitid.capabilities.trust import federation as trust
+from jitid.capabilities.trust.federation import CHOSEN, CLAIMS, Guide
+from jitid.capabilities.trust.operations import PublishBundle, PublishKeys
+from jitid.errors import ConfigurationError, UsageError
+from jitid.model.federation import Federation, find
+from jitid.model.signature_algorithm import FOR_SERVICES, choose
+from jitid.model.vendor import VENDORS
+from jitid.system import read_input
+from jitid.values.text import quote, safe
+from jitid.values.times import format_duration, format_time
+
+if TYPE_CHECKING:
+    from jitid.cli.invocation import Invocation
+    from jitid.cli.setup.commands import FederateCommand
+
+
+def federate(cli: Invocation, args: FederateCommand) -> None:
+    """Perform `jitid federate`."""
+    if args.name is None:
+        if args.check is not None or args.delegator is not None or args.agent is not None:
+            raise UsageError("these options require NAME", "for all names: jitid federate")
+        _list(cli, args)
+        return
+    found = find(args.name, cli.config().federations)
+    audience = found.audience
+    if audience is None:
+        raise UsageError(
+            f"the audience for {found.vendor.title} depends on the setting federate.{args.name}.provider",
+            f"jitid config set federate.{args.name}.provider VALUE: {found.vendor.settings['provider'].meaning}",
+        )
+    guide = _guide(cli, args, found, audience)
+    if args.check is not None:
+        claims = trust.check(guide, read_input.token(args.check, "the token").reveal(), int(time.time()))
+        cli.detail(f"accepted: {claims['jti']}")
+        cli.note(
+            f"{found.vendor.title} would accept `sub` {quote(str(claims['sub']), 300)}; what it gives in exchange "
+            f"may live until {format_time(claims['exp'] + found.lifetime)}"
+        )
+        return
+    row = _row(cli, guide)
+    if cli.field or cli.format_name() is not None:
+        cli.show_records(args.view, [row], lambda each: each)
+        return
+    cli.show_record(args.view, row, _text(guide, row))
+
+
+def _list(cli: Invocation, args: FederateCommand) -> None:
+    tables = cli.config().federations
+    federations = [find(name, tables) for name in dict.fromkeys([*VENDORS, *tables])]
+    cli.show_records(
+        args.listed,
+        federations,
+        lambda each: {
+            "vendor": each.vendor.title,
+            "lifetime": format_duration(each.lifetime),
+            "configured": each.name in tables,
+        },
+    )
+
+
+def _guide(cli: Invocation, args: FederateCommand, found: Federation, audience: str) -> Guide:
+    config = cli.config()
+    template, _ = config.subjects.get(audience, (None, 0))
+    if audience in config.subjects and template is None:
+        raise ConfigurationError(
+            f"the template of `sub` for {quote(audience)} is in a file that the environment selects; it does not count",
+            "name the file with --config, or set it in your own file: jitid config path",
+        )
+    authority = open_authority(config)
+    issuer = _issuer(cli)
+    algorithm = choose(FOR_SERVICES, [audience], config.algorithms)
+    trust_domain = authority.perform(PublishBundle()).trust_domain
+    keys = trust.of_algorithm(authority.perform(PublishKeys()), algorithm)
+    subject = trust.subject_rule(template, found.vendor, trust_domain, args.delegator, args.agent)
+    return Guide(found.name, found.vendor, issuer, audience, algorithm, keys, template, subject, found)
+
+
+def _issuer(cli: Invocation) -> str:
+    from jitid.authority.open import issuer
+
+    found = issuer(cli.config())
+    if found is None:
+        raise UsageError(
+            "there is no ledger yet, so that there are no keys", "jitid issue makes one at its first use"
+        )
+    return found
+
+
+def _row(cli: Invocation, guide: Guide) -> dict[str, Any]:
+    found, vendor = guide.federation, guide.vendor
+    url = cli.config().text("publish_url")
+    return {
+        "name": guide.name,
+        "vendor": vendor.title,
+        "issuer": guide.issuer,
+        "audience": guide.audience,
+        "algorithm": guide.algorithm,
+        "jwks_uri": None if url is None else f"{url}/jwks.json",
+        "subject": guide.subject,
+        "template": guide.template,
+        "claims": list(CLAIMS),
+        "token_lifetime": cli.config().number("ttl"),
+        "exchanged_lifetime": found.lifetime,
+        "missing": [f"federate.{guide.name}.{name}" for name in found.missing],
+        "settings": {
+            name: found.settings.get(name, "")
+            for name in ("audience", "subject", "lifetime", *vendor.settings)
+        },
+        "variables": sorted(
+            {vendor.token_file, *(s.variable for s in vendor.settings.values() if s.variable is not None)}
+        ),
+        "hidden": sorted(vendor.hidden),
+        "warnings": list(trust.warnings(guide)),
+        "jwks": guide.keys,
+    }
+
+
+def _text(guide: Guide, row: Mapping[str, Any]) -> str:
+    """Return the configuration for a person: what to enter there, what to set here, and what to know."""
+    vendor, found = guide.vendor, guide.federation
+    compared = "as a prefix" if guide.subject.endswith("*") else "exactly"
+    token, exchanged = format_duration(row["token_lifetime"]), format_duration(found.lifetime)
+    lines = [
+        f"{vendor.title}: enter there",
+        f"  issuer     {guide.issuer}",
+        f"  audience   {guide.audience}",
+        f"  algorithm  {guide.algorithm}",
+        f"  subject    {guide.subject} (compared {compared}; template: {guide.template or 'the root delegator'})",
+        f"  claims     may be matched: {', '.join(CLAIMS)}; chosen by callers: {', '.join(CHOSEN)}",
+        f"  lifetime   of a token: {token}; of what is given in exchange: {exchanged} more, which no revocation ends",
+        f"  keys       {row['jwks_uri'] or 'inline, since `publish_url` is not set:'}",
+    ]
+    if row["jwks_uri"] is None:
+        lines += [f"    {line}" for line in json.dumps(guide.keys, indent=2).splitlines()]
+    lines.append(f"Set here, in [federate.{guide.name}]:")
+    for name, setting in vendor.settings.items():
+        state = found.settings.get(name) or ("missing" if setting.required else "not set")
+        reads = f", read as {setting.variable}" if setting.variable else ""
+        lines.append(f"  {name:<16} {state} ({setting.meaning}{reads})")
+    lines.append(f"A command gets them by: jitid run --for {guide.name} -- COMMAND")
+    lines.append(f"  hidden from it: {', '.join(row['hidden'])}")
+    if vendor.note:
+        lines.append(f"  {vendor.note}")
+    lines += [f"Note: {warning}" for warning in row["warnings"]]
+    return "".join([f"{safe(line)}\n" for line in lines])

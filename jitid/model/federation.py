@@ -1,0 +1,123 @@
+"""Federation with one vendor: its table in the configuration, the audience, and what may be missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from jitid.errors import ConfigurationError, UsageError
+from jitid.model.vendor import UNSUPPORTED, VENDORS, Vendor
+from jitid.values.record import Record
+from jitid.values.text import quote
+from jitid.values.times import parse_duration
+
+COMMON = ("vendor", "audience", "subject", "lifetime")
+"""The settings that each table `[federate.NAME]` may have."""
+_LONGEST_NAME = 32
+
+
+class Federation(Record):
+    """One table `[federate.NAME]`, or the defaults of a vendor of that name."""
+
+    name: str
+    settings: Mapping[str, str]
+
+    @property
+    def vendor(self) -> Vendor:
+        """The vendor."""
+        return VENDORS[self.vendor_name]
+
+    @property
+    def vendor_name(self) -> str:
+        """The name of the vendor: the one in the table, or the name of the table."""
+        return self.settings.get("vendor", self.name)
+
+    @property
+    def audience(self) -> str | None:
+        """The audience of the tokens; None if it depends on a setting that is missing."""
+        if (stated := self.settings.get("audience")) is not None:
+            return stated
+        usual = self.vendor.audience
+        if "{provider}" not in usual:
+            return usual
+        provider = self.settings.get("provider")
+        return None if provider is None else usual.replace("{provider}", provider.strip("/"))
+
+    @property
+    def subject(self) -> str | None:
+        """The template of `sub`; None: the root delegator."""
+        return self.settings.get("subject")
+
+    @property
+    def lifetime(self) -> int:
+        """The longest life of a token that the vendor gives in exchange, in seconds."""
+        stated = self.settings.get("lifetime")
+        return self.vendor.lifetime if stated is None else parse_duration(stated)
+
+    @property
+    def missing(self) -> list[str]:
+        """The names of the settings without which the programs of the vendor cannot exchange a token."""
+        return [
+            name
+            for name, setting in self.vendor.settings.items()
+            if setting.required and name not in self.settings
+        ]
+
+
+def is_name(text: str) -> bool:
+    """Return whether a text can be the name of a table."""
+    return (
+        0 < len(text) <= _LONGEST_NAME
+        and text.isascii()
+        and text[0].isalpha()
+        and all(character.isalnum() or character in "_-" for character in text)
+    )
+
+
+def find(name: str, tables: Mapping[str, Mapping[str, str]]) -> Federation:
+    """Return the federation of that name. Raises UsageError if there is no such table and no such vendor."""
+    federation = Federation(name, tables.get(name, {}))
+    if federation.vendor_name in VENDORS:
+        return federation
+    if name in UNSUPPORTED:
+        raise UsageError(*UNSUPPORTED[name])
+    known = ", ".join(dict.fromkeys([*VENDORS, *tables]))
+    raise UsageError(f"there is no vendor {quote(name)}", f"known names: {known}")
+
+
+def check_table(name: str, table: Mapping[str, str]) -> None:
+    """Check a table of the configuration. Raises ConfigurationError."""
+    if not is_name(name):
+        raise ConfigurationError(
+            f"the name of a federation must have 1 to {_LONGEST_NAME} letters, digits, `_-`, and begin with a letter"
+        )
+    vendor = table.get("vendor", name)
+    if vendor not in VENDORS:
+        raise ConfigurationError(
+            f"there is no vendor {quote(vendor)}", f"set `vendor` to one of: {', '.join(VENDORS)}"
+        )
+    allowed = (*COMMON, *VENDORS[vendor].settings)
+    for key, value in table.items():
+        if key not in allowed:
+            raise ConfigurationError(
+                f"there is no setting {quote(key)}", f"known names: {', '.join(allowed)}"
+            )
+        if not value.isprintable() or not value.isascii() or '"' in value or len(value) > 512:
+            raise ConfigurationError(f"{quote(key)} must have 1 to 512 printable ASCII characters")
+    if "lifetime" in table:
+        _checked(table["lifetime"], parse_duration)
+    if "audience" in table or "provider" in table:
+        from jitid.values.names import check_audience
+
+        _checked(Federation(name, table).audience or "", check_audience)
+    if "subject" in table:
+        from jitid.model.subject import parse_template
+
+        _checked(table["subject"], parse_template)
+
+
+def _checked(text: str, check: object) -> None:
+    assert callable(check)
+    try:
+        check(text)
+    except UsageError as error:
+        raise ConfigurationError(error.message, error.hint) from None

@@ -1,0 +1,213 @@
+"""Vendors that exchange a token of jitid for their own: what each needs, what its programs read, how it compares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from jitid.values.record import Record
+
+HOUR = 3_600
+
+
+class Setting(Record):
+    """One setting of a vendor in the table `[federate.NAME]`."""
+
+    meaning: str
+    """With an example of a value."""
+    variable: str | None = None
+    """The variable that the programs of the vendor read; None if jitid writes it into a file, or only prints it."""
+    required: bool = True
+
+
+class Vendor(Record):
+    """A vendor that accepts JWTs of other issuers."""
+
+    title: str
+    audience: str
+    """The audience that the vendor expects unless the table states another; `{provider}` stands for that setting."""
+    algorithm: str
+    """The algorithm that is known to be accepted."""
+    settings: Mapping[str, Setting]
+    token_file: str
+    """The variable with the path of the token."""
+    lifetime: int
+    """The longest life of an exchanged token in seconds, unless the table states another."""
+    hidden: tuple[str, ...]
+    """Further variables with which its programs would use another credential; they are hidden from the command."""
+    compares: Literal["prefix", "exact"] = "exact"
+    """How the vendor's rule compares `sub`; `prefix`: a rule that ends with `*` matches every `sub` with that start."""
+    kept: int = 0
+    """The seconds for which its programs present a token again after they have read it."""
+    once: bool = False
+    """Whether the vendor accepts each `jti` once."""
+    longest_subject: int = 255
+    note: str = ""
+    """What a user must know: what its programs do not read by themselves."""
+
+    @property
+    def variables(self) -> frozenset[str]:
+        """The variables that the programs of the vendor read; an inherited value is hidden from the command."""
+        named = [setting.variable for setting in self.settings.values() if setting.variable is not None]
+        return frozenset({*self.hidden, *named, self.token_file})
+
+
+VENDORS: Mapping[str, Vendor] = {
+    # anthropic 2.15, `lib/credentials`: the variables, their order, and the refresh 120 s before the end.
+    "anthropic": Vendor(
+        "Anthropic",
+        "https://api.anthropic.com",
+        "ES256",
+        {
+            "rule": Setting("id of the federation rule, such as fdrl_01AbC", "ANTHROPIC_FEDERATION_RULE_ID"),
+            "organization": Setting("id of the organization, a UUID", "ANTHROPIC_ORGANIZATION_ID"),
+            "service_account": Setting(
+                "id of the service account, such as svac_01AbC",
+                "ANTHROPIC_SERVICE_ACCOUNT_ID",
+                required=False,
+            ),
+            "workspace": Setting(
+                "id of the workspace, such as wrkspc_01AbC", "ANTHROPIC_WORKSPACE_ID", required=False
+            ),
+        },
+        "ANTHROPIC_IDENTITY_TOKEN_FILE",
+        HOUR,
+        (
+            "ANTHROPIC_API_KEY",
+            "ANTHROPIC_AUTH_TOKEN",
+            "ANTHROPIC_PROFILE",
+            "ANTHROPIC_IDENTITY_TOKEN",
+            "ANTHROPIC_CUSTOM_HEADERS",
+            "ANTHROPIC_SCOPE",
+            "CLAUDE_CODE_OAUTH_TOKEN",
+        ),
+        compares="prefix",
+        once=True,
+    ),
+    # openai 3.57, `auth/_workload.py`: the audience of its provider for Google, and no variable for the ids.
+    "openai": Vendor(
+        "OpenAI",
+        "https://api.openai.com/v1",
+        "ES256",
+        {
+            "rule": Setting(
+                "id of the federation rule, for Codex", "OPENAI_FEDERATION_RULE_ID", required=False
+            ),
+            "provider": Setting(
+                "id of the identity provider, for the SDK", "OPENAI_IDENTITY_PROVIDER_ID", required=False
+            ),
+            "service_account": Setting(
+                "id of the service account, for the SDK", "OPENAI_SERVICE_ACCOUNT_ID", required=False
+            ),
+        },
+        "OPENAI_IDENTITY_TOKEN_FILE",
+        HOUR,
+        ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY", "CODEX_API_KEY"),
+        compares="prefix",
+        note="the Python SDK takes ids and file as workload_identity=; see jitid-federation(7)",
+    ),
+    # google-auth 2.63: `external_account` with `credential_source.file`, read at each refresh, with its line breaks.
+    "google": Vendor(
+        "Google Cloud",
+        "https://iam.googleapis.com/{provider}",
+        "ES256",
+        {
+            "provider": Setting(
+                "name of the pool's provider: projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/ID"
+            ),
+            "service_account": Setting("e-mail of a service account to impersonate", required=False),
+            "project": Setting("id of the project", "GOOGLE_CLOUD_PROJECT", required=False),
+            "token_url": Setting("address of the token service, if not Google's", required=False),
+        },
+        "JITID_GOOGLE_TOKEN_FILE",
+        HOUR,
+        (
+            "GOOGLE_APPLICATION_CREDENTIALS",
+            "GOOGLE_API_KEY",
+            "GEMINI_API_KEY",
+            "GOOGLE_OAUTH_ACCESS_TOKEN",
+            "GOOGLE_CREDENTIALS",
+            "CLOUDSDK_AUTH_ACCESS_TOKEN",
+            "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE",
+            "CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE",
+        ),
+        longest_subject=127,
+    ),
+    # azure-identity 1.27, `workload_identity.py`: it presents a token for 600 s after reading it.
+    "azure": Vendor(
+        "Microsoft Entra",
+        "api://AzureADTokenExchange",
+        "RS256",
+        {
+            "tenant": Setting("id of the tenant, a UUID", "AZURE_TENANT_ID"),
+            "client": Setting("id of the application, a UUID", "AZURE_CLIENT_ID"),
+            "authority": Setting(
+                "address of another cloud's authority", "AZURE_AUTHORITY_HOST", required=False
+            ),
+        },
+        "AZURE_FEDERATED_TOKEN_FILE",
+        # Clients with continuous access evaluation get tokens for up to 28 hours.
+        28 * HOUR,
+        (
+            "AZURE_CLIENT_SECRET",
+            "AZURE_CLIENT_CERTIFICATE_PATH",
+            "AZURE_CLIENT_CERTIFICATE_PASSWORD",
+            "AZURE_USERNAME",
+            "AZURE_PASSWORD",
+            "AZURE_TOKEN_CREDENTIALS",
+        ),
+        kept=600,
+    ),
+    # botocore 1.44, `credentials.py`: keys and profiles of the environment precede the file of a web identity.
+    "aws": Vendor(
+        "AWS",
+        "sts.amazonaws.com",
+        "ES256",
+        {
+            "role": Setting("ARN of the role: arn:aws:iam::NUMBER:role/NAME", "AWS_ROLE_ARN"),
+            "region": Setting("region, such as eu-central-1", "AWS_REGION", required=False),
+        },
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        # The longest session that a role can permit.
+        12 * HOUR,
+        (
+            "AWS_ACCESS_KEY_ID",
+            "AWS_SECRET_ACCESS_KEY",
+            "AWS_SESSION_TOKEN",
+            "AWS_SECURITY_TOKEN",
+            "AWS_PROFILE",
+            "AWS_DEFAULT_PROFILE",
+            "AWS_DEFAULT_REGION",
+            "AWS_ROLE_SESSION_NAME",
+            "AWS_CONFIG_FILE",
+            "AWS_SHARED_CREDENTIALS_FILE",
+            "AWS_BEARER_TOKEN_BEDROCK",
+            "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        ),
+        compares="prefix",
+    ),
+}
+
+UNSUPPORTED: Mapping[str, tuple[str, str]] = {
+    "github": (
+        "GitHub accepts no token of another issuer for its API and for git",
+        "a program that makes installation tokens can be a target: --secret github=exec:TARGET, see jitid-exec(7)",
+    ),
+    "git": (
+        "git asks a credential helper, and needs no exchange",
+        "for a host that accepts jitid's tokens: jitid setup git",
+    ),
+}
+"""Names that users expect, each with the reason and what to do instead."""
+
+
+def life_of(audience: str) -> int | None:
+    """Return the longest life of what the vendor of a usual audience gives in exchange; None for another audience."""
+    for vendor in VENDORS.values():
+        start = vendor.audience.partition("{")[0]
+        if audience.startswith(start) or (
+            start.startswith("https:") and audience.startswith(start[len("https:") :])
+        ):
+            return vendor.lifetime
+    return None

@@ -1,0 +1,219 @@
+"""`jitid federate`: what to enter at a vendor, and the check of a token as the vendor would check it."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+
+from tests.real import Shell, module
+from tests.vendors import PROVIDER, vendors
+
+ISSUER = "https://jitid.example"
+OPENAI = "https://api.openai.com/v1"
+LOGIN = f"user:{getpass.getuser()}"
+SETTINGS = f"""
+issuer = "{ISSUER}"
+[federate.openai]
+subject = "jitid/{{delegator}}/{{id}}/"
+lifetime = "10m"
+[federate.google]
+provider = "{PROVIDER}"
+[federate.aws]
+role = "arn:aws:iam::123456789012:role/agent"
+"""
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    """Return a shell with a ledger and a key for services; `--config` names its settings."""
+    made = Shell(tmp_path)
+    settings = tmp_path / "settings.toml"
+    settings.touch(0o600)
+    settings.write_text(SETTINGS)
+    good(
+        made, "-q", "issue", "--task", "FIRST", "--delegator", "alice", "--audience", "https://first.example"
+    )
+    return made
+
+
+def good(shell: Shell, *words: str, stdin: str = "") -> str:
+    """Run jitid with the settings, and return its output."""
+    return shell.good("--config", "settings.toml", *words, stdin=stdin)
+
+
+def shown(shell: Shell, *words: str) -> dict[str, Any]:
+    """Return what to enter."""
+    found: dict[str, Any] = json.loads(good(shell, "federate", *words, "--format", "json"))
+    return found
+
+
+def token(shell: Shell, audience: str, delegator: str = LOGIN, *words: str) -> str:
+    """Return a token for an audience."""
+    return good(shell, "-q", "issue", "--task", "T1", "-d", delegator, "--audience", audience, *words)
+
+
+def test_a_vendor_needs_nothing_else_to_verify_a_token(shell: Shell) -> None:
+    """PyJWT verifies by the printed issuer, keys, audience and algorithm alone."""
+    found = shown(shell, "openai")
+    text = token(shell, OPENAI).strip()
+    header = jwt.get_unverified_header(text)
+    (key,) = [key for key in found["jwks"]["keys"] if key["kid"] == header["kid"]]
+    claims = jwt.decode(
+        text, jwt.PyJWK(key), [found["algorithm"]], audience=found["audience"], issuer=found["issuer"]
+    )
+    assert found["subject"] == "jitid/*"
+    assert claims["sub"].startswith("jitid/user_3A")
+    assert found["exchanged_lifetime"] == 600
+    assert {key["alg"] for key in found["jwks"]["keys"]} == {found["algorithm"]}
+
+
+def test_a_token_is_checked_as_the_vendor_would(shell: Shell) -> None:
+    """By audience, by the rule for `sub`, by signature; without a look at the ledger."""
+    text = token(shell, OPENAI)
+
+    def status(*words: str, stdin: str = text) -> tuple[int, str]:
+        done = shell.run("--config", "settings.toml", "federate", *words, "--check", "-", stdin=stdin)
+        assert stdin.strip() not in done.stderr
+        return done.returncode, done.stderr
+
+    assert status("openai")[0] == 0
+    assert status("openai", "--delegator", LOGIN)[0] == 0
+    assert "does not match the rule `jitid/user_3Abob/*`" in status("openai", "--delegator", "bob")[1]
+    # The beginning of a name is another name.
+    assert status("openai", "--delegator", LOGIN[:-1])[0] == 8
+    assert "for another audience" in status("anthropic")[1]
+    assert "is signed by ES256; Microsoft Entra needs RS256" in status("azure")[1]
+    assert status("openai", stdin=f"{text.strip()[:-8]}AAAAAAAA")[0] == 8
+    identity = good(shell, "-q", "issue", "--task", "T1", "-d", LOGIN)
+    assert "type is not accepted" in status("openai", stdin=identity)[1]
+    good(shell, "revoke", "--task", "T1", "--yes")
+    code, said = status("openai")
+    assert (code, "would accept `sub`" in said, "may live until" in said) == (0, True, True)
+
+
+def test_without_a_template_the_rule_is_the_delegator(shell: Shell) -> None:
+    """Exactly that one: `user:ali` is no rule for alice."""
+    assert shown(shell, "aws", "--delegator", "alice")["subject"] == "user:alice"
+    text = token(shell, "sts.amazonaws.com", "alice")
+    for name, code in (("alice", 0), ("ali", 8), ("alice-evil", 8)):
+        words = ("--config", "settings.toml", "federate", "aws", "-d", name, "--check", "-")
+        assert shell.run(*words, stdin=text).returncode == code
+    found = shown(shell, "aws")
+    assert found["subject"] == "*"
+    assert any("every delegator" in warning for warning in found["warnings"])
+
+
+def test_a_rule_with_an_open_end_is_reported_where_subjects_are_compared_exactly(shell: Shell) -> None:
+    with (shell.home / "settings.toml").open("a") as settings:
+        settings.write('[federate.azure]\nsubject = "jitid/{agent}/"\n')
+    found = shown(shell, "azure")
+    assert any("compares `sub` exactly" in warning for warning in found["warnings"])
+    found = shown(shell, "azure", "--agent", "deploy")
+    assert found["subject"] == "jitid/deploy/"
+    assert not any("compares `sub` exactly" in warning for warning in found["warnings"])
+
+
+def test_what_is_missing_is_named(shell: Shell) -> None:
+    assert shown(shell, "anthropic")["missing"] == [
+        "federate.anthropic.rule",
+        "federate.anthropic.organization",
+    ]
+    text = good(shell, "federate", "anthropic")
+    assert "rule" in text
+    assert "missing" in text
+    (shell.home / "settings.toml").write_text(f'issuer = "{ISSUER}"\n')
+    done = shell.run("--config", "settings.toml", "federate", "google")
+    assert (done.returncode, "federate.google.provider" in done.stderr) == (2, True)
+
+
+def test_the_list_names_all_vendors_and_tables(shell: Shell) -> None:
+    with (shell.home / "settings.toml").open("a") as settings:
+        settings.write('[federate.prod]\nvendor = "aws"\nrole = "arn:aws:iam::1:role/x"\n')
+    rows = json.loads(good(shell, "federate", "--format", "json"))["items"]
+    assert {row["name"]: row["configured"] for row in rows} == {
+        "anthropic": False,
+        "openai": True,
+        "google": True,
+        "azure": False,
+        "aws": True,
+        "prod": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("table", "reason"),
+    [
+        ('[federate.x]\nrole = "a"', "there is no vendor `x`"),
+        ('[federate.aws]\nrolle = "a"', "there is no setting `rolle`"),
+        ('[federate.aws]\nrole = ""', "must be a string"),
+        ("[federate.aws]\nrole = 1", "must be a string"),
+        ('[federate.aws]\nsubject = "{agent}"', "must follow"),
+        ('[federate.aws]\nlifetime = "soon"', "duration"),
+        ('[federate.aws]\naudience = "a b"', "is not an audience"),
+        ('[federate."a.b"]\nvendor = "aws"', "the name of a federation"),
+        ('[federate.aws]\nrole = "\\u001b[31m"', "printable ASCII"),
+    ],
+)
+def test_a_table_that_is_wrong_is_refused_at_once(shell: Shell, table: str, reason: str) -> None:
+    """And named with its file, without its escape sequences."""
+    (shell.home / "settings.toml").write_text(f"{table}\n")
+    done = shell.run("--config", "settings.toml", "federate")
+    assert (done.returncode, reason in done.stderr, "\x1b" in done.stderr) == (2, True, False), done.stderr
+
+
+def test_a_project_may_not_federate(shell: Shell) -> None:
+    """Its authors would choose the vendor and the subject."""
+    (shell.home / ".jitid.toml").write_text('[federate.openai]\nsubject = "evil/"\n')
+    done = shell.run("--config", "settings.toml", "federate", "openai", "--format", "json")
+    assert "may not have `federate`" in done.stderr
+    assert json.loads(done.stdout)["template"] == "jitid/{delegator}/{id}/"
+
+
+def test_a_file_that_the_environment_selects_has_no_template(shell: Shell) -> None:
+    """Nothing is issued for that audience then, rather than under another subject."""
+    words = ("issue", "--task", "T1", "-d", LOGIN, "--audience", OPENAI)
+    done = shell.run(*words, more={"JITID_CONFIG": str(shell.home / "settings.toml")})
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "a file that the environment selects" in done.stderr
+    assert (
+        shell.run("federate", "openai", more={"JITID_CONFIG": str(shell.home / "settings.toml")}).returncode
+        == 2
+    )
+    # A file that the command line names takes precedence over the environment.
+    assert good(shell, "-q", *words)
+
+
+def test_settings_are_set_one_by_one(shell: Shell) -> None:
+    """`config set` checks each of them."""
+    good(shell, "config", "set", "federate.azure.tenant", "t-1")
+    good(shell, "config", "set", "federate.azure.client", "c-1")
+    assert shown(shell, "azure")["missing"] == []
+    assert "t-1" in good(shell, "config", "show")
+    done = shell.run("--config", "settings.toml", "config", "set", "federate.azure.subject", "{task}/")
+    assert (done.returncode, "unknown field `task`" in done.stderr) == (2, True)
+    good(shell, "config", "unset", "federate.azure.tenant")
+    assert shown(shell, "azure")["missing"] == ["federate.azure.tenant"]
+
+
+def test_a_vendor_matches_the_subject_of_a_run(shell: Shell, tmp_path: Path) -> None:
+    """The printed rule, at a vendor that compares by it."""
+    module("boto3")
+    with (shell.home / "settings.toml").open("a") as settings:
+        settings.write('subject = "jitid/{delegator}/"\n')
+    found = shown(shell, "aws", "--delegator", LOGIN)
+    with vendors(tmp_path, ISSUER, lambda: found["jwks"]["keys"]) as running:
+        rule = running.rules["aws"]
+        running.rules["aws"] = rule._replace(subject=lambda sub: sub == found["subject"])
+        words = ("--config", "settings.toml", "run", "--task", "T1", "-d", LOGIN, "--for", "aws", "--")
+        words = (*words, sys.executable, "-c")
+        script = "import boto3; boto3.client('sts', region_name='eu-central-1').get_caller_identity()"
+        done = shell.run(*words, script, more=running.environment)
+        assert done.returncode == 0, done.stderr
+        running.rules["aws"] = rule._replace(subject=lambda sub: sub.startswith("jitid/user_3Aother/"))
+        assert shell.run(*words, script, more=running.environment).returncode == 1

@@ -1,0 +1,343 @@
+"""`run --for`: the unmodified SDKs of vendors exchange the tokens of a run, again and again, until it is revoked."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.real import Shell, command, module, until
+from tests.vendors import PROVIDER, Vendors, vendors
+
+ISSUER = "https://jitid.example"
+RUN = ("run", "--task", "T1", "--delegator", "alice")
+SETTINGS = f"""
+[federate.anthropic]
+rule = "fdrl_01"
+organization = "00000000-0000-0000-0000-000000000001"
+service_account = "svac_01"
+[federate.openai]
+provider = "idp_01"
+service_account = "sa_01"
+[federate.google]
+provider = "{PROVIDER}"
+project = "p1"
+[federate.azure]
+tenant = "00000000-0000-0000-0000-000000000002"
+client = "00000000-0000-0000-0000-000000000003"
+[federate.aws]
+role = "arn:aws:iam::123456789012:role/agent"
+region = "eu-central-1"
+"""
+SDKS = {
+    "anthropic": "import anthropic; anthropic.Anthropic(max_retries=0).models.list()",
+    "openai": """
+import os, openai
+from openai.auth import k8s_service_account_token_provider as file
+identity = {
+    "identity_provider_id": os.environ["OPENAI_IDENTITY_PROVIDER_ID"],
+    "service_account_id": os.environ["OPENAI_SERVICE_ACCOUNT_ID"],
+    "provider": file(os.environ["OPENAI_IDENTITY_TOKEN_FILE"]),
+}
+openai.OpenAI(workload_identity=identity, max_retries=0).models.list()
+""",
+    "google": """
+import google.auth
+from google.auth.transport.requests import AuthorizedSession
+credentials, project = google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
+assert project == "p1"
+AuthorizedSession(credentials).get("https://storage.googleapis.com/storage/v1/b").raise_for_status()
+""",
+    "azure": """
+import requests
+from azure.identity import DefaultAzureCredential
+token = DefaultAzureCredential().get_token("https://management.azure.com/.default").token
+requests.get("https://management.azure.com/", headers={"Authorization": f"Bearer {token}"}).raise_for_status()
+""",
+    "aws": """
+import boto3
+boto3.client("sts").get_caller_identity()
+""",
+}
+MODULES = {
+    "anthropic": "anthropic",
+    "openai": "openai",
+    "google": "google.auth",
+    "azure": "azure.identity",
+    "aws": "boto3",
+}
+STATIC = {
+    "ANTHROPIC_API_KEY": "sk-ant-static",
+    "ANTHROPIC_AUTH_TOKEN": "static",
+    "OPENAI_API_KEY": "sk-static",
+    "GOOGLE_APPLICATION_CREDENTIALS": "/nowhere/key.json",
+    "GEMINI_API_KEY": "static",
+    "AZURE_CLIENT_SECRET": "static",
+    "AWS_ACCESS_KEY_ID": "AKIASTATIC",
+    "AWS_SECRET_ACCESS_KEY": "static",
+    "AWS_PROFILE": "static",
+}
+"""What a shell of a developer may have; each of these would be used instead of the token."""
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    """Return a shell with a ledger, a key for services, and a table for each vendor."""
+    made = Shell(tmp_path)
+    settings = tmp_path / "settings.toml"
+    settings.touch(0o600)
+    settings.write_text(SETTINGS)
+    made.environment |= {"JITID_CONFIG": str(settings), "JITID_ISSUER": ISSUER}
+    made.good("issue", "--task", "FIRST", "--delegator", "alice", "--audience", "sts.amazonaws.com")
+    return made
+
+
+@pytest.fixture
+def loopback(shell: Shell) -> Iterator[Vendors]:
+    """Run the vendors; they know the published keys."""
+    with vendors(shell.home, ISSUER, lambda: published(shell)) as running:
+        yield running
+
+
+def published(shell: Shell) -> list[Mapping[str, Any]]:
+    """Return the keys that the ledger publishes now."""
+    shell.good("publish", "out")
+    keys: list[Mapping[str, Any]] = json.loads((shell.home / "out" / "jwks.json").read_text())["keys"]
+    return keys
+
+
+def run_sdk(
+    shell: Shell, loopback: Vendors, vendor: str, *options: str, script: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a script with the SDK of a vendor in `run --for`, from a shell with static keys."""
+    module(MODULES[vendor])
+    return shell.run(
+        *RUN, "--for", vendor, *options, "--", sys.executable, "-c", script or SDKS[vendor],
+        more={**STATIC, **loopback.environment},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("vendor", SDKS)
+def test_an_unmodified_sdk_exchanges_the_token_in_spite_of_static_keys(
+    shell: Shell, loopback: Vendors, vendor: str
+) -> None:
+    """The vendor accepts the token by its rule, and the API accepts what the vendor gave for it."""
+    done = run_sdk(shell, loopback, vendor)
+    assert done.returncode == 0, done.stderr
+    (exchange,) = loopback.exchanges
+    assert (exchange.vendor, exchange.refusal) == (vendor, None)
+    assert exchange.claims["sub"] == "user:alice"
+    assert exchange.claims["aud"] == loopback.rules[vendor].audience
+    assert len(loopback.calls) == 1
+    rows = json.loads(shell.good("list", "--task", "T1", "--format", "json"))["items"]
+    assert {row["state"] for row in rows} == {"revoked"}
+
+
+def test_one_run_serves_all_of_them(shell: Shell, loopback: Vendors) -> None:
+    """One identity, one token for each vendor, and no static key is left."""
+    for name in MODULES.values():
+        module(name)
+    scripts = "\n".join(SDKS.values())
+    names = [word for vendor in SDKS for word in ("--for", vendor)]
+    script = f"{scripts}\nimport os\nassert not {STATIC!r}.items() & os.environ.items()"
+    done = shell.run(
+        *RUN, *names, "--", sys.executable, "-c", script, more={**STATIC, **loopback.environment}
+    )
+    assert done.returncode == 0, done.stderr
+    assert [exchange.vendor for exchange in loopback.exchanges] == [*SDKS]
+    assert len({exchange.claims["act"]["sub"] for exchange in loopback.exchanges}) == 1
+    assert len({exchange.claims["jti"] for exchange in loopback.exchanges}) == len(SDKS)
+
+
+def test_a_token_that_was_read_is_replaced_where_each_is_accepted_once(
+    shell: Shell, loopback: Vendors
+) -> None:
+    """Two clients exchange one after the other: the second one finds a fresh `jti` in the file."""
+    script = """
+import os, time, anthropic
+path = os.environ["ANTHROPIC_IDENTITY_TOKEN_FILE"]
+anthropic.Anthropic(max_retries=0).models.list()
+read = open(path).read()
+end = time.monotonic() + 60
+while open(path).read() == read and time.monotonic() < end:
+    time.sleep(0.2)
+anthropic.Anthropic(max_retries=0).models.list()
+"""
+    done = run_sdk(shell, loopback, "anthropic", script=script)
+    assert done.returncode == 0, done.stderr
+    assert [exchange.refusal for exchange in loopback.exchanges] == [None, None]
+
+
+@pytest.mark.parametrize("vendor", SDKS)
+def test_after_a_revocation_no_sdk_can_refresh(shell: Shell, loopback: Vendors, vendor: str) -> None:
+    """The file keeps the last token until that expires; no new one is written, so that a new exchange is refused."""
+    module(MODULES[vendor])
+    script = """
+import base64, json, os, subprocess, sys, time
+exec(sys.argv[1])
+print("first", flush=True)
+sys.stdin.readline()
+def expiry():
+    payload = open(os.environ["JITID_TOKEN_FILE"]).read().split(".")[1]
+    return json.loads(base64.urlsafe_b64decode(payload + "==="))["exp"]
+while time.time() <= expiry():
+    time.sleep(0.1)
+# Another process: the SDK here may still have what it was given.
+again = subprocess.run([sys.executable, "-c", sys.argv[1]], capture_output=True, text=True)
+print("refused" if again.returncode and "Traceback" in again.stderr else "accepted")
+"""
+    process = subprocess.Popen(
+        [
+            *command(*RUN, "--for", vendor, "--ttl", "5s", "--"),
+            *(sys.executable, "-c", script, SDKS[vendor]),
+        ],
+        env={**shell.environment, **loopback.environment},
+        cwd=shell.home,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "first\n"
+    shell.good("revoke", "--task", "T1", "--yes")
+    output, errors = process.communicate("\n", timeout=120)
+    assert output == "refused\n", errors
+    accepted = [exchange for exchange in loopback.exchanges if exchange.refusal is None]
+    assert len(accepted) == 1
+    assert loopback.exchanges[-1].refusal == "Signature has expired"
+
+
+@pytest.mark.parametrize("fault", ["down", "rubbish", "gone"])
+@pytest.mark.parametrize("vendor", SDKS)
+def test_a_vendor_that_fails_ends_in_the_error_of_its_sdk(
+    shell: Shell, loopback: Vendors, vendor: str, fault: str
+) -> None:
+    """The SDK reports it; it falls back to no static key, and the run ends with its status."""
+    loopback.fault[vendor] = fault
+    done = run_sdk(shell, loopback, vendor)
+    assert done.returncode == 1, done.stderr
+    assert not loopback.calls
+    assert "Traceback" in done.stderr
+
+
+@pytest.mark.parametrize("vendor", SDKS)
+def test_a_rule_for_another_audience_refuses_the_token(shell: Shell, loopback: Vendors, vendor: str) -> None:
+    """A token for one vendor is of no use at another one."""
+    loopback.rules[vendor] = loopback.rules[vendor]._replace(audience="https://other.example")
+    done = run_sdk(shell, loopback, vendor)
+    assert done.returncode == 1
+    assert {exchange.refusal for exchange in loopback.exchanges} == {"Audience doesn't match"}
+    assert not loopback.calls
+
+
+def test_a_reader_in_the_middle_of_a_renewal_finds_a_whole_token(shell: Shell) -> None:
+    """Renewals follow each other at once, since each read asks for one."""
+    script = """
+import os, time
+path = os.environ["ANTHROPIC_IDENTITY_TOKEN_FILE"]
+seen, end = set(), time.monotonic() + 60
+while len(seen) < 4 and time.monotonic() < end:
+    text = open(path).read()
+    assert text.count(".") == 2 and text == text.strip() and len(text) > 300, text
+    seen.add(text)
+print(len(seen))
+"""
+    done = shell.run(*RUN, "--for", "anthropic", "--", sys.executable, "-c", script)
+    assert (done.returncode, done.stdout) == (0, "4\n"), done.stderr
+
+
+def test_a_missing_setting_is_named_with_the_page_that_explains_it(shell: Shell) -> None:
+    """Nothing is issued."""
+    (shell.home / "settings.toml").write_text("[federate.anthropic]\nrule = 'fdrl_01'\n")
+    done = shell.run(*RUN, "--for", "anthropic", "--", "true")
+    assert done.returncode == 125
+    assert "federate.anthropic.organization" in done.stderr
+    assert "jitid federate anthropic" in done.stderr
+    assert not shell.good("list", "--task", "T1")
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (("--for", "github"), "GitHub accepts no token of another issuer"),
+        (("--for", "git"), "git asks a credential helper"),
+        (("--for", "nobody"), "there is no vendor `nobody`"),
+        (("--for", "aws", "--env", "TOKEN"), "--for and --env exclude each other"),
+        (("--for", "aws", "--on-exit", "keep"), "--for and --on-exit keep exclude each other"),
+        (("--for", "aws", "--secret", "x=aws-sts"), "use the same variables"),
+        (("--for", "../x"), "is not the name of a federation"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_before_anything_is_issued(
+    shell: Shell, options: tuple[str, ...], reason: str
+) -> None:
+    """The message says what to do instead."""
+    done = shell.run(*RUN, *options, "--", "true")
+    assert done.returncode == 125
+    assert reason in done.stderr
+    assert "hint" in done.stderr
+
+
+def test_two_tables_of_one_vendor_are_two_runs(shell: Shell) -> None:
+    """They would have the same variables."""
+    with (shell.home / "settings.toml").open("a") as settings:
+        settings.write('[federate.other]\nvendor = "aws"\nrole = "arn:aws:iam::210987654321:role/agent"\n')
+    done = shell.run(*RUN, "--for", "other", "--", "printenv", "AWS_ROLE_ARN")
+    assert (done.returncode, done.stdout) == (0, "arn:aws:iam::210987654321:role/agent\n")
+    done = shell.run(*RUN, "--for", "other", "--for", "aws", "--", "true")
+    assert done.returncode == 125
+    assert "use one run for each" in done.stderr
+
+
+def test_the_identity_token_is_in_no_variable_of_a_vendor(shell: Shell) -> None:
+    """The file of the parent alone has it, and `$JITID_TOKEN_FILE` is a token for the first vendor."""
+    script = """
+import base64, json, os
+def typ(variable):
+    header = open(os.environ[variable]).read().partition(".")[0]
+    return json.loads(base64.urlsafe_b64decode(header + "==="))["typ"]
+for name in ("AWS_WEB_IDENTITY_TOKEN_FILE", "AZURE_FEDERATED_TOKEN_FILE", "JITID_TOKEN_FILE", "JITID_TOKEN_FILE_2"):
+    assert typ(name) == "at+jwt", name
+assert typ("JITID_PARENT_FILE") != "at+jwt"
+"""
+    done = shell.run(*RUN, "--for", "aws", "--for", "azure", "--", sys.executable, "-c", script)
+    assert done.returncode == 0, done.stderr
+    assert "warning" not in done.stderr
+
+
+def test_a_life_that_is_shorter_than_an_sdk_keeps_the_token_is_reported(shell: Shell) -> None:
+    """azure-identity presents a token for ten minutes after reading it."""
+    done = shell.run(*RUN, "--for", "azure", "--ttl", "10m", "--", "true")
+    assert done.returncode == 0
+    assert "may present it after it has expired; use --ttl 14m or more" in done.stderr
+
+
+def test_a_command_that_holds_the_file_open_reads_the_next_token_by_its_path(shell: Shell) -> None:
+    """A short life makes the run renew by itself."""
+    script = """
+import os, time
+path = os.environ["AWS_WEB_IDENTITY_TOKEN_FILE"]
+first, end = open(path).read(), time.monotonic() + 60
+while open(path).read() == first and time.monotonic() < end:
+    time.sleep(0.1)
+assert open(path).read() != first
+"""
+    done = shell.run(*RUN, "--for", "aws", "--ttl", "3s", "--", sys.executable, "-c", script)
+    assert done.returncode == 0, done.stderr
+
+
+def test_nothing_of_a_run_is_left_in_its_folder(shell: Shell) -> None:
+    """With `--file`, the tokens of vendors are files beside the identity token; they end with the run."""
+    listing = "ls -A held; cat held/token-aws"
+    done = shell.run(*RUN, "--for", "aws", "--file", "held", "--", "sh", "-c", listing)
+    assert done.returncode == 0, done.stderr
+    identity, token = done.stdout.split("\n")[:2]
+    assert (identity, token) == ("identity", "token-aws")
+    assert not list((shell.home / "held").iterdir())
+    until(lambda: not list((shell.home / "held").iterdir()), "the folder has a file")
