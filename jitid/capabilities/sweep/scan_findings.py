@@ -310,6 +310,8 @@ def _where(hit: Hit) -> Mapping[str, Any]:
         "inside": hit.inside,
         "offset": hit.offset,
     }
+    if hit.context is not None:
+        where |= hit.context._asdict()
     if hit.origin is None:
         return where
     return where | {

@@ -151,7 +151,8 @@ class ScanResult:
         if self._source.locates:
             self._wait(held_batch)
         else:
-            self._settle(self._first(held_batch))
+            first = self._first(held_batch)
+            self._settle(first._replace(hits=self._source.located(first.hits)))
 
     def _first(self, batch: _HeldBatch) -> _HeldBatch:
         """Return the batch without further places of frequent strings, and count those places."""

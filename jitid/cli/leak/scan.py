@@ -40,6 +40,7 @@ def scan(cli: Invocation, args: commands.ScanCommand) -> None:
         args.commits,
         args.unreachable,
         args.staged,
+        args.agents,
         args.only,
         args.no_ignore,
         args.one_file_system,
@@ -62,8 +63,11 @@ def scan(cli: Invocation, args: commands.ScanCommand) -> None:
     categories = frozenset[str]().union(*(FORMS[name] for name in args.only or FORMS))
     check(args)
     source_paths = named(args.paths) if args.git or args.staged else args.paths
-    action = _action(cli, source_paths, args)
-    if args.staged:
+    action = _action(cli, ["agents"] if args.agents else source_paths, args)
+    scanned: Source
+    if args.agents:
+        scanned = _agents(cli)
+    elif args.staged:
         scanned = staged(args.paths)
     elif args.git:
         scanned = history(args.paths, args.commits, unreachable=args.unreachable)
@@ -94,6 +98,15 @@ def _source(cli: Invocation, args: commands.ScanCommand) -> Source:
         one_file_system=args.one_file_system,
         spared=_own_folder(cli.config()),
     )
+
+
+def _agents(cli: Invocation) -> Source:
+    """Return the files of this user's coding agents."""
+    from jitid.capabilities.scan.agent_places import found_places
+    from jitid.capabilities.scan.agent_source import AgentSource
+    from jitid.system.xdg import home
+
+    return AgentSource(found_places(home()), spared=_own_folder(cli.config()))
 
 
 def _own_folder(config: Config) -> frozenset[tuple[int, int]]:
@@ -142,6 +155,11 @@ HOOK = ("path", "state")
 
 def check(args: commands.ScanCommand) -> None:
     """Raise UsageError for options that contradict each other."""
+    if args.agents and (args.git or args.staged or args.no_ignore or args.one_file_system or args.paths):
+        raise UsageError(
+            "--agents searches fixed places: paths, --git, --staged, --no-ignore and --one-file-system do not apply",
+            "leave them out, or --agents",
+        )
     if args.git and args.staged:
         raise UsageError(
             "--git and --staged contradict each other", "--git includes the staged files: leave one out"

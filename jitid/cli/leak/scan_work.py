@@ -39,6 +39,7 @@ def run(
 ) -> None:
     """Scan, and report the findings. Raises PartialError, and any error of the ledger."""
     secret_search = _secret_search(cli) if "secrets" in categories else None
+    source.conceal(secret_search)
     with closing(source), Search(source, categories, source.processes, secret_search=secret_search) as search:
         from jitid.authority.open import open_if_there, room
 
@@ -135,9 +136,8 @@ def _show(
 
     wording = SCAN._replace(listing=source.listing, about=source.root)
     converter = RecordConverter(Severity(args.fail_on or Severity.HIGH), remedy_of(cli), host=host_name())
-    findings = FindingsOutput(
-        args.view, RULES, wording, partial(_row, args.view.fields), with_ledger=with_ledger
-    )
+    view = args.shown_view()
+    findings = FindingsOutput(view, RULES, wording, partial(_row, view.fields), with_ledger=with_ledger)
     findings.write(cli, args.out, converter.records((), result.results()))
     return converter
 
