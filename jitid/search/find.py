@@ -366,6 +366,19 @@ class SecretSearch:
         if self._run is not None:
             yield from self._search_words(self._run, window, first, last)
 
+    def ends(self, text: bytes) -> Iterator[tuple[int, bytes]]:
+        """Yield the end and the fingerprint of each adopted secret with which a text begins, also with escapes."""
+        lengths = sorted({*self._words, *(length for each in self._lengths.values() for length in each)})
+        for length in lengths:
+            print_ = self._print(text, 0, length)
+            if print_ is not None:
+                yield length, print_
+        for plain, back in _without_json(text):
+            for length in lengths:
+                print_ = self._print(plain, 0, length)
+                if print_ is not None:
+                    yield back(length), print_
+
     def _escaped_at(
         self, window: bytes | bytearray, position: int, lengths: list[int]
     ) -> Iterator[tuple[int, bytes]]:

@@ -7,7 +7,7 @@ from jitid.capabilities.leak.operations import LEAK_BRIEF, LEAK_FIELDS, LEAKS
 from jitid.formats.columns import Columns
 from jitid.model.adopted import ACCESS_KEY_ID, ADOPTED_NAME, OWNER, PLACE, PURPOSE, REFERENCE, TARGET
 from jitid.model.types import SENSITIVITY, TASK
-from jitid.operation.base import READS, Verb, dry_run_flag, limit_opt, max_opt, reason_opt, yes_flag
+from jitid.operation.base import READS, Verb, dry_run_flag, limit_opt, max_opt, reason_opt
 from jitid.values.declaration import Declared, arg, args, flag, opt, optional_arg, opts
 from jitid.values.field_types import (
     AGENT,
@@ -60,6 +60,7 @@ _SCAN_FIELDS = (
     "delegator chain life fingerprint"
 )
 _SCAN = Columns("jitid.scan/1", _SCAN_FIELDS)
+_SCRUB = Columns("jitid.scrub/1", "state path client places reason")
 _AGENT_SCAN = Columns("jitid.scan/1", f"{_SCAN_FIELDS} client session written_at tool command")
 
 
@@ -79,7 +80,7 @@ class ScanCommand(Verb):
     effect = READS
     view = _SCAN
     formats = ("sarif", "prometheus", "html")
-    changes_with = ("revoke", "report", "install_hook")
+    changes_with = ("revoke", "report", "install_hook", "scrub")
 
     paths: tuple[str, ...] = args(
         FILE, "[PATH...]", help="Files and folders (`-`: stdin).", verb_refuses_tokens=True
@@ -92,6 +93,7 @@ class ScanCommand(Verb):
     staged: bool = flag("--staged", help="Search the staged changes of a repository.")
     install_hook: bool = flag("--install-hook", help="Only install a pre-commit hook.")
     agents: bool = flag("--agents", help="Search the files of coding agents: transcripts, chats, histories.")
+    scrub: bool = flag("--scrub", help="With --agents: replace dead secrets in text files by stars.")
     only: tuple[str, ...] = opts(
         choice(
             *("opaque", "jwt", "certificate", "private-key", "adopted"),
@@ -114,7 +116,7 @@ class ScanCommand(Verb):
     reason: str | None = reason_opt()
     dry_run: bool = dry_run_flag()
     max_: int | None = max_opt()
-    yes: bool = yes_flag()
+    yes: bool = flag("--yes", "-y", help="Revoke any number, or scrub, without confirmation.")
     out: str | None = opt(FILE, "--out", "-o", help="Write FILE atomically (0600; prometheus: 0644).")
     rules: str | None = opt(
         choice(
@@ -126,7 +128,9 @@ class ScanCommand(Verb):
     authority: str | None = opt(URL, "--authority", help="With --rules: the authority to query.")
 
     def shown_view(self) -> Columns:
-        """Return the fields of findings, with --agents also those of sessions."""
+        """Return the fields of findings, with --agents also those of sessions; with --scrub those of files."""
+        if self.scrub:
+            return _SCRUB
         return _AGENT_SCAN if self.agents else _SCAN
 
 

@@ -46,7 +46,17 @@ def scan(cli: Invocation, args: commands.ScanCommand) -> None:
         args.one_file_system,
         args.fail_on,
     )
-    doing = (args.report, args.source, args.revoke, args.reason, args.dry_run, args.max_, args.yes, args.out)
+    doing = (
+        args.scrub,
+        args.report,
+        args.source,
+        args.revoke,
+        args.reason,
+        args.dry_run,
+        args.max_,
+        args.yes,
+        args.out,
+    )
     scans = any(option not in (None, False, ()) for option in (*searching, *doing))
     if args.rules is not None or args.authority is not None:
         print_rules(cli, args.rules, args.authority, searches=scans or args.install_hook or bool(args.paths))
@@ -126,6 +136,9 @@ def _action(cli: Invocation, paths: Sequence[str], args: commands.ScanCommand) -
     """Return the requested action, or None. Raises UsageError for guards without an action."""
     if args.yes and args.max_ is not None:
         raise UsageError("--yes and --max contradict each other", "--yes sets no limit: leave one out")
+    if args.scrub:
+        _check_scrub(cli, args)
+        return None
     if not args.revoke and (args.reason is not None or args.max_ is not None or args.yes):
         raise UsageError(
             "--reason, --max and --yes require --revoke", "omit them to look only, or add --revoke"
@@ -147,6 +160,29 @@ def _action(cli: Invocation, paths: Sequence[str], args: commands.ScanCommand) -
     source_name = args.source if args.source is not None else joined_paths[:LONGEST_SOURCE]
     report = LeakReport(check_source(source_name), None) if args.report else None
     return Action(report, args.revoke, args.reason, max_count, args.dry_run)
+
+
+def _check_scrub(cli: Invocation, args: commands.ScanCommand) -> None:
+    """Raise UsageError for options that contradict --scrub, and where nobody confirms it."""
+    if not args.agents:
+        raise UsageError("--scrub requires --agents", "add --agents, or leave it out")
+    if (
+        args.revoke
+        or args.report
+        or args.source is not None
+        or args.out is not None
+        or args.fail_on is not None
+    ):
+        raise UsageError(
+            "--scrub cannot be combined with --revoke, --report, --source, --out or --fail-on",
+            "revoke first: only secrets that no verifier accepts are replaced",
+        )
+    cli.expect(args.shown_view().fields)
+    if not (args.yes or args.dry_run or cli.can_prompt()):
+        raise UsageError(
+            "--scrub changes files of other programs: it requires --yes",
+            "to see what it would change: --dry-run",
+        )
 
 
 HOOK = ("path", "state")

@@ -12,7 +12,7 @@ from jitid.capabilities.sweep.findings_view import RecordConverter
 from jitid.capabilities.sweep.scan_findings import RULES
 from jitid.capabilities.sweep.scan_result import ScanResult, repositories
 from jitid.cli.sweep.findings_output import FindingsOutput, remedy_of
-from jitid.errors import ExitStatus, JitidError
+from jitid.errors import ExitStatus, JitidError, UsageError
 from jitid.system.processes import host_name
 from jitid.system.read_input import spared
 from jitid.values.text import safe
@@ -48,9 +48,20 @@ def run(
         result = ScanResult(
             authority, source, action, room(cli.config()), accept_clock=cli.accept_clock, holds=may_prompt
         )
+        if args.scrub:
+            result.dead = []
         with closing(_with_progress(cli, source, result, spared(search.batches()))) as batches:
             result.look_up(batches)
         result.locate()
+    if result.dead is not None:
+        from jitid.cli.leak.scrub_work import scrub
+
+        if authority is None:
+            raise UsageError(
+                "there is no ledger to query; nothing was changed", "name one with --ledger or --remote"
+            )
+        scrub(cli, args, result, secret_search)
+        return
     ended: Ended | None = None
     failure: JitidError | None = None
     if action is not None and action.revoke and authority is not None and result.sure:
