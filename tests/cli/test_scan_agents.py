@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests import scanners
 from tests.cli.agent_files import AGENTS, OTHER, SESSION, claude, cursor, opencode
 from tests.real import Shell
 
@@ -201,3 +202,30 @@ def test_the_ledger_s_own_folder_is_skipped(shell: Shell) -> None:
 def test_agents_excludes_paths(shell: Shell) -> None:
     assert shell.run("scan", "--agents", ".").returncode == 2
     assert shell.run("scan", "--agents", "--git").returncode == 2
+
+
+def test_other_scanners_find_the_secrets_of_others_at_the_same_places(shell: Shell) -> None:
+    foreign = "glpat-" + "xK4mZ9pQ2wR7tY1vB5nC"
+    claude(shell.home, f"{token(shell)}\nTOKEN={foreign}\n")
+    for name, program in (("betterleaks", scanners.betterleaks()), ("kingfisher", scanners.kingfisher())):
+        folder = shell.home / name
+        folder.mkdir()
+        (folder / name).symlink_to(program)
+        line = ("scan", "--agents", "--rules", name)
+        done = shell.run(*line, "--out", f"{name}.json", more={"PATH": f"{folder}:{os.environ['PATH']}"})
+        assert done.returncode == 0, done.stderr
+        report = shell.home / f"{name}.json"
+        assert report.stat().st_mode & 0o777 == 0o600
+        assert foreign in report.read_text()
+        assert f"jitid leak add --from {name}.json" in done.stderr
+        added = shell.good("leak", "add", "--from", f"{name}.json", "--source", name, "--format", "jsonl")
+        assert json.loads(added.splitlines()[0])["task"] == "T"
+        # The same report on standard output, for a pipe.
+        assert foreign in shell.run(*line, more={"PATH": f"{folder}:{os.environ['PATH']}"}).stdout
+
+
+def test_a_scanner_that_is_absent_or_has_no_such_search_is_a_usage_error(shell: Shell) -> None:
+    done = shell.run("scan", "--agents", "--rules", "betterleaks", more={"PATH": "/nowhere"})
+    assert (done.returncode, "betterleaks is not on PATH" in done.stderr) == (2, True)
+    assert shell.run("scan", "--agents", "--rules", "gitleaks").returncode == 2
+    assert shell.run("scan", "--agents", "--rules", "betterleaks", "--revoke").returncode == 2

@@ -58,6 +58,9 @@ def scan(cli: Invocation, args: commands.ScanCommand) -> None:
         args.out,
     )
     scans = any(option not in (None, False, ()) for option in (*searching, *doing))
+    if args.agents and args.rules is not None:
+        _scan_by_other(cli, args)
+        return
     if args.rules is not None or args.authority is not None:
         print_rules(cli, args.rules, args.authority, searches=scans or args.install_hook or bool(args.paths))
         return
@@ -117,6 +120,34 @@ def _agents(cli: Invocation) -> Source:
     from jitid.system.xdg import home
 
     return AgentSource(found_places(home()), spared=_own_folder(cli.config()))
+
+
+def _scan_by_other(cli: Invocation, args: commands.ScanCommand) -> None:
+    """Run another scanner over the files of agents. Raises UsageError for options that it does not have."""
+    check(args)
+    options = (
+        args.only,
+        args.fail_on,
+        args.scrub,
+        args.report,
+        args.source,
+        args.revoke,
+        args.dry_run,
+        args.yes,
+    )
+    if (
+        args.authority is not None
+        or args.install_hook
+        or any(option not in (None, False, ()) for option in options)
+    ):
+        raise UsageError(
+            "with --agents, --rules takes only --out", "the other options are for searches of jitid itself"
+        )
+    from jitid.cli.leak import other_scanner
+
+    cli.format = cli.special_format or cli.format
+    cli.expect_own_form()
+    other_scanner.run(cli, args, RuleFormat(str(args.rules)))
 
 
 def _own_folder(config: Config) -> frozenset[tuple[int, int]]:
