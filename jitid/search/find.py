@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import re
 from binascii import a2b_base64
-from collections.abc import Collection, Iterable, Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterable, Iterator
 from collections.abc import Set as AbstractSet
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -303,6 +305,13 @@ _WORD = rb"!#$%&*+\-./0-9:=?@A-Z\\^_a-z~"
 # line break in the form of JSON counts as well.
 _EDGES = re.compile(rb"[:=@&?/#]|\\[nrt]")
 _ENDS = frozenset(b":=@&?/#.!\\")
+_JSON_ESCAPE = re.compile(
+    rb"\\(?:u([dD][89abAB][0-9A-Fa-f]{2})\\u([dD][c-fC-F][0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|([\\/\"']))"
+)
+"""An escape of JSON (RFC 8259, section 7) in a secret; line breaks and tabs end one."""
+_MOST_NESTED = 3
+"""The maximum number of JSON texts within JSON texts."""
+_LONGEST_ESCAPE = 6
 
 
 class SecretShape(Record):
@@ -333,6 +342,8 @@ class SecretSearch:
         )
         self._lengths: dict[bytes, list[int]] = {}
         """The lengths of secrets with a prefix, by prefix."""
+        self._escaped: dict[bytes, list[int]] = {}
+        """The same by prefixes with escapes of JSON."""
         words: set[int] = set()
         for prefix, length in shapes:
             if not 0 < length <= LONGEST:
@@ -341,6 +352,10 @@ class SecretSearch:
                 words.add(length)
             else:
                 self._lengths.setdefault(prefix.encode(), []).append(length)
+        for prefix_, lengths in self._lengths.items():
+            slashes = {prefix_.replace(b"/", b"\\" * count + b"/") for count in range(1, 1 << _MOST_NESTED)}
+            for form in (slashes | {_html_escaped(prefix_)}) - {prefix_}:
+                self._escaped[form] = lengths
         self._words: Collection[int] = sorted(words)
         self._run = re.compile(rb"[%b]{%d,}" % (_WORD, min(words))) if words else None
         self._before = re.compile(rb"[%b]*\Z" % _WORD)
@@ -356,8 +371,46 @@ class SecretSearch:
                     print_ = self._print(window, position, length)
                     if print_ is not None:
                         yield position, print_
+                yield from self._escaped_at(window, position, lengths)
+        for prefix, lengths in self._escaped.items():
+            for position in each(prefix, window, first, last):
+                yield from self._escaped_at(window, position, lengths)
         if self._run is not None:
             yield from self._search_words(self._run, window, first, last)
+
+    def ends(self, text: bytes) -> Iterator[tuple[int, bytes]]:
+        """Yield the end and the fingerprint of each adopted secret with which a text begins, also with escapes."""
+        lengths = sorted({*self._words, *(length for each in self._lengths.values() for length in each)})
+        for length in lengths:
+            print_ = self._print(text, 0, length)
+            if print_ is not None:
+                yield length, print_
+        for plain, back in _without_json(text):
+            for length in lengths:
+                print_ = self._print(plain, 0, length)
+                if print_ is not None:
+                    yield back(length), print_
+
+    def _escaped_at(
+        self, window: bytes | bytearray, position: int, lengths: list[int]
+    ) -> Iterator[tuple[int, bytes]]:
+        """Yield the secrets with escapes of JSON at a position."""
+        text = bytes(window[position : position + _LONGEST_ESCAPE * max(lengths)])
+        for plain, back in _without_json(text):
+            for length in lengths:
+                if back(length) != length:
+                    print_ = self._print(plain, 0, length)
+                    if print_ is not None:
+                        yield position, print_
+
+    def _escaped_words(self, text: bytes) -> Iterator[tuple[int, bytes]]:
+        """Yield the positions and the fingerprints of secrets with escapes of JSON in a word."""
+        for plain, back in _without_json(text):
+            for position, length in self._candidates(plain):
+                if back(position + length) - back(position) != length:
+                    print_ = self._print(plain, position, length)
+                    if print_ is not None:
+                        yield back(position), print_
 
     def _search_words(
         self, run: re.Pattern[bytes], window: bytes | bytearray, first: int, last: int
@@ -374,6 +427,10 @@ class SecretSearch:
                 if first <= start + position < last:
                     print_ = self._print(window, start + position, length)
                     if print_ is not None:
+                        yield start + position, print_
+            if b"\\" in match[0]:
+                for position, print_ in self._escaped_words(match[0]):
+                    if first <= start + position < last:
                         yield start + position, print_
 
     def _candidates(self, text: bytes) -> Iterator[tuple[int, int]]:
@@ -393,3 +450,50 @@ class SecretSearch:
             return None
         print_ = sha256(text).digest()
         return print_ if print_[:PRINT] in self._prints else None
+
+
+def _html_escaped(text: bytes) -> bytes:
+    """Return a text as encoders for HTML write it in JSON."""
+    for byte in b"&<>":
+        text = text.replace(bytes((byte,)), b"\\u00%02x" % byte)
+    return text
+
+
+def _without_json(text: bytes) -> Iterator[tuple[bytes, Callable[[int], int]]]:
+    """Yield a text without the escapes of JSON, once for each nesting, with a function for original positions."""
+    backs: list[Callable[[int], int]] = []
+    for _ in range(_MOST_NESTED):
+        pieces: list[bytes] = []
+        ins, outs, end, size = [0], [0], 0, 0
+        for match in _JSON_ESCAPE.finditer(text):
+            pieces += (text[end : match.start()], meant := _json_meant(match))
+            size += match.start() - end + len(meant)
+            end = match.end()
+            ins.append(end)
+            outs.append(size)
+        if not pieces:
+            return
+        pieces.append(text[end:])
+        text = b"".join(pieces)
+        backs.append(partial(_before_json, ins, outs))
+        yield text, partial(_through, tuple(reversed(backs)))
+
+
+def _before_json(ins: list[int], outs: list[int], position: int) -> int:
+    index = bisect_right(outs, position) - 1
+    return ins[index] + position - outs[index]
+
+
+def _through(backs: tuple[Callable[[int], int], ...], position: int) -> int:
+    for back in backs:
+        position = back(position)
+    return position
+
+
+def _json_meant(match: re.Match[bytes]) -> bytes:
+    high, low, unit, character = match.groups()
+    if character is not None:
+        return bytes(character)
+    if high is not None:
+        return chr(0x10000 + ((int(high, 16) & 0x3FF) << 10) + (int(low, 16) & 0x3FF)).encode()
+    return chr(int(unit, 16)).encode("utf-8", "surrogatepass")

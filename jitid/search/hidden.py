@@ -65,6 +65,8 @@ _RUN = re.compile(rb"(?>(?>[\w+/-]+)(?>%b{0,3}))+" % _BREAK)
 _BEGUN = re.compile(
     rb"[0-9A-Za-z]{14}|[0-9A-Za-z]++(?:%b|(?>%b{2,3}))[0-9A-Za-z]{5}|(?:[0-9A-Za-z]\0){8}" % (_BREAK, _BREAK)
 )
+_LOST = (b"", b"A", b"AA", b"AAA")
+"""The digits of a group of four that may be missing before a run."""
 _SHORTEST = 40
 """The minimum number of base64 digits of the shortest token after its first letters."""
 _HEAD = 400
@@ -498,4 +500,8 @@ def _run(window: bytes | bytearray, position: int, end: int) -> int:
 
 def _is_worth(run: bytes) -> bool:
     """Return whether a run of digits decodes to text in any way."""
+    if not run.translate(None, DIGITS):
+        # The usual case, such as a signature: nothing to remove before the digits are decoded.
+        digits = run.translate(TO_STANDARD)
+        return any(is_text(from_base64(lost + digits)) for lost in _LOST)
     return any(is_text(inner.text) for layer in peeled(run, 0, len(run)) for inner in decoded(layer))

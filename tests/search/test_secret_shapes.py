@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Callable
 from hashlib import sha256
 from itertools import pairwise
 
@@ -46,6 +48,34 @@ def places(text: bytes) -> list[int]:
 def test_a_secret_is_found_in_what_stands_around_it(secret: bytes, around: str) -> None:
     before, after = around.encode().split(b"%s")
     assert places(before + secret + after) == [len(before)]
+
+
+SIGNS = b"Zk/4+w=Q7&x\\y~T8mB2vNc0LsJ6hG"
+PREFIXED = 'sk/live"é\U0001f511-Zk4wQ7xyT8mB2vNc0LsJ6hG'.encode()
+ESCAPED = SecretSearch(
+    [SecretShape(None, len(SIGNS)), SecretShape("sk/", len(PREFIXED))],
+    b"".join(sha256(one).digest()[:PRINT] for one in (SIGNS, PREFIXED)),
+)
+
+
+def _html(text: str) -> str:
+    """Return JSON as Go writes it."""
+    return "".join(f"\\u00{ord(sign):02x}" if sign in "<>&" else sign for sign in json.dumps(text))
+
+
+@pytest.mark.parametrize("secret", [SIGNS, PREFIXED])
+@pytest.mark.parametrize("depth", [1, 2, 3])
+@pytest.mark.parametrize("encode", [json.dumps, _html, lambda text: json.dumps(text).replace("/", "\\/")])
+def test_a_secret_is_found_in_json_within_json(
+    secret: bytes, depth: int, encode: Callable[[str], str]
+) -> None:
+    text = secret.decode()
+    for _ in range(depth):
+        text = encode(text)
+    raw = f"KEY={text}".encode()
+    found = list(ESCAPED.search(raw, 0, len(raw)))
+    assert sha256(secret).digest() in [print_ for _, print_ in found]
+    assert {place for place, _ in found} == {raw.index(b"sk" if secret == PREFIXED else b"Zk")}
 
 
 @pytest.mark.parametrize(

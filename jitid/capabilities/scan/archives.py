@@ -87,7 +87,7 @@ def search(searcher: Searcher, descriptor: int, item: Item, beginning: bytes) ->
     searcher.note()
     try:
         yield from _opened(searcher, descriptor, item, beginning)
-        yield from _raw_bytes(searcher, descriptor, item)
+        yield from raw_bytes(searcher, descriptor, item)
     finally:
         searcher.unnote()
 
@@ -107,7 +107,7 @@ def _opened(searcher: Searcher, descriptor: int, item: Item, beginning: bytes) -
         yield from _zip(searcher, file, item, allowance, 1)
 
 
-def _raw_bytes(searcher: Searcher, descriptor: int, item: Item) -> Iterator[None]:
+def raw_bytes(searcher: Searcher, descriptor: int, item: Item) -> Iterator[None]:
     """Search the raw bytes of an archive, which may hold uncompressed members.
 
     Strings that were found in the members are not kept again.

@@ -23,6 +23,7 @@ from jitid.capabilities.scan.history import (
 )
 from jitid.capabilities.scan.hits import CHUNK, Hit, Item, Origin, ScanTally, Searcher
 from jitid.errors import StorageError
+from jitid.search.find import SecretSearch
 
 _LONG = CHUNK // 4
 """Maximum bytes of an object that is searched together with others."""
@@ -94,6 +95,9 @@ class Blobs:
                 # Share 0 always exists, even without objects: only its process adds the gaps of the listing.
                 searcher.tally.add(self.tally)
             yield from BlobReading(self._repository, self._listing.shares[turn[0]], searcher).all()
+
+    def conceal(self, secret_search: SecretSearch | None) -> None:
+        """Do nothing: places have no details with other text."""
 
     def located(self, hits: list[Hit]) -> list[Hit]:
         """Return hits with path, line and commit; among versions of one file with the same string, the oldest."""

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from itertools import islice
 
-from jitid.capabilities.scan import archives
+from jitid.capabilities.scan import archives, chat_store
 from jitid.capabilities.scan.gitignore import NOTHING, REPOSITORY, Rules, rules_above, rules_in
-from jitid.capabilities.scan.hits import Hit, Item, ScanTally, Searcher, hole_after, is_sparse
+from jitid.capabilities.scan.hits import AFTER, Hit, Item, ScanTally, Searcher, hole_after, is_sparse
 from jitid.capabilities.scan.workers import Sharing
 from jitid.crypto.private_key import SEED
 from jitid.errors import UsageError
 from jitid.redaction.token_format import MAX_TOKEN
+from jitid.search.find import SecretSearch
 from jitid.values.text import quote, token_warning
 
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -28,6 +29,8 @@ _ROOM = 1 << 17
 """Bytes that must be free in the buffer before a file is read into it."""
 _BEGINNING = 64
 """Bytes at the beginning of a text that show its encoding."""
+PART = 1 << 25
+"""Bytes of a part of a long file, which one process searches."""
 _SMALL = MAX_TOKEN
 """Maximum bytes of a file that is only a key or certificate."""
 _FIRST = frozenset(
@@ -47,8 +50,10 @@ def why(error: OSError) -> str:
 class FileReading:
     """A reader that collects files in one buffer, which is searched when it is full."""
 
-    def __init__(self, searcher: Searcher) -> None:
+    def __init__(self, searcher: Searcher, *, databases: bool = False) -> None:
+        """Read for a searcher. `databases` searches the values of SQLite databases, too."""
         self.searcher = searcher
+        self._databases = databases
         self._window = bytearray(_WINDOW + 1)
         self._view = memoryview(self._window)
         self._end = 0
@@ -72,20 +77,30 @@ class FileReading:
         try:
             # Opening a FIFO waits until another process opens it for writing.
             descriptor = 0 if path == STDIN else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            beginning = b""
-            while len(beginning) <= _SMALL and (piece := os.read(descriptor, _ROOM)):
-                beginning += piece
-            if Searcher.may_be_alone(len(beginning), beginning):
-                self.searcher.alone(Item(location), beginning)
-            yield from self._long(descriptor, Item(location), beginning)
+            yield from self.opened(descriptor, Item(location))
         except OSError as error:
             self.searcher.tally.miss(why(error), location)
         finally:
             if descriptor > 0:
                 os.close(descriptor)
 
-    def files(self, folder: int, prefix: str, names: list[str]) -> Iterator[None]:
-        """Search files of a folder."""
+    def opened(self, descriptor: int, item: Item) -> Iterator[None]:
+        """Search a file that is open. Raises OSError."""
+        beginning = b""
+        while len(beginning) <= _SMALL and (piece := os.read(descriptor, _ROOM)):
+            beginning += piece
+        if Searcher.may_be_alone(len(beginning), beginning):
+            self.searcher.alone(item, beginning)
+        yield from self._long(descriptor, item, beginning)
+
+    def files(
+        self, folder: int, prefix: str, names: list[str], split: Callable[[str, int], None] | None = None
+    ) -> Iterator[None]:
+        """Search files of a folder.
+
+        With `split`, a file is searched up to its size when it was opened, and the later parts of a long one are left
+        to `part`: `split` is called with its name and the offset of each part.
+        """
         window, view = self._window, self._view
         for name in names:
             if _WINDOW - self._end < _ROOM:
@@ -99,7 +114,7 @@ class FileReading:
                 # The usual case first: plain text, according to its beginning.
                 usual = window[start] not in _FIRST and window.find(b"\0", start, start + _BEGINNING) < 0
                 if count < _WINDOW - start and (
-                    usual or not archives.is_special(bytes(view[start : start + min(count, _BEGINNING)]))
+                    usual or not self._is_special(bytes(view[start : start + min(count, _BEGINNING)]))
                 ):
                     if count <= _SMALL and (count == SEED or window[start] == _FIRST_ZERO):
                         self.searcher.alone(Item(prefix + name), bytes(view[start : start + count]))
@@ -112,12 +127,61 @@ class FileReading:
                 if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                     self.searcher.tally.skip(SPECIAL)
                     continue
-                yield from self._long(descriptor, Item(prefix + name), bytes(view[start : start + count]))
+                beginning, item = bytes(view[start : start + count]), Item(prefix + name)
+                if split is None or archives.is_archive(beginning) or is_sparse(descriptor):
+                    yield from self._long(descriptor, item, beginning)
+                    continue
+                size = os.fstat(descriptor).st_size
+                if self._databases and chat_store.is_database(beginning):
+                    yield from chat_store.search(self.searcher, descriptor, item)
+                    continue
+                for later in range(PART, size, PART):
+                    split(name, later)
+                self.searcher.begin(item)
+                yield from self._part(descriptor, 0, min(size, PART))
             except OSError as error:
                 self.searcher.tally.miss(why(error), prefix + name)
             finally:
                 if descriptor >= 0:
                     os.close(descriptor)
+
+    def _is_special(self, beginning: bytes) -> bool:
+        return archives.is_special(beginning) or (self._databases and chat_store.is_database(beginning))
+
+    def part(self, folder: int, prefix: str, name: str, start: int) -> Iterator[None]:
+        """Search the part of a long file that begins at `start`."""
+        descriptor = -1
+        try:
+            descriptor = os.open(name, _FILE, dir_fd=folder)
+            # A file that was replaced has other parts: its strings are found as far as it has this part.
+            if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                offset = self.searcher.begin_part(Item(prefix + name), start)
+                os.lseek(descriptor, offset, os.SEEK_SET)
+                yield from self._part(descriptor, offset, min(os.fstat(descriptor).st_size, start + PART))
+                self.searcher.tally.bytes -= start - offset
+        except OSError as error:
+            self.searcher.tally.miss(why(error), prefix + name)
+        finally:
+            if descriptor >= 0:
+                os.close(descriptor)
+
+    def _part(self, descriptor: int, offset: int, stop: int) -> Iterator[None]:
+        """Search a file from `offset`, where its search has begun, for strings that begin before `stop`."""
+        searcher = self.searcher
+        if not offset:
+            os.lseek(descriptor, 0, os.SEEK_SET)
+        end = stop + AFTER
+        try:
+            while offset < end:
+                count = os.readv(descriptor, [searcher.room()[: end - offset]])
+                if not count:
+                    break
+                searcher.filled(count)
+                offset += count
+                yield
+        finally:
+            searcher.end_part(stop)
+            searcher.tally.bytes -= max(0, offset - stop)
 
     def _long(self, descriptor: int, item: Item, beginning: bytes) -> Iterator[None]:
         """Search a file that is long, compressed or not plain text; its `beginning` was read already."""
@@ -296,6 +360,9 @@ class FileSource:
         self._ignore = ignore
         self._one = one_file_system
         self._spared = spared
+        self._databases = False
+        self._splits = False
+        """Whether several processes search the parts of a long file."""
         self._sharing = Sharing(1)
         self._trees: dict[int, Tree] = {}
         self._rules: dict[tuple[int, tuple[str, ...]], Rules] = {}
@@ -309,14 +376,14 @@ class FileSource:
         self._sharing = Sharing(processes)
         for path_index, path in enumerate(self._paths):
             is_folder = path != STDIN and is_readable_folder(path)
-            self._sharing.work.append((path_index, (), None) if is_folder else (path_index, None, None))
+            self._sharing.work.append((path_index, () if is_folder else None, None, None))
         # The last piece is done first.
         self._sharing.work.reverse()
         self._above = _repositories_above(self._paths)
 
     def search(self, searcher: Searcher) -> Iterator[None]:
         """Search a share of the files."""
-        reading = FileReading(searcher)
+        reading = FileReading(searcher, databases=self._databases)
         try:
             for piece in self._sharing.pieces():
                 if piece is None:
@@ -324,17 +391,20 @@ class FileSource:
                     reading.flush()
                     yield
                     continue
-                path_index, names, files = piece
+                path_index, names, files, start = piece
                 path = self._paths[path_index]
                 if names is None:
-                    yield from reading.root(path)
+                    yield from self._named(reading, path)
                 else:
-                    yield from self._folder(reading, path_index, path, names, files)
+                    yield from self._folder(reading, path_index, path, names, files, start)
             reading.flush()
         finally:
             for tree in self._trees.values():
                 tree.close()
             self._sharing.close()
+
+    def conceal(self, secret_search: SecretSearch | None) -> None:
+        """Do nothing: places have no details with other text."""
 
     def located(self, hits: list[Hit]) -> list[Hit]:
         """Return the hits unchanged: files have their final place already."""
@@ -344,6 +414,21 @@ class FileSource:
         """Close the shared work list."""
         self._sharing.close()
 
+    def _named(self, reading: FileReading, path: str) -> Iterator[None]:
+        """Search a file that the caller named."""
+        return reading.root(path)
+
+    def _splitting(self, path_index: int, names: tuple[str, ...]) -> Callable[[str, int], None] | None:
+        """Return a function that notes the parts of a long file of a folder as work; None if files have no parts."""
+        if not self._splits:
+            return None
+        work = self._sharing.work
+
+        def split(name: str, start: int) -> None:
+            work.append((path_index, names, [name], start))
+
+        return split
+
     def _folder(
         self,
         reading: FileReading,
@@ -351,6 +436,7 @@ class FileSource:
         path: str,
         names: tuple[str, ...],
         files: list[str] | None,
+        start: int | None,
     ) -> Iterator[None]:
         prefix = _prefix(path) + "".join(f"{name}/" for name in names)
         if not names and files is None and path_index in self._above:
@@ -358,8 +444,12 @@ class FileSource:
         try:
             tree = self._tree(path_index, path)
             descriptor = tree.enter(names)
+            if files is not None and start is not None:
+                self._sharing.share()
+                yield from reading.part(descriptor, prefix, files[0], start)
+                return
             if files is not None:
-                yield from reading.files(descriptor, prefix, files)
+                yield from reading.files(descriptor, prefix, files, self._splitting(path_index, names))
                 return
             reason = tree.beyond(descriptor) or self._sparing(descriptor)
             if reason is not None:
@@ -392,10 +482,11 @@ class FileSource:
             files = self._kept(reading.searcher.tally, rules, path_index, names, entries)
             # Other processes may take some of the files.
             while len(files) > _MOST_NAMES and len(work) < _MOST_WORK:
-                work.append((path_index, names, files[-_MOST_NAMES:]))
+                work.append((path_index, names, files[-_MOST_NAMES:], None))
                 del files[-_MOST_NAMES:]
             self._sharing.share()
-            yield from reading.files(tree.enter(names), prefix, files)
+            split = self._splitting(path_index, names)
+            yield from reading.files(tree.enter(names), prefix, files, split)
 
     def _tree(self, path_index: int, path: str) -> Tree:
         if path_index not in self._trees:
@@ -438,7 +529,7 @@ class FileSource:
                 elif len(names) >= DEEPEST:
                     tally.miss(TOO_DEEP, self._place(path_index, (*names, name)))
                 else:
-                    work.append((path_index, (*names, name), None))
+                    work.append((path_index, (*names, name), None, None))
             else:
                 tally.skip(LINKS if entry.is_symlink() else SPECIAL)
         return files

@@ -134,6 +134,8 @@ def hole_after(descriptor: int) -> int:
 
 CHUNK = 1 << 19
 """Bytes that are searched at once: they fit into the cache of one processor."""
+UNCOUNTED = 0
+"""The line of a string in a part of an item whose earlier lines were not counted."""
 MOST_PLACES = 100
 """Maximum number of places kept for one string; the others are only counted."""
 MOST_VERSIONS = 20_000
@@ -155,6 +157,21 @@ _END = 2 << 16
 """Bytes from the beginning of a text that show its encoding."""
 
 
+class AgentContext(Record):
+    """What a coding agent recorded about a place of a string."""
+
+    client: str
+    """The agent, such as `claude-code`."""
+    session: str | None = None
+    """The id of the session, according to the file."""
+    written_at: int | None = None
+    """The time of the record, according to the file, in seconds since the epoch."""
+    tool: str | None = None
+    """The tool whose input or output has the string."""
+    command: str | None = None
+    """The command line of that tool, without secrets."""
+
+
 class Hit(Record):
     """One place of one string."""
 
@@ -165,7 +182,7 @@ class Hit(Record):
     place: str
     """The displayed path; bytes that are not UTF-8 become surrogates."""
     line: int | None
-    """Counted from 1."""
+    """Counted from 1; `UNCOUNTED` until the source locates it."""
     revision: str | None
     """The commit that has the string there."""
     offset: int
@@ -174,6 +191,8 @@ class Hit(Record):
     """The member of the archive at that place that contains the string."""
     origin: Origin | None = None
     """Details of a place in a history."""
+    context: AgentContext | None = None
+    """Details of a place in the files of an agent."""
 
 
 class Batch(Record):
@@ -221,6 +240,8 @@ class Searcher:
         """The offset of the window in the item."""
         self._line = 1
         """The line of the item in which the window begins."""
+        self._counts_lines = True
+        """Whether the window begins in a known line."""
         self._wide: bool | None = None
         """Whether the item is UTF-16: then its NULs are left out. None until that is known."""
         self._noted: set[bytes] | None = None
@@ -245,8 +266,26 @@ class Searcher:
         self._item = item
         self._size = self._first = self._offset = 0
         self._line = 1
+        self._counts_lines = True
         self._wide = None
         self.tally.items += 1
+
+    def begin_part(self, item: Item, start: int) -> int:
+        """Begin with a later part of an item. Return the offset from which to read it, which is before `start`.
+
+        The line of its strings is `UNCOUNTED`. The first part counts the item.
+        """
+        self.begin(item)
+        self.tally.items -= 1
+        self._counts_lines = False
+        self._offset = max(0, start - BEFORE)
+        self._first = start - self._offset
+        return self._offset
+
+    def end_part(self, stop: int) -> None:
+        """Search the rest of a part, which ends at `stop`; the item was read up to `AFTER` bytes beyond that."""
+        self._search(max(self._first, min(self._size, stop - self._offset)))
+        self._size = self._first = 0
 
     def room(self) -> memoryview:
         """Return the free part of the buffer, never empty, for the next piece of the item."""
@@ -392,7 +431,8 @@ class Searcher:
         for offset, kind, key in strings:
             line += window.count(b"\n", position, offset)
             position = offset
-            self._keep(self._item, self._offset + offset, line, kind, key)
+            number = line if self._counts_lines else UNCOUNTED
+            self._keep(self._item, self._offset + offset, number, kind, key)
 
     def _missed(self) -> list[tuple[str, int]]:
         missed, self._strings.missed = self._strings.missed, []
@@ -448,8 +488,14 @@ class Source(Protocol):
         """
         ...
 
+    def conceal(self, secret_search: SecretSearch | None) -> None:
+        """Take the search for adopted secrets: none of them may stand in the details of a place."""
+
     def located(self, hits: list[Hit]) -> list[Hit]:
-        """Return the hits with their final places, each place of a string once. Raises StorageError."""
+        """Return the hits with their final places, each place of a string once. Raises StorageError.
+
+        A source that does not locate hits last gets the hits of each batch, and may add details.
+        """
         ...
 
     def close(self) -> None:

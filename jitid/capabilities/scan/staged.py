@@ -10,6 +10,7 @@ from jitid.capabilities.scan.git_repository import EMPTY_TREES, Repository
 from jitid.capabilities.scan.history import ObjectShare, output, records
 from jitid.capabilities.scan.hits import Hit, Searcher
 from jitid.errors import StorageError, UsageError
+from jitid.search.find import SecretSearch
 from jitid.values.text import quote
 
 _MOST_NAMES = 1 << 28
@@ -79,6 +80,9 @@ class Staged:
         """Search the staged objects."""
         self._searcher = searcher
         yield from self._read(searcher, self._paths)
+
+    def conceal(self, secret_search: SecretSearch | None) -> None:
+        """Do nothing: places have no details with other text."""
 
     def located(self, hits: list[Hit]) -> list[Hit]:
         """Return hits with their paths, without strings that HEAD already has in one of the changed files."""

@@ -137,6 +137,31 @@ def known(traced: Traced | None) -> frozenset[bytes]:
     return frozenset((*matches, *(mark for stray in traced.strays if stray.known for mark in stray.marks)))
 
 
+def dead_marks(traced: Traced) -> frozenset[bytes]:
+    """Return the marks of proved secrets that no verifier accepts any more."""
+    dead = {
+        mark
+        for match in traced.matches
+        if match.evidence.proof and _state(match, traced.now)[0] == "secret-dead"
+        for mark in match.marks
+    }
+    dead.update(
+        mark
+        for stray in traced.strays
+        if stray.access is not None and stray.state not in (None, AccessState.ACTIVE)
+        for mark in stray.marks
+    )
+    # A string that proves two credentials must be dead as both.
+    return frozenset(
+        dead.difference(
+            mark
+            for match in traced.matches
+            if not (match.evidence.proof and _state(match, traced.now)[0] == "secret-dead")
+            for mark in match.marks
+        )
+    )
+
+
 def offline(hits: list[Hit]) -> Iterator[Finding]:
     """Yield the findings of hits without a ledger."""
     for hit in hits:
@@ -310,6 +335,8 @@ def _where(hit: Hit) -> Mapping[str, Any]:
         "inside": hit.inside,
         "offset": hit.offset,
     }
+    if hit.context is not None:
+        where |= hit.context._asdict()
     if hit.origin is None:
         return where
     return where | {

@@ -12,7 +12,15 @@ from jitid.capabilities.leak.operations import AddLeaks, Trace
 from jitid.capabilities.leak.trace_result import place_parts, together
 from jitid.capabilities.scan.hits import MOST_PLACES, MOST_VERSIONS, ScanTally
 from jitid.capabilities.sweep.finding import Coverage, Finding, Swept
-from jitid.capabilities.sweep.scan_findings import Counted, FindingStore, findings, known, offline, reportable
+from jitid.capabilities.sweep.scan_findings import (
+    Counted,
+    FindingStore,
+    dead_marks,
+    findings,
+    known,
+    offline,
+    reportable,
+)
 from jitid.errors import JitidError, PartialError, UsageError
 from jitid.formats.cell import counted, size
 from jitid.model.leak import Sighting, starred
@@ -99,7 +107,7 @@ class ScanResult:
         self._full: set[bytes] = set()
         """Strings with the maximum number of reported places. Further places are only counted."""
         self._counted = Counted()
-        self._unreported = 0
+        self.unreported = 0
         """Number of the places that are only counted."""
         self._places: Counter[bytes] = Counter()
         """Number of hits of each string that wait for their places. All strings that the ledger does not know share a
@@ -111,6 +119,8 @@ class ScanResult:
         """The credentials to revoke: they are live, and the found strings prove them."""
         self.recorded: dict[int, None] = {}
         """The leaks that were recorded."""
+        self.dead: list[Hit] | None = None
+        """The places of dead secrets; None unless they are requested."""
         self.events: list[int] = []
         """The audit events that recorded them."""
 
@@ -151,7 +161,8 @@ class ScanResult:
         if self._source.locates:
             self._wait(held_batch)
         else:
-            self._settle(self._first(held_batch))
+            first = self._first(held_batch)
+            self._settle(first._replace(hits=self._source.located(first.hits)))
 
     def _first(self, batch: _HeldBatch) -> _HeldBatch:
         """Return the batch without further places of frequent strings, and count those places."""
@@ -166,9 +177,9 @@ class ScanResult:
         }
         for string_mark, count in frequent.items():
             if string_mark in self._full:
-                self._unreported += count
+                self.unreported += count
             elif count > counts[string_mark]:
-                self._unreported += count - counts[string_mark]
+                self.unreported += count - counts[string_mark]
         if self._full:
             hits = [hit for hit in hits if hit.mark not in self._full]
         self._full.update(string_mark for string_mark, count in frequent.items() if count >= MOST_PLACES)
@@ -214,6 +225,9 @@ class ScanResult:
 
     def _settle(self, batch: _HeldBatch) -> None:
         """Turn a batch into findings, or record and keep it if an action is requested."""
+        if batch.traced is not None and self.dead is not None:
+            marks = dead_marks(batch.traced)
+            self.dead += [hit for hit in batch.hits if hit.mark in marks]
         if batch.traced is None:
             self.store.extend(offline(batch.hits))
         elif self._action is None:
@@ -305,8 +319,8 @@ class ScanResult:
             searched += f"; the history of {repositories(tally.histories)} was not searched"
         if self._mistyped:
             searched += f"; {counted(self._mistyped, 'token is', 'tokens are')} cut or mistyped"
-        if self._unreported:
-            more = counted(self._unreported, "more place", "more places")
+        if self.unreported:
+            more = counted(self.unreported, "more place", "more places")
             searched += f"; {more} of strings with many places"
         unknown = "whether the secrets are valid: no ledger was queried" if self._authority is None else None
         return Coverage(RULE, searched, tuple(_missed(tally)), unknown)

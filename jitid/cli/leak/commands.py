@@ -7,7 +7,7 @@ from jitid.capabilities.leak.operations import LEAK_BRIEF, LEAK_FIELDS, LEAKS
 from jitid.formats.columns import Columns
 from jitid.model.adopted import ACCESS_KEY_ID, ADOPTED_NAME, OWNER, PLACE, PURPOSE, REFERENCE, TARGET
 from jitid.model.types import SENSITIVITY, TASK
-from jitid.operation.base import READS, Verb, dry_run_flag, limit_opt, max_opt, reason_opt, yes_flag
+from jitid.operation.base import READS, Verb, dry_run_flag, limit_opt, max_opt, reason_opt
 from jitid.values.declaration import Declared, arg, args, flag, opt, optional_arg, opts
 from jitid.values.field_types import (
     AGENT,
@@ -55,6 +55,15 @@ class TraceCommand(Verb):
     yes: bool = flag("--yes", "-y", help="Include unproved ones, without a limit.")
 
 
+_SCAN_FIELDS = (
+    "state severity rule subject summary remedy path line commit inside match proof jti id kind agent task "
+    "delegator chain life fingerprint"
+)
+_SCAN = Columns("jitid.scan/1", _SCAN_FIELDS)
+_SCRUB = Columns("jitid.scrub/1", "state path client places reason")
+_AGENT_SCAN = Columns("jitid.scan/1", f"{_SCAN_FIELDS} client session written_at tool command")
+
+
 class ScanCommand(Verb):
     """Find jitid's secrets in files and revoke them with --revoke.
 
@@ -62,19 +71,16 @@ class ScanCommand(Verb):
     certificates, private keys and adopted secrets, and report the owner and the state of each. Without a ledger, only
     their form is known. Files that .gitignore names are skipped, and links are not followed. Formats and exit statuses
     are those of `sweep`: 10 means findings at or above --fail-on, 11 an incomplete search. --revoke and --report apply
-    only to credentials that a fingerprint or a signature proves.
+    only to credentials that a fingerprint or a signature proves. --agents searches the files of this user's coding
+    agents, and names the session, the tool and the command of each place.
     """
 
     verb = "scan"
     function = "leak.scan:scan"
     effect = READS
-    view = Columns(
-        "jitid.scan/1",
-        "state severity rule subject summary remedy path line commit inside match proof jti id kind agent task "
-        "delegator chain life fingerprint",
-    )
+    view = _SCAN
     formats = ("sarif", "prometheus", "html")
-    changes_with = ("revoke", "report", "install_hook")
+    changes_with = ("revoke", "report", "install_hook", "scrub")
 
     paths: tuple[str, ...] = args(
         FILE, "[PATH...]", help="Files and folders (`-`: stdin).", verb_refuses_tokens=True
@@ -86,6 +92,8 @@ class ScanCommand(Verb):
     unreachable: bool = flag("--unreachable", help="With --git: also objects without a ref.")
     staged: bool = flag("--staged", help="Search the staged changes of a repository.")
     install_hook: bool = flag("--install-hook", help="Only install a pre-commit hook.")
+    agents: bool = flag("--agents", help="Search the files of coding agents: transcripts, chats, histories.")
+    scrub: bool = flag("--scrub", help="With --agents: replace dead secrets in text files by stars.")
     only: tuple[str, ...] = opts(
         choice(
             *("opaque", "jwt", "certificate", "private-key", "adopted"),
@@ -108,7 +116,7 @@ class ScanCommand(Verb):
     reason: str | None = reason_opt()
     dry_run: bool = dry_run_flag()
     max_: int | None = max_opt()
-    yes: bool = yes_flag()
+    yes: bool = flag("--yes", "-y", help="Revoke any number, or scrub, without confirmation.")
     out: str | None = opt(FILE, "--out", "-o", help="Write FILE atomically (0600; prometheus: 0644).")
     rules: str | None = opt(
         choice(
@@ -118,6 +126,12 @@ class ScanCommand(Verb):
         help="Only print rules for gitleaks, kingfisher or betterleaks.",
     )
     authority: str | None = opt(URL, "--authority", help="With --rules: the authority to query.")
+
+    def shown_view(self) -> Columns:
+        """Return the fields of findings, with --agents also those of sessions; with --scrub those of files."""
+        if self.scrub:
+            return _SCRUB
+        return _AGENT_SCAN if self.agents else _SCAN
 
 
 class LeakAddCommand(Verb):

@@ -40,13 +40,27 @@ def scan(cli: Invocation, args: commands.ScanCommand) -> None:
         args.commits,
         args.unreachable,
         args.staged,
+        args.agents,
         args.only,
         args.no_ignore,
         args.one_file_system,
         args.fail_on,
     )
-    doing = (args.report, args.source, args.revoke, args.reason, args.dry_run, args.max_, args.yes, args.out)
+    doing = (
+        args.scrub,
+        args.report,
+        args.source,
+        args.revoke,
+        args.reason,
+        args.dry_run,
+        args.max_,
+        args.yes,
+        args.out,
+    )
     scans = any(option not in (None, False, ()) for option in (*searching, *doing))
+    if args.agents and args.rules is not None:
+        _scan_by_other(cli, args)
+        return
     if args.rules is not None or args.authority is not None:
         print_rules(cli, args.rules, args.authority, searches=scans or args.install_hook or bool(args.paths))
         return
@@ -62,8 +76,11 @@ def scan(cli: Invocation, args: commands.ScanCommand) -> None:
     categories = frozenset[str]().union(*(FORMS[name] for name in args.only or FORMS))
     check(args)
     source_paths = named(args.paths) if args.git or args.staged else args.paths
-    action = _action(cli, source_paths, args)
-    if args.staged:
+    action = _action(cli, ["agents"] if args.agents else source_paths, args)
+    scanned: Source
+    if args.agents:
+        scanned = _agents(cli)
+    elif args.staged:
         scanned = staged(args.paths)
     elif args.git:
         scanned = history(args.paths, args.commits, unreachable=args.unreachable)
@@ -96,6 +113,43 @@ def _source(cli: Invocation, args: commands.ScanCommand) -> Source:
     )
 
 
+def _agents(cli: Invocation) -> Source:
+    """Return the files of this user's coding agents."""
+    from jitid.capabilities.scan.agent_places import found_places
+    from jitid.capabilities.scan.agent_source import AgentSource
+    from jitid.system.xdg import home
+
+    return AgentSource(found_places(home()), spared=_own_folder(cli.config()))
+
+
+def _scan_by_other(cli: Invocation, args: commands.ScanCommand) -> None:
+    """Run another scanner over the files of agents. Raises UsageError for options that it does not have."""
+    check(args)
+    options = (
+        args.only,
+        args.fail_on,
+        args.scrub,
+        args.report,
+        args.source,
+        args.revoke,
+        args.dry_run,
+        args.yes,
+    )
+    if (
+        args.authority is not None
+        or args.install_hook
+        or any(option not in (None, False, ()) for option in options)
+    ):
+        raise UsageError(
+            "with --agents, --rules takes only --out", "the other options are for searches of jitid itself"
+        )
+    from jitid.cli.leak import other_scanner
+
+    cli.format = cli.special_format or cli.format
+    cli.expect_own_form()
+    other_scanner.run(cli, args, RuleFormat(str(args.rules)))
+
+
 def _own_folder(config: Config) -> frozenset[tuple[int, int]]:
     """Return device and inode of the folder of ledger and keys, where secrets are in their proper place."""
     from jitid.authority.open_local import home_path
@@ -113,6 +167,9 @@ def _action(cli: Invocation, paths: Sequence[str], args: commands.ScanCommand) -
     """Return the requested action, or None. Raises UsageError for guards without an action."""
     if args.yes and args.max_ is not None:
         raise UsageError("--yes and --max contradict each other", "--yes sets no limit: leave one out")
+    if args.scrub:
+        _check_scrub(cli, args)
+        return None
     if not args.revoke and (args.reason is not None or args.max_ is not None or args.yes):
         raise UsageError(
             "--reason, --max and --yes require --revoke", "omit them to look only, or add --revoke"
@@ -136,12 +193,40 @@ def _action(cli: Invocation, paths: Sequence[str], args: commands.ScanCommand) -
     return Action(report, args.revoke, args.reason, max_count, args.dry_run)
 
 
+def _check_scrub(cli: Invocation, args: commands.ScanCommand) -> None:
+    """Raise UsageError for options that contradict --scrub, and where nobody confirms it."""
+    if not args.agents:
+        raise UsageError("--scrub requires --agents", "add --agents, or leave it out")
+    if (
+        args.revoke
+        or args.report
+        or args.source is not None
+        or args.out is not None
+        or args.fail_on is not None
+    ):
+        raise UsageError(
+            "--scrub cannot be combined with --revoke, --report, --source, --out or --fail-on",
+            "revoke first: only secrets that no verifier accepts are replaced",
+        )
+    cli.expect(args.shown_view().fields)
+    if not (args.yes or args.dry_run or cli.can_prompt()):
+        raise UsageError(
+            "--scrub changes files of other programs: it requires --yes",
+            "to see what it would change: --dry-run",
+        )
+
+
 HOOK = ("path", "state")
 """Fields of an installed hook."""
 
 
 def check(args: commands.ScanCommand) -> None:
     """Raise UsageError for options that contradict each other."""
+    if args.agents and (args.git or args.staged or args.no_ignore or args.one_file_system or args.paths):
+        raise UsageError(
+            "--agents searches fixed places: paths, --git, --staged, --no-ignore and --one-file-system do not apply",
+            "leave them out, or --agents",
+        )
     if args.git and args.staged:
         raise UsageError(
             "--git and --staged contradict each other", "--git includes the staged files: leave one out"

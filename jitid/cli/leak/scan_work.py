@@ -12,7 +12,7 @@ from jitid.capabilities.sweep.findings_view import RecordConverter
 from jitid.capabilities.sweep.scan_findings import RULES
 from jitid.capabilities.sweep.scan_result import ScanResult, repositories
 from jitid.cli.sweep.findings_output import FindingsOutput, remedy_of
-from jitid.errors import ExitStatus, JitidError
+from jitid.errors import ExitStatus, JitidError, UsageError
 from jitid.system.processes import host_name
 from jitid.system.read_input import spared
 from jitid.values.text import safe
@@ -39,6 +39,7 @@ def run(
 ) -> None:
     """Scan, and report the findings. Raises PartialError, and any error of the ledger."""
     secret_search = _secret_search(cli) if "secrets" in categories else None
+    source.conceal(secret_search)
     with closing(source), Search(source, categories, source.processes, secret_search=secret_search) as search:
         from jitid.authority.open import open_if_there, room
 
@@ -47,9 +48,20 @@ def run(
         result = ScanResult(
             authority, source, action, room(cli.config()), accept_clock=cli.accept_clock, holds=may_prompt
         )
+        if args.scrub:
+            result.dead = []
         with closing(_with_progress(cli, source, result, spared(search.batches()))) as batches:
             result.look_up(batches)
         result.locate()
+    if result.dead is not None:
+        from jitid.cli.leak.scrub_work import scrub
+
+        if authority is None:
+            raise UsageError(
+                "there is no ledger to query; nothing was changed", "name one with --ledger or --remote"
+            )
+        scrub(cli, args, result, secret_search)
+        return
     ended: Ended | None = None
     failure: JitidError | None = None
     if action is not None and action.revoke and authority is not None and result.sure:
@@ -135,9 +147,8 @@ def _show(
 
     wording = SCAN._replace(listing=source.listing, about=source.root)
     converter = RecordConverter(Severity(args.fail_on or Severity.HIGH), remedy_of(cli), host=host_name())
-    findings = FindingsOutput(
-        args.view, RULES, wording, partial(_row, args.view.fields), with_ledger=with_ledger
-    )
+    view = args.shown_view()
+    findings = FindingsOutput(view, RULES, wording, partial(_row, view.fields), with_ledger=with_ledger)
     findings.write(cli, args.out, converter.records((), result.results()))
     return converter
 

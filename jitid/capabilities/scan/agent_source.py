@@ -1,0 +1,93 @@
+"""The files of coding agents as a source of items: transcripts, chats, histories and configurations."""
+
+from __future__ import annotations
+
+import os
+import stat
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+
+from jitid.capabilities.scan.agent_places import FoundPlace
+from jitid.capabilities.scan.agent_records import Records
+from jitid.capabilities.scan.file_source import SPECIAL, FileReading, FileSource, why
+from jitid.capabilities.scan.hits import UNCOUNTED, Hit, Item
+from jitid.search.find import SecretSearch
+
+_FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+_PIECE = 1 << 20
+
+
+class AgentSource(FileSource):
+    """The files of agents: the lines of their strings, and what the agents recorded about these, are found last."""
+
+    unit = "agent file"
+    listing = "jitid scan --agents --format tsv"
+
+    def __init__(self, places: Sequence[FoundPlace], *, spared: frozenset[tuple[int, int]]) -> None:
+        """Keep the places, and the folders to skip."""
+        super().__init__([place.path for place in places], ignore=False, spared=spared)
+        self._databases = self._splits = True
+        self._clients = {place.path: place.client for place in places}
+        self._roots = sorted(self._clients)
+        self._lines: dict[str, tuple[list[int], list[int]]] = {}
+        """For each file, offsets up to which lines are counted, and their counts."""
+        self._records = Records()
+
+    def conceal(self, secret_search: SecretSearch | None) -> None:
+        """Show no command with one of these secrets."""
+        self._records = Records(secret_search)
+
+    def located(self, hits: list[Hit]) -> list[Hit]:
+        """Return the hits with their lines, and with what the agents recorded about them."""
+        return [self._located(hit) for hit in hits]
+
+    def client(self, path: str) -> str:
+        """Return the agent whose place contains a path."""
+        index = bisect_right(self._roots, path) - 1
+        while index >= 0:
+            root = self._roots[index]
+            if path == root or path.startswith(f"{root}/"):
+                return self._clients[root]
+            index -= 1
+        return ""
+
+    def _located(self, hit: Hit) -> Hit:
+        if hit.line == UNCOUNTED:
+            hit = hit._replace(line=self._line(hit.place, hit.offset))
+        client = self.client(hit.place)
+        return hit._replace(context=self._records.context(client, hit) if client else None)
+
+    def _line(self, path: str, offset: int) -> int | None:
+        """Return the line of an offset; None if the file cannot be read. Earlier counts are used again."""
+        offsets, counts = self._lines.setdefault(path, ([0], [1]))
+        index = bisect_right(offsets, offset) - 1
+        position, line = offsets[index], counts[index]
+        try:
+            with open(
+                path, "rb", buffering=0, opener=lambda name, _: os.open(name, _FILE | os.O_NOFOLLOW)
+            ) as file:
+                file.seek(position)
+                while position < offset and (piece := file.read(min(_PIECE, offset - position))):
+                    line += piece.count(b"\n")
+                    position += len(piece)
+        except OSError:
+            return None
+        if index + 1 == len(offsets) or offsets[index + 1] != offset:
+            offsets.insert(index + 1, offset)
+            counts.insert(index + 1, line)
+        return line
+
+    def _named(self, reading: FileReading, path: str) -> Iterator[None]:
+        """Search a file that is a place itself. It may be a link, as to a folder of dotfiles, but not to a device."""
+        descriptor = -1
+        try:
+            descriptor = os.open(path, _FILE)
+            if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                yield from reading.opened(descriptor, Item(path))
+            else:
+                reading.searcher.tally.skip(SPECIAL)
+        except OSError as error:
+            reading.searcher.tally.miss(why(error), path)
+        finally:
+            if descriptor >= 0:
+                os.close(descriptor)

@@ -1,0 +1,310 @@
+"""Replacement of dead secrets in text files by stars of the same length; the rest of each file stays as it is.
+
+A file in use is left alone: one that a process has open or has just written, or whose agent runs. So is one that is
+not plain text, and one that changes meanwhile.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import secrets
+import signal
+import stat
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+
+from jitid.capabilities.scan.hits import Hit, Item, Searcher
+from jitid.model.leak import starred
+from jitid.redaction.token_format import MAX_TOKEN
+from jitid.search.find import SecretSearch, mark
+from jitid.values.record import Record
+from jitid.values.secret import fingerprint
+
+SORTS = frozenset({"opaque", "signed", "secrets"})
+"""The kinds of strings that are replaced."""
+QUIET = 300
+"""Seconds since its last change after which a file counts as unused."""
+_PIECE = 1 << 20
+_LONGEST = 6 * MAX_TOKEN
+"""Maximum bytes of a string with escapes of JSON."""
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_OPAQUE = re.compile(rb"jitid_[0-9A-Za-z]{38}")
+_SIGNED = re.compile(rb"[\w-]+\.[\w-]+\.[\w-]{86}")
+_PROGRAMS: Mapping[str, frozenset[str]] = {
+    "claude-code": frozenset({"claude"}),
+    "codex": frozenset({"codex"}),
+    "copilot": frozenset({"copilot"}),
+    "cursor": frozenset({"cursor", "cursor-agent"}),
+    "gemini": frozenset({"gemini", "gemini.js"}),
+    "opencode": frozenset({"opencode"}),
+    "vscode": frozenset({"code"}),
+}
+"""The names of the programs of each agent."""
+
+
+class ScrubbedFile(Record):
+    """The result for one file."""
+
+    path: str
+    client: str
+    state: str
+    """`scrubbed`, `would-scrub` or `kept`."""
+    places: int
+    """The number of places that were replaced, or would be."""
+    reason: str | None
+    """Why the file was kept, or a part of it."""
+
+
+class _KeptError(Exception):
+    """A file must be left alone; the message is the reason."""
+
+
+class Scrub:
+    """The replacement of secrets in the files in which they were found."""
+
+    def __init__(
+        self, secret_search: SecretSearch | None, home: str, *, dry_run: bool, quiet: int = QUIET
+    ) -> None:
+        """Take the search for adopted secrets, and the home folder of the agents whose files these are.
+
+        A file that was changed in the last `quiet` seconds is in use.
+        """
+        self._search = secret_search
+        self._home = home
+        self._dry_run = dry_run
+        self._quiet = quiet
+        self._running: dict[str, int] | None = None
+
+    def files(self, hits: Iterable[Hit]) -> Iterator[ScrubbedFile]:
+        """Replace the strings of these places, and yield the result for each file."""
+        by_file: dict[str, list[Hit]] = {}
+        for hit in hits:
+            by_file.setdefault(hit.place, []).append(hit)
+        for path, places in sorted(by_file.items()):
+            client = places[0].context.client if places[0].context else ""
+            try:
+                count, left = self._file(path, client, places)
+            except _KeptError as reason:
+                yield ScrubbedFile(starred(path), client, "kept", 0, str(reason))
+            except OSError as error:
+                yield ScrubbedFile(
+                    starred(path), client, "kept", 0, (error.strerror or "it cannot be read").lower()
+                )
+            else:
+                reason = f"{left} in another encoding stay" if left else None
+                state = "would-scrub" if self._dry_run else "scrubbed"
+                yield ScrubbedFile(starred(path), client, state if count else "kept", count, reason)
+
+    def _file(self, path: str, client: str, hits: Sequence[Hit]) -> tuple[int, int]:
+        """Replace the strings in a file. Return the numbers of replaced places and of strings that stay."""
+        if any(hit.inside is not None for hit in hits):
+            raise _KeptError("a database or an archive, which only its own program can change safely")
+        folder_path, _, name = path.rpartition("/")
+        folder = os.open(folder_path or "/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            if stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+                raise _KeptError("a link; scrub the file that it names")
+            descriptor = os.open(name, _FILE, dir_fd=folder)
+            try:
+                status = os.fstat(descriptor)
+                self._check(status, client)
+                forms = {form for hit in hits for form in self._forms(descriptor, hit)}
+                if not forms:
+                    return 0, len({hit.mark for hit in hits})
+                return self._replaced(folder, name, descriptor, status, forms, {hit.mark for hit in hits})
+            finally:
+                os.close(descriptor)
+        finally:
+            os.close(folder)
+
+    def _check(self, status: os.stat_result, client: str) -> None:
+        """Raise _KeptError if a file may not be changed."""
+        if not stat.S_ISREG(status.st_mode):
+            raise _KeptError("not a regular file")
+        if status.st_uid != os.geteuid():
+            raise _KeptError("the file of another user")
+        if status.st_nlink != 1:
+            raise _KeptError("a file with further names (hard links)")
+        if time.time() - status.st_mtime < self._quiet:
+            raise _KeptError(f"in use: changed in the last {self._quiet} seconds")
+        process = _opener(status)
+        if process is not None:
+            raise _KeptError(f"in use: process {process} has it open")
+        if self._running is None:
+            self._running = dict(_running(self._home))
+        if client in self._running:
+            raise _KeptError(f"in use: its agent runs as process {self._running[client]}")
+
+    def _forms(self, descriptor: int, hit: Hit) -> Iterator[bytes]:
+        """Yield the text of a string at its place, if it stands there plainly or with escapes of JSON."""
+        text = os.pread(descriptor, _LONGEST, hit.offset)
+        if hit.sort == "opaque":
+            found = _OPAQUE.match(text)
+            if found and mark("opaque", fingerprint(found[0].decode("ascii"))) == hit.mark:
+                yield found[0]
+        elif hit.sort == "signed":
+            found = _SIGNED.match(text)
+            if found and mark("signed", found[0].decode("ascii")) == hit.mark:
+                yield found[0]
+        elif self._search is not None:
+            for end, print_ in self._search.ends(text):
+                if mark("secrets", print_) == hit.mark:
+                    yield text[:end]
+
+    def _replaced(
+        self,
+        folder: int,
+        name: str,
+        descriptor: int,
+        status: os.stat_result,
+        forms: set[bytes],
+        marks: set[bytes],
+    ) -> tuple[int, int]:
+        """Write a copy with stars, and put it in the place of the file unless that has changed meanwhile."""
+        copy = f".jitid-{secrets.token_hex(8)}"
+        target = os.open(copy, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=folder)
+        try:
+            count = _starred(descriptor, target, forms)
+            left = _left(target, marks, self._search)
+            if self._dry_run:
+                return count, left
+            os.fchmod(target, stat.S_IMODE(status.st_mode))
+            if os.fstat(target).st_gid != status.st_gid:
+                os.fchown(target, -1, status.st_gid)
+            for attribute in os.listxattr(descriptor):
+                with suppress(OSError):
+                    os.setxattr(target, attribute, os.getxattr(descriptor, attribute))
+            # Agents list the sessions by the time of their files.
+            os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
+            os.fsync(target)
+            with _alone(descriptor):
+                _check_same(status, os.fstat(descriptor))
+                _check_same(status, os.stat(name, dir_fd=folder, follow_symlinks=False))
+                if _opener(status) is not None:
+                    raise _KeptError("in use: a process has opened it")
+                os.rename(copy, name, src_dir_fd=folder, dst_dir_fd=folder)
+            os.fsync(folder)
+            return count, left
+        finally:
+            with suppress(FileNotFoundError):
+                os.unlink(copy, dir_fd=folder)
+            os.close(target)
+
+
+def _check_same(before: os.stat_result, now: os.stat_result) -> None:
+    for name in ("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns", "st_nlink"):
+        if getattr(before, name) != getattr(now, name):
+            raise _KeptError("it changed meanwhile")
+
+
+def _starred(source: int, target: int, forms: set[bytes]) -> int:
+    """Copy a text file with stars for each of some strings. Return the number of places."""
+    longest = max(map(len, forms))
+    # A string may begin with another one.
+    pattern = re.compile(b"|".join(re.escape(form) for form in sorted(forms, key=len, reverse=True)))
+    count, kept, position = 0, b"", 0
+    while True:
+        piece = os.pread(source, _PIECE, position)
+        position += len(piece)
+        if b"\0" in piece:
+            raise _KeptError("not a text file")
+        window = kept + piece
+        # A string that begins in the end of a piece may end in the next one.
+        safe_end = len(window) if not piece else max(0, len(window) - longest)
+        done, parts = 0, []
+        for match in pattern.finditer(window):
+            if match.start() >= safe_end and piece:
+                break
+            parts += (window[done : match.start()], b"*" * len(match[0]))
+            done = match.end()
+            count += 1
+        end = max(done, safe_end)
+        parts.append(window[done:end])
+        _write(target, b"".join(parts))
+        kept = window[end:]
+        if not piece:
+            return count
+
+
+def _write(target: int, content: bytes) -> None:
+    view = memoryview(content)
+    while view:
+        view = view[os.write(target, view) :]
+
+
+def _left(descriptor: int, marks: set[bytes], secret_search: SecretSearch | None) -> int:
+    """Return the number of these strings that a file still has, in any encoding."""
+    searcher = Searcher(frozenset(SORTS), secret_search)
+    searcher.begin(Item(""))
+    position = 0
+    while piece := os.pread(descriptor, _PIECE, position):
+        searcher.feed(piece)
+        position += len(piece)
+    searcher.end()
+    return len({hit.mark for hit in searcher.take().hits} & marks)
+
+
+@contextmanager
+def _alone(descriptor: int) -> Iterator[None]:
+    """Hold a lease: the system refuses it while another process has the file open, and lets new ones wait (fcntl(2)).
+
+    Where there are no leases, the search of open files must do.
+    """
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)
+    held = False
+    try:
+        try:
+            fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+            held = True
+        except BlockingIOError:
+            raise _KeptError("in use: a process has opened it") from None
+        except OSError:
+            pass
+        yield
+    finally:
+        if held:
+            fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        signal.signal(signal.SIGIO, before)
+
+
+def _processes() -> Iterator[int]:
+    try:
+        names = os.listdir("/proc")
+    except OSError:
+        names = []
+    if str(os.getpid()) not in names:
+        raise _KeptError("open files cannot be listed on this system")
+    return (int(name) for name in names if name.isdigit() and int(name) != os.getpid())
+
+
+def _opener(status: os.stat_result) -> int | None:
+    """Return a process that has a file open, or None. Processes of other users cannot be seen."""
+    for process in _processes():
+        with suppress(OSError), os.scandir(f"/proc/{process}/fd") as entries:
+            for entry in entries:
+                with suppress(OSError):
+                    opened = entry.stat()
+                    if (opened.st_dev, opened.st_ino) == (status.st_dev, status.st_ino):
+                        return process
+    return None
+
+
+def _running(home: str) -> Iterator[tuple[str, int]]:
+    """Yield the agents that run as this user with this home folder, each with a process."""
+    variable = b"HOME=%b" % os.fsencode(home)
+    for process in _processes():
+        with suppress(OSError):
+            if os.stat(f"/proc/{process}").st_uid != os.geteuid():
+                continue
+            with open(f"/proc/{process}/cmdline", "rb") as file:
+                words = file.read(4096).split(b"\0")[:2]
+            with open(f"/proc/{process}/environ", "rb") as file:
+                if variable not in file.read(1 << 20).split(b"\0"):
+                    continue
+            names = {os.fsdecode(os.path.basename(word)) for word in words}
+            for client, programs in _PROGRAMS.items():
+                if names & programs:
+                    yield client, process

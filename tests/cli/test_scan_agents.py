@@ -1,0 +1,231 @@
+"""`jitid scan --agents`: what seven agents have left, with session, time, tool and command; hostile files."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import scanners
+from tests.cli.agent_files import AGENTS, OTHER, SESSION, claude, cursor, opencode
+from tests.real import Shell
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    """Return the command line of a user with a ledger and a token, whose home folder has no agent yet."""
+    shell = Shell(tmp_path)
+    shell.good("issue", "--task", "T", "--delegator", "alice", "--kind", "opaque", "--out", "token")
+    return shell
+
+
+def token(shell: Shell) -> str:
+    """Return the user's token."""
+    return (shell.home / "token").read_text().strip()
+
+
+def found(shell: Shell, *options: str, status: int = 10) -> list[dict[str, Any]]:
+    """Return the evidence of each finding, and assert that no output has the token."""
+    done = shell.run("scan", "--agents", "--format", "json", *options)
+    assert done.returncode == status, done.stderr + done.stdout
+    assert token(shell) not in done.stdout + done.stderr
+    return [each["evidence"] for each in json.loads(done.stdout)["findings"]]
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_a_printed_token_is_found_with_its_session_time_tool_and_command(shell: Shell, agent: str) -> None:
+    path = AGENTS[agent](shell.home, f"é{'x' * 9_000}\nTOKEN={token(shell)}\n")
+    evidence = next(each for each in found(shell) if each["path"] == str(path))
+    sessions = {"codex": OTHER, "opencode": "ses_dce788117ffep5kD3up0g3inlx"}
+    assert evidence["client"] == agent
+    assert evidence["session"] == sessions.get(agent, SESSION)
+    assert evidence["written_at"].startswith("2026-12-01T12:14:")
+    assert evidence["command"] == "cat notes"
+    assert evidence["tool"] in {
+        "Bash",
+        "shell",
+        "bash",
+        "run_shell_command",
+        "run_terminal_cmd",
+        "run_in_terminal",
+    }
+    assert (evidence["task"], evidence["state"]) == ("T", "active")
+
+
+def test_the_tsv_has_the_fields_of_sessions_behind_the_usual_ones(shell: Shell) -> None:
+    claude(shell.home, token(shell))
+    row = shell.run("scan", "--agents", "--format", "tsv").stdout.split("\n")[0].split("\t")
+    assert row[-5:] == ["claude-code", SESSION, "2026-12-01T12:14:52Z", "Bash", "cat notes"]
+    assert (
+        len(shell.run("scan", ".claude", "--format", "tsv").stdout.split("\n")[0].split("\t")) == len(row) - 5
+    )
+
+
+def test_a_command_is_shown_without_secrets(shell: Shell) -> None:
+    secret = "aQ7!x/+Zp0_kLmW9e"
+    shell.good("adopt", "add", "db", "--owner", "alice", "--place", "x", "--purpose", "p", stdin=secret)
+    line = f"curl -u bob:{secret} -H 'Authorization: Bearer {token(shell)}' --password s3 https://a:b@h/ {'x1' * 20}"
+    claude(shell.home, token(shell), command=line)
+    texts = [each["command"] for each in found(shell)]
+    for text in texts:
+        assert text is None or not any(part in text for part in (secret, "s3 ", "a:b@", "x1x1"))
+
+
+def test_the_variables_of_agents_name_their_folders(shell: Shell) -> None:
+    path = claude(shell.home, token(shell))
+    moved = shell.home / "elsewhere"
+    (shell.home / ".claude").rename(moved)
+    assert found(shell, status=0) == []
+    shell.environment["CLAUDE_CONFIG_DIR"] = str(moved)
+    assert [each["path"] for each in found(shell)] == [str(moved / path.relative_to(shell.home / ".claude"))]
+
+
+def test_the_folders_of_projects_are_searched_for_configurations(shell: Shell) -> None:
+    """The transcript names the project, and its own text is clean."""
+    claude(shell.home, "nothing")
+    (shell.home / "work").mkdir()
+    (shell.home / "work" / ".mcp.json").write_text(json.dumps({"headers": {"Authorization": token(shell)}}))
+    (shell.home / "work" / "source.py").write_text(token(shell))
+    (evidence,) = found(shell)
+    assert evidence["path"] == str(shell.home / "work" / ".mcp.json")
+    assert evidence["client"] == "project"
+
+
+def test_a_row_in_the_log_of_a_database_is_found_and_nothing_is_changed(shell: Shell) -> None:
+    path = opencode(shell.home, token(shell))
+    before = {each: (each.read_bytes(), each.stat().st_mtime_ns) for each in path.parent.iterdir()}
+    assert f"{path}" in {each["path"] for each in found(shell)}
+    assert {each: (each.read_bytes(), each.stat().st_mtime_ns) for each in path.parent.iterdir()} == before
+
+
+def test_a_log_without_its_index_is_searched_as_bytes_and_reported(shell: Shell) -> None:
+    """SQLite would make the index beside the file of the user."""
+    path = opencode(shell.home, token(shell))
+    path.with_name("opencode.db-shm").unlink()
+    assert {each["path"] for each in found(shell, status=11)} == {f"{path}-wal"}
+    assert not path.with_name("opencode.db-shm").exists()
+
+
+def test_a_locked_database_is_read_and_its_client_is_not_blocked(shell: Shell) -> None:
+    path = cursor(shell.home, token(shell))
+    database = sqlite3.connect(path, timeout=0)
+    database.execute("BEGIN EXCLUSIVE")
+    assert [each["path"] for each in found(shell)] == [str(path)]
+    database.execute("INSERT INTO cursorDiskKV VALUES ('a', 'b')")
+    assert found(shell, status=11)[0]["path"] == str(path), "a change has begun: only bytes are certain"
+    database.commit()
+
+
+def test_a_deleted_row_is_still_found(shell: Shell) -> None:
+    path = cursor(shell.home, "nothing")
+    database = sqlite3.connect(path)
+    database.execute("PRAGMA secure_delete = off")
+    database.execute("INSERT INTO cursorDiskKV VALUES ('gone', ?)", (token(shell),))
+    database.commit()
+    database.execute("DELETE FROM cursorDiskKV WHERE key = 'gone'")
+    database.commit()
+    database.close()
+    (evidence,) = found(shell)
+    assert evidence["inside"] is None
+
+
+def test_a_damaged_database_is_reported_and_its_bytes_are_searched(shell: Shell) -> None:
+    path = cursor(shell.home, "x" * 20_000)
+    content = bytearray(path.read_bytes())
+    content[4096:8192] = os.urandom(2_000) + token(shell).encode() + os.urandom(2_096 - len(token(shell)))
+    path.write_bytes(content)
+    assert found(shell, status=11)[0]["path"] == str(path)
+
+
+def test_links_pipes_and_devices_are_no_places(shell: Shell) -> None:
+    claude(shell.home, token(shell))
+    (shell.home / ".bash_history").symlink_to("/dev/zero")
+    os.mkfifo(shell.home / ".zsh_history")
+    os.mkfifo(shell.home / ".claude" / "history.jsonl")
+    (shell.home / ".claude" / "debug").symlink_to("/proc")
+    (shell.home / ".codex").symlink_to(shell.home / "nowhere")
+    assert len(found(shell)) == 1
+
+
+def test_a_place_that_is_a_link_to_a_folder_is_searched(shell: Shell) -> None:
+    claude(shell.home, token(shell))
+    (shell.home / ".claude").rename(shell.home / "dotfiles")
+    (shell.home / ".claude").symlink_to("dotfiles")
+    (evidence,) = found(shell)
+    assert evidence["client"] == "claude-code"
+
+
+def test_hostile_names_and_records_act_on_no_terminal(shell: Shell) -> None:
+    path = claude(shell.home, token(shell), command="\x1b[31m‮rm", session="\x1b]0;x\x07")
+    path.rename(path.with_name("\x1b[2J.jsonl"))
+    done = shell.run("scan", "--agents", "--format", "table")
+    assert done.returncode == 10
+    assert "\x1b" not in done.stdout + done.stderr
+    assert "‮" not in done.stdout
+
+
+def test_the_last_line_may_be_half_written(shell: Shell) -> None:
+    path = claude(shell.home, token(shell))
+    text = path.read_text()
+    path.write_text(text[: text.rindex(token(shell)) + len(token(shell))])
+    (evidence,) = found(shell)
+    assert (evidence["line"], evidence["session"]) == (2, SESSION)
+
+
+def test_a_place_in_a_later_part_of_a_long_transcript_has_its_line(shell: Shell) -> None:
+    path = claude(shell.home, token(shell))
+    record = path.read_text()
+    filler = json.dumps({"type": "user", "message": {"content": "word " * 2_000}}) + "\n"
+    count = (1 << 26) // len(filler)
+    with path.open("w") as file:
+        for _ in range(count):
+            file.write(filler)
+        file.write(record)
+    (evidence,) = found(shell)
+    assert evidence["line"] == count + 2
+    assert evidence["command"] == "cat notes"
+
+
+def test_the_ledger_s_own_folder_is_skipped(shell: Shell) -> None:
+    claude(shell.home, "nothing")
+    shell.ledger = shell.home / ".claude" / "ledger"
+    shell.environment["JITID_LEDGER"] = str(shell.ledger)
+    (shell.home / "ledger").rename(shell.ledger)
+    (shell.ledger / "token").write_text(token(shell))
+    assert found(shell, status=0) == []
+
+
+def test_agents_excludes_paths(shell: Shell) -> None:
+    assert shell.run("scan", "--agents", ".").returncode == 2
+    assert shell.run("scan", "--agents", "--git").returncode == 2
+
+
+def test_other_scanners_find_the_secrets_of_others_at_the_same_places(shell: Shell) -> None:
+    foreign = "glpat-" + "xK4mZ9pQ2wR7tY1vB5nC"
+    claude(shell.home, f"{token(shell)}\nTOKEN={foreign}\n")
+    for name, program in (("betterleaks", scanners.betterleaks()), ("kingfisher", scanners.kingfisher())):
+        folder = shell.home / name
+        folder.mkdir()
+        (folder / name).symlink_to(program)
+        line = ("scan", "--agents", "--rules", name)
+        done = shell.run(*line, "--out", f"{name}.json", more={"PATH": f"{folder}:{os.environ['PATH']}"})
+        assert done.returncode == 0, done.stderr
+        report = shell.home / f"{name}.json"
+        assert report.stat().st_mode & 0o777 == 0o600
+        assert foreign in report.read_text()
+        assert f"jitid leak add --from {name}.json" in done.stderr
+        added = shell.good("leak", "add", "--from", f"{name}.json", "--source", name, "--format", "jsonl")
+        assert json.loads(added.splitlines()[0])["task"] == "T"
+        # The same report on standard output, for a pipe.
+        assert foreign in shell.run(*line, more={"PATH": f"{folder}:{os.environ['PATH']}"}).stdout
+
+
+def test_a_scanner_that_is_absent_or_has_no_such_search_is_a_usage_error(shell: Shell) -> None:
+    done = shell.run("scan", "--agents", "--rules", "betterleaks", more={"PATH": "/nowhere"})
+    assert (done.returncode, "betterleaks is not on PATH" in done.stderr) == (2, True)
+    assert shell.run("scan", "--agents", "--rules", "gitleaks").returncode == 2
+    assert shell.run("scan", "--agents", "--rules", "betterleaks", "--revoke").returncode == 2

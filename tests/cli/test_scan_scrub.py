@@ -1,0 +1,240 @@
+"""`jitid scan --agents --scrub`: dead secrets become stars, and nothing else changes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.agent_files import claude, codex, cursor
+from tests.real import Shell, need_root
+
+SECRET = "aQ7!x/+Zp0_kLmW9e&q"
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    """Return the command line of a user with a live token, and one that was revoked."""
+    shell = Shell(tmp_path)
+    for name in ("live", "dead"):
+        shell.good("issue", "--task", name, "--delegator", "alice", "--kind", "opaque", "--out", name)
+    shell.good("revoke", "--task", "dead")
+    return shell
+
+
+def token(shell: Shell, name: str = "dead") -> str:
+    """Return one of the tokens."""
+    return (shell.home / name).read_text().strip()
+
+
+def old(path: Path) -> Path:
+    """Give a file the time of an hour ago; return it."""
+    os.utime(path, (time.time() - 3_600,) * 2)
+    return path
+
+
+def scrubbed(shell: Shell, *options: str, status: int = 0) -> list[dict[str, Any]]:
+    """Return the result for each file, and assert that no output has a token."""
+    done = shell.run("scan", "--agents", "--scrub", "--format", "jsonl", *(options or ("--yes",)))
+    assert done.returncode == status, done.stderr + done.stdout
+    assert token(shell) not in done.stdout + done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_a_dead_secret_becomes_stars_and_a_live_one_stays(shell: Shell) -> None:
+    path = claude(shell.home, f"{token(shell)} {token(shell, 'live')}", command=f"echo {token(shell)}")
+    path.chmod(0o640)
+    before, status = path.read_text(), old(path).stat()
+    (result,) = scrubbed(shell)
+    assert result == {
+        "state": "scrubbed",
+        "path": str(path),
+        "client": "claude-code",
+        "places": 2,
+        "reason": None,
+    }
+    assert path.read_text() == before.replace(token(shell), "*" * len(token(shell)))
+    assert token(shell, "live") in path.read_text()
+    assert (path.stat().st_mode, path.stat().st_mtime_ns) == (status.st_mode, status.st_mtime_ns)
+    assert [json.loads(line)["type"] for line in path.read_text().splitlines()] == ["assistant", "user"]
+    assert scrubbed(shell) == []
+
+
+def test_a_secret_that_offline_verifiers_accept_is_not_dead(shell: Shell) -> None:
+    shell.good(
+        "issue", "--task", "S", "--delegator", "alice", "--audience", "https://s.example", "--out", "signed"
+    )
+    shell.good("revoke", "--task", "S")
+    path = old(claude(shell.home, token(shell, "signed")))
+    before = path.read_bytes()
+    assert scrubbed(shell) == []
+    assert path.read_bytes() == before
+
+
+def test_an_adopted_secret_with_escapes_is_replaced_after_its_end(shell: Shell) -> None:
+    shell.good("adopt", "add", "db", "--owner", "alice", "--place", "x", "--purpose", "p", stdin=SECRET)
+    path = claude(shell.home, f"KEY={SECRET}\n")
+    path.write_text(path.read_text().replace("&", "\\u0026").replace(r"/+Z", r"\/+Z"))
+    before = json.loads(old(path).read_text().splitlines()[1])["message"]["content"][0]["content"]
+    assert scrubbed(shell) == []
+    shell.good("adopt", "end", "db", "--proof", "rotated")
+    (result,) = scrubbed(shell)
+    assert result["places"] == 1
+    after = json.loads(path.read_text().splitlines()[1])["message"]["content"][0]["content"]
+    assert after == before.replace(SECRET, "*" * (len(SECRET) + 1 + 5))
+
+
+def test_a_dry_run_changes_nothing_and_a_pipe_needs_yes(shell: Shell) -> None:
+    path = old(claude(shell.home, token(shell)))
+    before = path.read_bytes(), path.stat().st_ino, sorted(path.parent.iterdir())
+    assert scrubbed(shell, "--dry-run")[0]["state"] == "would-scrub"
+    assert shell.run("scan", "--agents", "--scrub").returncode == 2
+    assert shell.run("scan", "--scrub", "--yes", ".").returncode == 2
+    assert shell.run("scan", "--agents", "--scrub", "--yes", "--revoke").returncode == 2
+    assert (path.read_bytes(), path.stat().st_ino, sorted(path.parent.iterdir())) == before
+
+
+def kept(shell: Shell, path: Path, reason: str) -> None:
+    """Assert that a file is left alone for a reason."""
+    before = path.read_bytes()
+    (result,) = scrubbed(shell, status=9)
+    assert (result["state"], result["path"]) == ("kept", str(path))
+    assert reason in result["reason"]
+    assert path.read_bytes() == before
+
+
+def test_a_file_that_has_just_changed_is_kept(shell: Shell) -> None:
+    kept(shell, claude(shell.home, token(shell)), "in use: changed")
+
+
+def test_a_file_that_a_process_has_open_is_kept(shell: Shell) -> None:
+    path = old(claude(shell.home, token(shell)))
+    with path.open("a"):
+        kept(shell, path, f"in use: process {os.getpid()} has it open")
+
+
+def test_a_file_whose_agent_runs_is_kept(shell: Shell) -> None:
+    path = old(claude(shell.home, token(shell)))
+    program = shell.home / "claude"
+    program.symlink_to(sys.executable)
+    running = subprocess.Popen(
+        [str(program), "-c", "print(flush=True); input()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=shell.environment,
+    )
+    assert running.stdout is not None
+    running.stdout.readline()
+    try:
+        kept(shell, path, f"in use: its agent runs as process {running.pid}")
+    finally:
+        running.communicate()
+    assert scrubbed(shell)[0]["state"] == "scrubbed"
+
+
+def test_links_hard_links_and_databases_are_kept(shell: Shell) -> None:
+    path = old(claude(shell.home, token(shell)))
+    os.link(path, shell.home / "second")
+    kept(shell, path, "hard links")
+    (shell.home / "second").unlink()
+    old(codex(shell.home, "nothing"))
+    path.rename(shell.home / "history")
+    (shell.home / ".bash_history").symlink_to("history")
+    kept(shell, shell.home / ".bash_history", "a link")
+    (shell.home / ".bash_history").unlink()
+    kept(shell, old(cursor(shell.home, token(shell))), "a database")
+
+
+def test_the_file_of_another_user_is_kept(shell: Shell) -> None:
+    need_root()
+    path = old(claude(shell.home, token(shell)))
+    os.chown(path, 65534, -1)
+    kept(shell, path, "another user")
+
+
+def test_bytes_that_are_not_text_are_kept(shell: Shell) -> None:
+    path = claude(shell.home, token(shell))
+    path.write_bytes(b"x" * 100 + b"\0" + path.read_bytes())
+    kept(shell, old(path), "not a text file")
+
+
+def test_an_encoded_secret_stays_and_is_reported(shell: Shell) -> None:
+    from base64 import b64encode
+
+    encoded = b64encode(f"token: {token(shell)} and more".encode()).decode()
+    path = old(claude(shell.home, f"{token(shell)} {encoded}"))
+    (result,) = scrubbed(shell, status=9)
+    assert (result["state"], result["reason"]) == ("scrubbed", "1 in another encoding stay")
+    assert encoded in path.read_text()
+    assert token(shell) not in path.read_text()
+
+
+def test_a_file_that_changes_during_the_copy_is_left_alone(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client appends a line after the copy was made."""
+    from jitid.capabilities.scan import scrub
+    from jitid.capabilities.scan.hits import AgentContext, Hit
+    from jitid.search.find import mark
+    from jitid.values.secret import fingerprint
+
+    path = old(claude(shell.home, token(shell)))
+    text = path.read_text()
+    hit = Hit(
+        mark("opaque", fingerprint(token(shell))),
+        "opaque",
+        str(path),
+        2,
+        None,
+        text.index(token(shell)),
+        None,
+        None,
+        AgentContext("claude-code"),
+    )
+    real = scrub._left
+
+    def appending(*given: Any) -> int:
+        with path.open("a") as file:
+            file.write("{}\n")
+        return real(*given)
+
+    monkeypatch.setattr(scrub, "_left", appending)
+    (result,) = scrub.Scrub(None, str(shell.home), dry_run=False).files([hit])
+    assert (result.state, result.reason) == ("kept", "it changed meanwhile")
+    assert path.read_text() == text + "{}\n"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_process_that_opens_the_file_at_the_last_moment_keeps_it(shell: Shell) -> None:
+    """The lease is refused, even where the list of open files was read before."""
+    from jitid.capabilities.scan.scrub import _alone, _KeptError
+
+    path = claude(shell.home, token(shell))
+    holder = subprocess.Popen(["tail", "-f", str(path)], stdout=subprocess.PIPE)
+    assert holder.stdout is not None
+    try:
+        assert holder.stdout.read(1)
+        with path.open("rb") as file, pytest.raises(_KeptError, match="in use"), _alone(file.fileno()):
+            pytest.fail("the lease was given")
+    finally:
+        holder.kill()
+        holder.communicate()
+    with path.open("rb") as file, _alone(file.fileno()):
+        pass
+
+
+def test_a_secret_across_two_pieces_is_replaced_at_each_place(shell: Shell) -> None:
+    path = claude(shell.home, token(shell))
+    filler = "x" * ((1 << 20) - 20)
+    text = f"{filler}{token(shell)}{filler[:-24]}{token(shell)}{token(shell)}\n"
+    path.write_text(text)
+    old(path)
+    (result,) = scrubbed(shell)
+    assert result["places"] == 3
+    assert path.read_text() == text.replace(token(shell), "*" * len(token(shell)))
