@@ -50,7 +50,7 @@ class MessageError(Exception):
         self.id = id_
         """The id of the request, if it could be read."""
         self.data = data
-        """What a client needs to go on, if anything."""
+        """Members for the client's program, in the form that the protocol fixes for this code."""
 
 
 def lines() -> Iterator[bytes | None]:

@@ -1,7 +1,7 @@
-"""The revisions of the protocol: those that begin with a handshake, and the stateless one.
+"""The revisions of the protocol: the older ones begin with a handshake, the latest is stateless.
 
-A request of the stateless revision names its revision and the abilities of its client itself, in `_meta`. Statelessness
-ends at the protocol: what a server hands out belongs to its process, and ends with it (`handed_out.py`).
+A request of the stateless revision names its revision and the abilities of its client in `_meta`. Only the protocol is
+stateless: the identities that a server hands out belong to its process, and end with it (`handed_out.py`).
 """
 
 from __future__ import annotations

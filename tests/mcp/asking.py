@@ -29,7 +29,7 @@ META = {
     "io.modelcontextprotocol/clientCapabilities": {},
     "io.modelcontextprotocol/clientInfo": {"name": "tests", "version": "1"},
 }
-"""What each request of the stateless revision contains."""
+"""The envelope of a request of the stateless revision."""
 
 
 def stateless(id_: int, method: str, meta: object = META, **params: object) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def test_a_session_from_its_beginning_to_its_end(shell: Shell, mode: str, versio
 
     async def talk(client: Any) -> None:
         assert client.protocol_version == version
-        # A client that is told its revision asks nothing first.
+        # With a fixed revision, the client sends no `server/discover`.
         assert mode == STATELESS or client.server_info.name == "jitid"
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
         assert tools["hand_back"].annotations.destructive_hint

@@ -1,4 +1,4 @@
-"""The stateless revision: each request names its revision, and none is answered by what an earlier one said."""
+"""The stateless revision: each request names its revision, and its answer depends on no earlier request."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_client_discovers_and_calls_without_a_handshake(shell: Shell) -> None:
     for kept in (offer, listed["result"]):
         assert (kept["cacheScope"], kept["ttlMs"] > 0) == ("private", True)
     assert same_in_text(called["result"])["agent"] == "planner"
-    # What the agent may do changes, so it is never kept.
+    # The rights of the agent change, so its answers are never cached.
     assert "ttlMs" not in called["result"]
     for answer in (discovered, listed, called):
         assert answer["result"]["resultType"] == "complete"
