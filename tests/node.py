@@ -13,30 +13,30 @@ from tests.real import missing, need
 PACKAGES = ("oauth4webapi@^3.8", "jose@^6.2")
 
 
+def install(folder: Path, *packages: str) -> None:
+    """Install packages into a folder; skip the test where that is impossible."""
+    npm = need("npm")
+    (folder / "package.json").write_text('{"private": true, "type": "module"}')
+    done = subprocess.run(
+        [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", "--silent", *packages],
+        cwd=folder,
+        env={**os.environ, "npm_config_cache": str(folder / "cache"), "npm_config_update_notifier": "false"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    if done.returncode:
+        missing(f"npm cannot install {', '.join(packages)}: {done.stderr.strip()[-300:]}")
+
+
 class Node:
     """A folder with the packages, and the interpreter."""
 
     def __init__(self, folder: Path, *more: str) -> None:
         """Install the packages and `more` of them into `folder`; skip the test where that is impossible."""
-        packages = (*PACKAGES, *more)
         self._folder = folder
         self._node = need("node")
-        npm = need("npm")
-        (folder / "package.json").write_text('{"private": true, "type": "module"}')
-        done = subprocess.run(
-            [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", "--silent", *packages],
-            cwd=folder,
-            env={
-                **os.environ,
-                "npm_config_cache": str(folder / "cache"),
-                "npm_config_update_notifier": "false",
-            },
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        if done.returncode:
-            missing(f"npm cannot install {', '.join(packages)}: {done.stderr.strip()[-300:]}")
+        install(folder, *PACKAGES, *more)
 
     @property
     def packages(self) -> Path:

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-import json
-import os
-import select
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from jitid import __version__
-from jitid.errors import JitidError, UsageError
-from jitid.mcp import tool_answers
+from jitid.errors import JitidError
+from jitid.mcp import revisions, tool_answers
+from jitid.mcp.messages import (
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    NO_METHOD,
+    MessageError,
+    Request,
+    answer,
+    dumps,
+    read,
+    refusal,
+)
 from jitid.mcp.session import AgentSession
 from jitid.system import output
-from jitid.values import strict_json
 from jitid.values.declaration import Declared
 from jitid.values.record import Record
 
-VERSIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
-"""Supported protocol revisions, oldest first; a client with another revision is offered the last."""
-
+_CAPABILITIES: Mapping[str, Any] = {"tools": {}}
 _INSTRUCTIONS = (
     "You have your own identity, delegated to you for one task. Before you start a sub-agent or a program, get a "
     "narrower identity for it with request_identity. When it is done, hand the identity back with hand_back. The "
@@ -35,7 +40,7 @@ class McpServer:
         self._debug = debug
         self._session = session
         self._version: str | None = None
-        """The negotiated protocol revision."""
+        """The revision that the first request of the session chose."""
 
     def answer(self, line: bytes | None) -> str | None:
         """Return the answer to a line, without its line break; None if the message gets no answer."""
@@ -50,35 +55,70 @@ class McpServer:
             return refusal(error)
 
     def _result(self, request: Request) -> Mapping[str, Any]:
+        enveloped = revisions.is_enveloped(request)
+        if request.method == "initialize":
+            return self._initialize(request, enveloped=enveloped)
+        if self._version in revisions.HANDSHAKE:
+            if enveloped:
+                raise MessageError(
+                    INVALID_REQUEST,
+                    f"the session began with `initialize`, so its revision is {self._version}",
+                    request.id,
+                )
+        elif enveloped or request.method == "server/discover" or self._version == revisions.STATELESS:
+            revisions.check_envelope(request)
+            self._version = revisions.STATELESS
+            return self._stateless(request)
         match request.method:
-            case "initialize":
-                return self._initialize(request)
             case "ping":
                 return {}
             case "tools/list" | "tools/call" if self._version is None:
-                raise MessageError(INVALID_REQUEST, "the session must begin with `initialize`", request.id)
+                raise MessageError(
+                    INVALID_REQUEST,
+                    "the session must begin with `initialize`, or each request must name its revision in `_meta`",
+                    request.id,
+                )
             case "tools/list":
-                if request.params.get("cursor") is not None:
-                    raise MessageError(
-                        INVALID_PARAMS, "the list has only one page, so `cursor` is invalid", request.id
-                    )
-                return {"tools": [tool.listed() for tool in TOOLS.values()]}
+                return _tools(request)
             case "tools/call":
                 return self._call(request)
             case _:
-                raise MessageError(NO_METHOD, "unknown method", request.id)
+                raise _no_method(request)
 
-    def _initialize(self, request: Request) -> Mapping[str, Any]:
+    def _stateless(self, request: Request) -> Mapping[str, Any]:
+        """Return the result of a request that names its own revision."""
+        match request.method:
+            case "server/discover":
+                offer = {
+                    "supportedVersions": list(revisions.VERSIONS),
+                    "capabilities": _CAPABILITIES,
+                    "instructions": _INSTRUCTIONS,
+                }
+                return revisions.stateless(offer, lasting=True)
+            case "tools/list":
+                return revisions.stateless(_tools(request), lasting=True)
+            case "tools/call":
+                return revisions.stateless(self._call(request))
+            case _:
+                raise _no_method(request)
+
+    def _initialize(self, request: Request, *, enveloped: bool) -> Mapping[str, Any]:
         requested = request.params.get("protocolVersion")
+        if self._version == revisions.STATELESS:
+            if enveloped:
+                raise _no_method(request)
+            # A client whose probe was answered too late reads here that it may go on without a handshake.
+            raise revisions.unsupported(request, requested, (revisions.STATELESS,))
         if not isinstance(requested, str):
             raise MessageError(INVALID_PARAMS, "`protocolVersion` is not a string", request.id)
         if self._version is not None:
             raise MessageError(INVALID_REQUEST, "the session has begun already", request.id)
-        self._version = requested if requested in VERSIONS else VERSIONS[-1]
+        known = requested in revisions.HANDSHAKE
+        self._version = requested if known else revisions.HANDSHAKE[-1]
         return {
             "protocolVersion": self._version,
-            "capabilities": {"tools": {}},
-            "serverInfo": {"name": "jitid", "title": "jitid", "version": __version__},
+            "capabilities": _CAPABILITIES,
+            "serverInfo": revisions.SERVER,
             "instructions": _INSTRUCTIONS,
         }
 
@@ -101,6 +141,16 @@ class McpServer:
             raise MessageError(
                 INTERNAL_ERROR, "internal error: this is a bug of jitid", request.id
             ) from error
+
+
+def _tools(request: Request) -> dict[str, Any]:
+    if request.params.get("cursor") is not None:
+        raise MessageError(INVALID_PARAMS, "the list has only one page, so `cursor` is invalid", request.id)
+    return {"tools": [tool.listed() for tool in TOOLS.values()]}
+
+
+def _no_method(request: Request) -> MessageError:
+    return MessageError(NO_METHOD, "unknown method", request.id)
 
 
 def _content(structured: Mapping[str, Any]) -> dict[str, Any]:
@@ -184,144 +234,3 @@ TOOLS: Mapping[str, Tool] = {
         ),
     )
 }
-
-
-LONGEST = 1 << 16
-"""Maximum bytes of a message; a longer one is discarded while it is read."""
-
-PARSE_ERROR, INVALID_REQUEST, NO_METHOD, INVALID_PARAMS, INTERNAL_ERROR = (
-    -32700,
-    -32600,
-    -32601,
-    -32602,
-    -32603,
-)
-"""JSON-RPC 2.0, section 5.1."""
-
-_PIECE = 1 << 16
-_LONGEST_ID = 256
-"""Maximum characters of an id, which the answer repeats."""
-
-Id = str | int | None
-
-
-class Request(Record):
-    """A request, or a notification, which gets no answer."""
-
-    method: str
-    params: Mapping[str, Any]
-    id: Id
-    """None for a notification."""
-
-
-class MessageError(Exception):
-    """A message that is invalid or cannot be served. The reason quotes no part of it."""
-
-    def __init__(self, code: int, reason: str, id_: Id = None) -> None:
-        super().__init__(reason)
-        self.code = code
-        self.reason = reason
-        self.id = id_
-        """The id of the request, if it could be read."""
-
-
-def lines() -> Iterator[bytes | None]:
-    """Yield each line of standard input without its line break; None for a line that is too long.
-
-    Text after the last line break is a line too. Blank lines are skipped. Raises UsageError if standard input cannot
-    be read.
-    """
-    buffer = bytearray()
-    too_long = False
-    while piece := _read():
-        *whole, tail = piece.split(b"\n")
-        for part in whole:
-            buffer += part
-            if too_long or len(buffer) > LONGEST:
-                yield None
-            elif buffer.strip():
-                yield bytes(buffer)
-            buffer.clear()
-            too_long = False
-        if not too_long:
-            buffer += tail
-        if len(buffer) > LONGEST:
-            buffer.clear()
-            too_long = True
-    if too_long:
-        yield None
-    elif buffer.strip():
-        yield bytes(buffer)
-
-
-def _read() -> bytes:
-    while True:
-        try:
-            return os.read(0, _PIECE)
-        except BlockingIOError:
-            # Another process made the shared terminal or pipe non-blocking.
-            select.select([0], [], [])
-        except OSError as error:
-            raise UsageError(
-                f"standard input cannot be read: {(error.strerror or 'error').lower()}",
-                "a client of the Model Context Protocol writes to it",
-            ) from error
-
-
-def read(line: bytes | None) -> Request | None:
-    """Return the request in a line; None for an answer, since this server sends no requests.
-
-    Raises MessageError for a message that is not a valid request.
-    """
-    if line is None:
-        raise MessageError(INVALID_REQUEST, f"the message is longer than {LONGEST} bytes")
-    try:
-        message = strict_json.loads(line, "the message")
-    except strict_json.StrictJSONError as error:
-        raise MessageError(PARSE_ERROR, str(error)) from None
-    if isinstance(message, list):
-        raise MessageError(
-            INVALID_REQUEST, "batches are not supported: write each message on a separate line"
-        )
-    if not isinstance(message, dict):
-        raise MessageError(INVALID_REQUEST, "the message is not an object")
-    id_ = message.get("id")
-    if not _is_id(id_):
-        id_ = None
-    if message.get("jsonrpc") != "2.0":
-        raise MessageError(INVALID_REQUEST, 'the member `jsonrpc` is not "2.0"', id_)
-    if "method" not in message and ("result" in message or "error" in message):
-        return None
-    if "id" in message and id_ is None:
-        raise MessageError(
-            INVALID_REQUEST,
-            f"the member `id` must be an integer or a string of at most {_LONGEST_ID} characters",
-        )
-    method, params = message.get("method"), message.get("params", {})
-    if not isinstance(method, str):
-        raise MessageError(INVALID_REQUEST, "the member `method` is not a string", id_)
-    if not isinstance(params, dict):
-        raise MessageError(INVALID_PARAMS, "the member `params` is not an object", id_)
-    return Request(method, params, id_)
-
-
-def _is_id(value: object) -> bool:
-    if isinstance(value, str):
-        return len(value) <= _LONGEST_ID
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def answer(id_: Id, result: Mapping[str, Any]) -> str:
-    """Return the line that answers a request, without its line break."""
-    return dumps({"jsonrpc": "2.0", "id": id_, "result": result})
-
-
-def refusal(error: MessageError) -> str:
-    """Return the line that refuses a message, without its line break."""
-    document = {"code": error.code, "message": error.reason}
-    return dumps({"jsonrpc": "2.0", "id": error.id, "error": document})
-
-
-def dumps(value: object) -> str:
-    """Return a value as JSON on one line: ASCII only, so that no text in it can affect a terminal."""
-    return json.dumps(value, separators=(",", ":"))

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 
 from jitid.errors import JitidError
-from jitid.server import authzen, discovery, forward_auth, native, oauth
+from jitid.server import authzen, discovery, forward_auth, native, oauth, protected_resource
 from jitid.server.answers import LimitedError, RequestError, answer_error
 from jitid.server.metrics import KEY, RequestRecord, trace_id, traceparent
 from jitid.server.service_limits import RequestPace
@@ -40,6 +40,7 @@ _OPEN = frozenset(
         "/.well-known/oauth-authorization-server",
         "/.well-known/openid-configuration",
         "/.well-known/authzen-configuration",
+        protected_resource.ROUTE,
         "/status/{name}",
         discovery.PLACE,
     )
@@ -61,6 +62,7 @@ def routes(service: Service) -> list[BaseRoute]:
         *oauth.routes(service),
         *authzen.routes(service),
         *forward_auth.routes(service),
+        *protected_resource.routes(service),
         *discovery.token_status_routes(service),
     ]
 

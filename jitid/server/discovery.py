@@ -19,7 +19,6 @@ from jitid.capabilities.access.operations import Authenticate
 from jitid.capabilities.issue.token_operations import Introspect
 from jitid.capabilities.trust import publication, status_lists
 from jitid.capabilities.trust.operations import MakeStatusList, PublishKeys
-from jitid.capabilities.trust.publication import RESPONSE_TYPES
 from jitid.crypto import status_list
 from jitid.crypto.jws import ALGORITHMS
 from jitid.errors import InvalidCredentialError, JitidError, NotFoundError, UnauthenticatedError
@@ -146,11 +145,13 @@ async def _metadata(service: Service, names: Names) -> dict[str, Any] | None:
         used.add(names.service_algorithm)
     metadata: dict[str, Any] = {
         "issuer": issuer,
-        # Common clients require it, even for other grants; it refuses every response type.
+        # Common clients require an endpoint that knows `code` with PKCE, even for other grants. It permits no client to
+        # use it: `grant_types_supported` lacks `authorization_code`.
         "authorization_endpoint": f"{base_url}{oauth.AUTHORIZE}",
         "jwks_uri": f"{base_url}{KEYS}",
         "grant_types_supported": list(oauth.GRANTS),
-        "response_types_supported": RESPONSE_TYPES,
+        "response_types_supported": [oauth.RESPONSE_TYPE],
+        "code_challenge_methods_supported": [oauth.CHALLENGE_METHOD],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": sorted(used),
     }

@@ -19,6 +19,7 @@ from jitid.errors import InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.model.access import Caller
 from jitid.model.credential import TOKENS, TokenUse
 from jitid.redaction.token_format import MAX_TOKEN
+from jitid.server import protected_resource
 from jitid.server.metrics import record_of
 from jitid.server.oauth_form import KEPT_NOWHERE, MAX_FORM, OAuthError, parse_form, plain
 from jitid.values.names import check_audience
@@ -122,9 +123,17 @@ def routes(service: Service) -> list[BaseRoute]:
     """Return the route of forward authentication."""
     proxy = _PROXY._replace(audiences=service.config.many("audience") or None)
 
+    def where(request: Request) -> str:
+        """Return the parameters of a challenge for a client without a valid token: where to get one."""
+        try:
+            audiences, scopes, _ = _requirements(request)
+        except (UsageError, OAuthError):
+            return ""
+        return protected_resource.challenge(service, audiences or proxy.audiences or (), scopes)
+
     async def authenticate(request: Request) -> Response:
         if not shows_token(request):
-            return _challenge(request, 401, "")
+            return _challenge(request, 401, where(request))
         token = shown_token(request)
         if token is None:
             return _challenge(request, 401, _error("invalid_token", "the token is malformed"))
@@ -168,7 +177,8 @@ def routes(service: Service) -> list[BaseRoute]:
         try:
             credential = await service.within(work)
         except InvalidCredentialError as error:
-            return _challenge(request, 401, _error("invalid_token", error.message))
+            description = _error("invalid_token", error.message)
+            return _challenge(request, 401, f"{description}{where(request)}")
         except (PolicyDeniedError, UsageError) as error:
             return _challenge(request, 403, _error("insufficient_scope", error.message))
         missing = uncovered([Scope(scope) for scope in credential.scopes], scopes)
@@ -235,7 +245,8 @@ def _error(code: str, description: str) -> str:
 def _challenge(request: Request, status: int, error: str) -> Response:
     """Return a refusal (RFC 6750, section 3): 401 if another token can help, 403 if the client lacks a permission."""
     record_of(request.scope).error = "invalid_credential" if status == 401 else "denied"
-    challenge = f'{SCHEME} realm="jitid"' + (f", {error}" if error else "")
+    parameters = error if error.startswith(",") or not error else f", {error}"
+    challenge = f'{SCHEME} realm="jitid"{parameters}'
     return Response(status_code=status, headers={**KEPT_NOWHERE, "www-authenticate": challenge})
 
 

@@ -32,6 +32,7 @@ from jitid.server.oauth_form import (
     as_oauth,
     credentials_of,
     document,
+    parse_form,
     read_form,
     shows_credential,
     usage,
@@ -103,6 +104,8 @@ def claims_of(introspected: Introspected) -> dict[str, Any]:
 
 
 AUTHORIZE = "/authorize"
+RESPONSE_TYPE, CHALLENGE_METHOD = "code", "S256"
+"""The only response type that the authorization endpoint knows, and its only method of PKCE (RFC 7636)."""
 TOKEN = "/token"  # noqa: S105 - a path
 INTROSPECT = "/introspect"
 REVOKE = "/revoke"
@@ -159,13 +162,12 @@ def routes(service: Service) -> list[BaseRoute]:
         # RFC 7009, section 2.2: a client ignores the body, but some refuse an answer that is not JSON.
         return document({})
 
-    async def authorize(_request: Request) -> Response:
-        # RFC 6749, section 4.1.2.1: no client has registered a redirection URI, so the answer redirects nowhere. The
-        # request is not read.
-        raise OAuthError(
-            "unsupported_response_type",
-            "this authority issues no authorization codes: post a grant to the token endpoint",
-        )
+    async def authorize(request: Request) -> Response:
+        # RFC 6749, section 4.1.2.1: no client has registered a redirection URI, so the answer redirects nowhere, and
+        # says nothing about the client.
+        if request.method == "POST":
+            raise _authorization_refusal(await read_form(request))
+        raise _authorization_refusal(parse_form(request.scope["query_string"]))
 
     return [
         Route(AUTHORIZE, _endpoint(service, authorize), methods=["GET", "POST"]),
@@ -173,6 +175,23 @@ def routes(service: Service) -> list[BaseRoute]:
         Route(INTROSPECT, _endpoint(service, introspect, refused=403), methods=["POST"]),
         Route(REVOKE, _endpoint(service, revoke, refused=403), methods=["POST"]),
     ]
+
+
+def _authorization_refusal(form: OAuthForm) -> OAuthError:
+    """Return why no authorization code is issued (RFC 6749, section 4.1.2.1; RFC 7636, section 4.4.1)."""
+    response_type = form.one("response_type")
+    if response_type is None:
+        return OAuthError("invalid_request", "the parameter response_type is missing")
+    if response_type != RESPONSE_TYPE:
+        return OAuthError("unsupported_response_type", f"the response_type must be {RESPONSE_TYPE}")
+    if form.one("code_challenge") is None or form.one("code_challenge_method") != CHALLENGE_METHOD:
+        return OAuthError(
+            "invalid_request", f"a code_challenge of the method {CHALLENGE_METHOD} is required (RFC 7636)"
+        )
+    return OAuthError(
+        "unauthorized_client",
+        "no client of this authority may get authorization codes: post a grant to the token endpoint",
+    )
 
 
 async def _form(

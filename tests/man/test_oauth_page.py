@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from jitid.capabilities.access import authenticate, key_sets
-from jitid.server import app, authzen, discovery, forward_auth, oauth
+from jitid.server import app, authzen, discovery, forward_auth, oauth, protected_resource
 from tests.crypto.loopback import Answer, serve
 from tests.man.source import displays, plain, read
 from tests.nginx import get, nginx
@@ -47,6 +47,7 @@ def test_every_parameter_of_ours_is_told() -> None:
         "/.well-known/oauth-authorization-server",
         "/.well-known/openid-configuration",
         "/.well-known/authzen-configuration",
+        protected_resource.PLACE,
     ],
 )
 def test_every_endpoint_is_told(path: str) -> None:

@@ -24,6 +24,19 @@ OPENING = {
 }
 
 
+META = {
+    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+    "io.modelcontextprotocol/clientCapabilities": {},
+    "io.modelcontextprotocol/clientInfo": {"name": "tests", "version": "1"},
+}
+"""The envelope of a request of the stateless revision."""
+
+
+def stateless(id_: int, method: str, meta: object = META, **params: object) -> dict[str, Any]:
+    """Return a request of the stateless revision as a message."""
+    return {"jsonrpc": "2.0", "id": id_, "method": method, "params": {**params, "_meta": meta}}
+
+
 API = "https://api.example"
 
 
@@ -70,7 +83,9 @@ class Server:
         token: str = "own.jwt",
         before: Sequence[str] = (),
         more: Mapping[str, str] | None = None,
+        opening: bool = True,
     ) -> None:
+        self._opening = opening
         self.process = subprocess.Popen(
             [*before, *command("mcp", "--token-file", token, *options)],
             stdin=subprocess.PIPE,
@@ -82,6 +97,8 @@ class Server:
         self._number = 0
 
     def __enter__(self) -> Self:
+        if not self._opening:
+            return self
         self.ask("initialize", OPENING["params"])
         self.send({"jsonrpc": "2.0", "method": "notifications/initialized"})
         return self

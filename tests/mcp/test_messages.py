@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from jitid.mcp.methods import LONGEST, VERSIONS
+from jitid.mcp.messages import LONGEST
+from jitid.mcp.revisions import HANDSHAKE, VERSIONS
 from tests.mcp.asking import OPENING, Server, called, lines, piped
 from tests.real import Shell
 
@@ -50,7 +51,7 @@ def codes(answers: list[dict[str, Any]]) -> list[tuple[object, int]]:
         (b'{"jsonrpc":"2.0","id":1,"method":"ping","params":[1]}', 1, -32602),
         (b'{"jsonrpc":"2.0","id":1,"method":"ping","params":null}', 1, -32602),
         (b'{"jsonrpc":"2.0","id":1,"method":"resources/list"}', 1, -32601),
-        (b'{"jsonrpc":"2.0","id":1,"method":"server/discover"}', 1, -32601),
+        (b'{"jsonrpc":"2.0","id":1,"method":"server/discover"}', 1, -32602),
         (b'{"jsonrpc":"2.0","id":1,"method":""}', 1, -32601),
         (b'{"jsonrpc":"2.0","id":1,"method":"tools/list"}', 1, -32600),
         (b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"whoami"}}', 1, -32600),
@@ -143,13 +144,13 @@ def test_messages_may_come_in_any_pieces(shell: Shell) -> None:
 
 
 @pytest.mark.deep
-@pytest.mark.parametrize("wanted", [*VERSIONS, "2026-07-28", "1.0", ""])
+@pytest.mark.parametrize("wanted", [*VERSIONS, "1.0", ""])
 def test_the_revision_is_the_clients_if_it_is_spoken_here(shell: Shell, wanted: str) -> None:
     opening = {**OPENING, "params": {"protocolVersion": wanted}}
     again = {**opening, "id": 2}
     first, second = piped(shell, lines(opening, again))
     agreed = first["result"]["protocolVersion"]
-    assert agreed == (wanted if wanted in VERSIONS else VERSIONS[-1])
+    assert agreed == (wanted if wanted in HANDSHAKE else HANDSHAKE[-1])
     assert first["result"]["capabilities"] == {"tools": {}}
     assert first["result"]["serverInfo"]["name"] == "jitid"
     assert codes([second]) == [(2, -32600)]

@@ -1,4 +1,4 @@
-"""The official client of the Model Context Protocol, in Python, with a real server."""
+"""The official clients of the Model Context Protocol, in Python and in TypeScript, with a real server."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from jitid.mcp.methods import VERSIONS
+from jitid.mcp.revisions import HANDSHAKE, STATELESS
 from tests.mcp.asking import states, verifies
 from tests.mcp.conftest import AUDIENCES
-from tests.real import Shell, missing
+from tests.node import Node
+from tests.real import Shell, command, missing
 
 
 def real(name: str) -> Any:
@@ -42,13 +43,16 @@ def run(talk: Callable[[Any], Awaitable[None]], shell: Shell, mode: str, *option
     anyio.run(session)
 
 
-@pytest.mark.parametrize("mode", ["auto", "legacy"])
-def test_a_session_from_its_beginning_to_its_end(shell: Shell, mode: str) -> None:
+@pytest.mark.parametrize(
+    ("mode", "version"), [("auto", STATELESS), (STATELESS, STATELESS), ("legacy", HANDSHAKE[-1])]
+)
+def test_a_session_from_its_beginning_to_its_end(shell: Shell, mode: str, version: str) -> None:
     given: list[Path] = []
 
     async def talk(client: Any) -> None:
-        assert client.protocol_version == VERSIONS[-1]
-        assert client.server_info.name == "jitid"
+        assert client.protocol_version == version
+        # With a fixed revision, the client sends no `server/discover`.
+        assert mode == STATELESS or client.server_info.name == "jitid"
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
         assert tools["hand_back"].annotations.destructive_hint
         assert tools["whoami"].annotations.read_only_hint
@@ -72,7 +76,8 @@ def test_a_session_from_its_beginning_to_its_end(shell: Shell, mode: str) -> Non
         assert "does not hold scope `db:x`" in denied.content[0].text
         back = await client.call_tool("hand_back", {"id": given[0].name})
         assert back.structured_content["ended"] == 1
-        await client.session.send_ping()
+        if version in HANDSHAKE:
+            await client.session.send_ping()
 
     run(talk, shell, mode)
     assert not any(path.exists() for path in given)
@@ -108,3 +113,51 @@ def test_many_calls_at_once_are_answered_each_by_its_own(shell: Shell) -> None:
         assert all(asked == told for asked, told in found.items())
 
     run(talk, shell, "legacy")
+
+
+SCRIPT = """
+const { Client } = await import("@modelcontextprotocol/client");
+const { StdioClientTransport } = await import("@modelcontextprotocol/client/stdio");
+const [command, ...args] = given.line;
+const client = new Client({ name: "tests", version: "1" }, { versionNegotiation: { mode: given.mode } });
+await client.connect(new StdioClientTransport({ command, args, env: given.env, cwd: given.cwd }));
+const call = async (name, values = {}) => await client.callTool({ name, arguments: values });
+const tools = (await client.listTools()).tools.map(tool => tool.name);
+const me = (await call("whoami")).structuredContent;
+const identity = { agent: "coder", scopes: ["repo:acme"], audiences: [given.audience] };
+const made = (await call("request_identity", identity)).structuredContent;
+const live = existsSync(made.token_file);
+const denied = await call("request_identity", { ...identity, scopes: ["db:x"] });
+const version = client.getNegotiatedProtocolVersion();
+await client.close();
+answer({ tools, me, made, live, denied, version, kept: existsSync(made.token_file) });
+"""
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Node:
+    """Return node with the official client."""
+    return Node(tmp_path_factory.mktemp("node"), "@modelcontextprotocol/client@^2.4")
+
+
+@pytest.mark.parametrize(
+    ("mode", "version"), [("auto", STATELESS), ({"pin": STATELESS}, STATELESS), ("legacy", HANDSHAKE[-1])]
+)
+def test_the_typescript_client_calls_and_its_end_ends_what_it_got(
+    shell: Shell, node: Node, mode: object, version: str
+) -> None:
+    told = node.run(
+        'import { existsSync } from "node:fs";' + SCRIPT,
+        line=command("mcp", "--token-file", "own.jwt"),
+        env=shell.environment,
+        cwd=str(shell.home),
+        mode=mode,
+        audience=AUDIENCES[0],
+    )
+    assert told["version"] == version
+    assert "hand_back" in told["tools"]
+    assert told["me"]["agent"] == "planner"
+    assert told["live"]
+    assert told["denied"]["structuredContent"]["error"]["code"] == "policy_denied"
+    assert not told["kept"]
+    assert states(shell, "--agent", "coder") == ["revoked"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.nginx import get, nginx
-from tests.server.asking import API, Asked, asking
+from tests.server.asking import API, ISSUER, Asked, asking
 
 PLACE = f"/forward-auth?audience={API}"
 
@@ -48,7 +48,8 @@ def test_a_valid_token_passes_and_is_told(asked: Asked, live: str) -> None:
 
 def test_what_does_not_pass_is_challenged(asked: Asked, live: str) -> None:
     """RFC 6750, section 3."""
-    assert ask(asked, PLACE, None) == (401, 'Bearer realm="jitid"')
+    metadata = f"{ISSUER}/.well-known/oauth-protected-resource?resource=https%3A%2F%2Fapi.example"
+    assert ask(asked, PLACE, None) == (401, f'Bearer realm="jitid", resource_metadata="{metadata}"')
     for bearer in ("nonsense", live[:-4], "jitid_" + "0" * 38):
         status, said = ask(asked, PLACE, bearer)
         assert (status, 'error="invalid_token"' in said) == (401, True)

@@ -50,7 +50,7 @@ def test_it_lets_tokens_in_while_they_are_valid_and_nobody_logs_in(tmp_path: Pat
             assert get(place)[0] == 401
             # The browser is redirected to the authorization endpoint.
             status, headers, refusal = get(f"{front}/login/", Accept="text/html")
-            assert (status, json.loads(refusal)["error"]) == (400, "unsupported_response_type")
+            assert (status, json.loads(refusal)["error"]) == (400, "unauthorized_client")
             assert "Location" not in headers
             assert asked.form("/revoke", bearer=secret, token=token).status == 200
             assert get(place, Authorization=f"Bearer {token}")[0] == 401

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -59,26 +60,47 @@ def test_the_metadata_names_no_method_that_its_registry_does_not_have(plain: Ask
     assert found["introspection_endpoint_auth_methods_supported"] == [*expected, "Bearer"]
 
 
+_CODE = "response_type=code&client_id=system:ci&redirect_uri=https://evil.example/cb&state=s3"
+
+
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize(
-    "query",
+    ("query", "code"),
     [
-        "",
-        "response_type=code&client_id=system:ci&redirect_uri=https://evil.example/cb&state=s3",
-        "response_type=token&redirect_uri=javascript:alert(1)&state=%3Cscript%3E",
-        "redirect_uri=//evil.example%0d%0aLocation:%20https://evil.example&%zz",
+        ("", "invalid_request"),
+        (f"{_CODE}&code_challenge={'x' * 43}&code_challenge_method=S256", "unauthorized_client"),
+        (_CODE, "invalid_request"),
+        (f"{_CODE}&code_challenge={'x' * 43}", "invalid_request"),
+        (f"{_CODE}&code_challenge={'x' * 43}&code_challenge_method=plain", "invalid_request"),
+        (
+            "response_type=token&redirect_uri=javascript:alert(1)&state=%3Cscript%3E",
+            "unsupported_response_type",
+        ),
+        ("response_type=id_token&state=evil", "unsupported_response_type"),
+        ("response_type=code%20token&state=evil", "unsupported_response_type"),
+        ("redirect_uri=//evil.example%0d%0aLocation:%20https://evil.example&%zz", "invalid_request"),
+        ("response_type=code&response_type=code&state=evil", "invalid_request"),
+        ("&".join(f"evil{number}=1" for number in range(100)), "invalid_request"),
     ],
-    ids=["empty", "code", "script", "broken"],
+    ids=["empty", "code", "bare", "no-method", "plain", "script", "id", "hybrid", "broken", "twice", "many"],
 )
-def test_the_authorization_endpoint_refuses_and_leads_nowhere(plain: Asked, method: str, query: str) -> None:
+def test_the_authorization_endpoint_refuses_and_leads_nowhere(
+    plain: Asked, method: str, query: str, code: str
+) -> None:
     """RFC 6749, section 4.1.2.1: no redirection URI is registered, so none is followed, and nothing is repeated."""
     found = plain.served.ask("GET", "/.well-known/oauth-authorization-server").json
+    assert found["response_types_supported"] == ["code"]
+    assert found["code_challenge_methods_supported"] == ["S256"]
+    assert "authorization_code" not in found["grant_types_supported"]
     path = urlsplit(found["authorization_endpoint"]).path
-    nothing = plain.served.ask(method, path)
-    done = plain.served.ask(method, f"{path}?{query}", query.encode() if method == "POST" else None)
-    assert (done.status, done.json["error"]) == (400, "unsupported_response_type")
-    assert (done.body, done.headers["content-type"]) == (nothing.body, "application/json")
+    if method == "POST":
+        done = plain.served.ask(method, path, query.encode(), FORM)
+    else:
+        done = plain.served.ask(method, f"{path}?{query}" if query else path)
+    assert (done.status, done.json["error"]) == (400, code)
+    assert done.headers["content-type"] == "application/json"
     assert "location" not in done.headers
+    assert not re.search(rb"evil|<|s3|%", done.body)
 
 
 def test_a_ledger_whose_issuer_is_no_address_says_what_to_do(tmp_path: Path) -> None:

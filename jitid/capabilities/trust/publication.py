@@ -35,7 +35,7 @@ RESPONSE_TYPES = ["id_token"]
 """The response types in the metadata: the list is required (RFC 8414, section 2), and clients refuse an empty one.
 
 The issuer answers none of them. `code` is not in the list, so that a client for logins finds this out before it sends
-a person there.
+a person there. An authority states `code`, as its clients require, and its authorization endpoint refuses it.
 """
 
 DISCOVERY = (".well-known/openid-configuration", ".well-known/oauth-authorization-server")

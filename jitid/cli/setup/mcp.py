@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def mcp(cli: Invocation, args: commands.McpCommand) -> None:
     """Perform `jitid mcp`."""
-    from jitid.mcp import methods
+    from jitid.mcp import messages
     from jitid.mcp.handed_out import AgentLimits
     from jitid.mcp.methods import McpServer
     from jitid.mcp.session import AgentSession, Host
@@ -47,7 +47,7 @@ def mcp(cli: Invocation, args: commands.McpCommand) -> None:
     if os.isatty(0):
         cli.note("waiting for messages of a client on standard input, one a line")
     try:
-        for line in methods.lines():
+        for line in messages.lines():
             answer = server.answer(line)
             if answer is not None:
                 output.write(answer + "\n")
