@@ -123,7 +123,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self, path: str, text: str) -> None:
         provider = self.provider
         stated = {name: values[0] for name, values in parse_qs(text, keep_blank_values=True).items()}
-        provider.requests.append((path, stated, {name.lower(): value for name, value in self.headers.items()}))
+        provider.requests.append(
+            (path, stated, {name.lower(): value for name, value in self.headers.items()})
+        )
         if provider.redirect_all and path != "/elsewhere":
             self._answer(302, b"", location=f"{provider.url}/elsewhere")
         elif path == "/.well-known/openid-configuration":

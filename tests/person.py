@@ -59,17 +59,16 @@ def visit(browser: OpenerDirector, address: str, typed: dict[str, str]) -> str:
         if form.action is None:
             return page
         address = urljoin(address, form.action)
-        data = urlencode({**form.values, **{name: typed[name] for name in form.values if name in typed}}).encode()
+        data = urlencode(
+            {**form.values, **{name: typed[name] for name in form.values if name in typed}}
+        ).encode()
     raise AssertionError(page)
 
 
 def _main() -> None:
     name, password = os.environ.get("NAME", "alice"), os.environ.get("PASSWORD", "secret")
     typed = {"login": name, "username": name, "password": password}
-    page = visit(new_browser(), sys.argv[-1], typed)
-    if os.environ.get("PAGE"):
-        with open(os.environ["PAGE"], "w", encoding="utf-8") as file:
-            file.write(page)
+    visit(new_browser(), sys.argv[-1], typed)
 
 
 if __name__ == "__main__":

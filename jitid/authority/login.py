@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -48,16 +51,28 @@ def login_path(remote: str) -> str:
     return f"{state_folder()}/login-{sha256(remote.encode()).hexdigest()[:32]}"
 
 
-def store_login(remote: str, token: Secret) -> str:
-    """Write the access token with mode 0600, and return the path. Raises OutputError."""
-    path = login_path(remote)
+@contextmanager
+def changing_login() -> Iterator[None]:
+    """Keep other commands of this user from changing a login during the block. Raises OutputError."""
+    folder = state_folder()
     try:
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
-        raise _failure(path, error) from None
+        raise _failure(folder, error) from None
+    try:
+        # The block has no requests over a network, so the lock is held briefly.
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def store_login(remote: str, token: Secret) -> None:
+    """Write the access token with mode 0600. Raises OutputError."""
+    path = login_path(remote)
     write_private(path, f"{token.reveal()}\n".encode())
     remove_leftovers(path)
-    return path
 
 
 def delete_login(remote: str) -> None:

@@ -267,7 +267,7 @@ def _refusal(answer: Answer, kind: str) -> _Refusal | None:
         return _Refusal(foreign)
     error = codec.decode_error(document)
     if isinstance(error, UnauthenticatedError):
-        error.hint = error.hint or "pass a credential: --credential-file FILE"
+        error.hint = error.hint or "pass a credential: --credential-file FILE; or log in: jitid login"
     if answer.status == 413:
         error.hint = error.hint or "send less at once, or raise the setting serve_body of the authority"
     retry_after = answer.header("retry-after") or ""

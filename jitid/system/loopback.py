@@ -156,12 +156,12 @@ class _Head:
             piece = b""
         self.data += piece
         end = self.data.find(b"\r\n\r\n")
-        if end >= 0:
+        if len(self.data) > _LONGEST:
+            self.answer(connection, 431)
+        elif end >= 0 and not self.done:
             del self.data[end:]
-            return not self.done
-        if not piece or len(self.data) > _LONGEST:
-            if piece:
-                self.answer(connection, 431)
+            return True
+        elif not piece:
             self.done = True
         return False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from jitid.capabilities.access import oidc
@@ -10,6 +11,7 @@ from jitid.capabilities.access.grant import Granted, must_be_enabled, new_access
 from jitid.capabilities.access.store import AccessChanges, AccessStore, Presentation, PresentedChanges
 from jitid.capabilities.directory import governance
 from jitid.capabilities.directory.store import DirectoryStore
+from jitid.capabilities.identity.record_denial import record_denial
 from jitid.errors import InvalidCredentialError, PolicyDeniedError
 from jitid.ledger import contract
 from jitid.model.access import AccessState
@@ -37,11 +39,21 @@ def log_in(context: Context, token: Secret) -> Granted:
     with context.ledger.read() as snapshot:
         contract.refuse_if_sealed(snapshot)
         now = snapshot.now
-    proof = oidc.verify_login(token.reveal(), context.oidc(), now, timeout=context.timeout)
     holder = terms.holder if context.caller is None else None
     try:
+        proof = oidc.verify_login(token.reveal(), context.oidc(), now, timeout=context.timeout)
+        return _recorded(context, proof, holder, terms.login_lifetime)
+    except InvalidCredentialError as denial:
+        # At an authority, the caller is unknown, and must not fill the audit log.
+        if holder is not None:
+            record_denial(context.ledger, context.terms, denial, {"operation": "Login"}, accept_clock=False)
+        raise
+
+
+def _recorded(context: Context, proof: Proof, holder: str | None, lifetime: int) -> Granted:
+    try:
         with context.ledger.write() as transaction:
-            return _granted(transaction, proof, holder, terms.login_lifetime)
+            return _granted(transaction, proof, holder, lifetime)
     except PolicyDeniedError as denial:
         with context.ledger.write() as transaction:
             # A repetition of the denied token is refused without another event.
@@ -92,8 +104,8 @@ def _granted(transaction: Transaction, proof: Proof, holder: str | None, lifetim
 
 
 def _first_use(proof: Proof) -> Presentation:
-    """Return the mark of the token's use: no later presenter has this name, so the token counts once."""
-    return Presentation(proof.mark, f"login {proof.mark.hex()[:16]}", proof.expires_at)
+    """Return the mark of the token's use: no other use has this presenter, so the token counts once."""
+    return Presentation(proof.mark, f"login {os.urandom(8).hex()}", proof.expires_at)
 
 
 def _own_name(transaction: Transaction, proof: Proof, subject: str) -> str:
@@ -103,7 +115,12 @@ def _own_name(transaction: Transaction, proof: Proof, subject: str) -> str:
     if person is None:
         return proof.delegator
     must_be_enabled(transaction, person.name)
-    governance.must_be_newer(proof.proved_at, person)
+    try:
+        governance.must_be_newer(proof.proved_at, person)
+    except InvalidCredentialError as error:
+        # The provider's own session may be older, and would prove the same again.
+        error.hint = "authenticate anew: jitid login --fresh"
+        raise
     foreign = governance.foreign_subject(person, subject, "delegator-subject")
     governance.must_not_object([] if foreign is None else [foreign], {"delegator": person.name})
     return person.name

@@ -198,6 +198,7 @@ def check_settings(issuer: OidcIssuer) -> OidcIssuer:
     if any(character.isspace() for character in issuer.issuer):
         # The directory names a subject as `ISS SUB`, which must be unambiguous.
         raise ConfigurationError(f"{name} has white space in its name")
+    _check_scopes(issuer)
     if issuer.client_id is not None:
         check_client(issuer)
     if issuer.names is not None and not issuer.names:
@@ -224,11 +225,16 @@ def check_client(issuer: OidcIssuer) -> OidcIssuer:
         )
     if issuer.kind != "user":
         raise ConfigurationError(f"{name} proves the kind `{issuer.kind}`, and only people log in")
+    _check_scopes(issuer)
+    return issuer
+
+
+def _check_scopes(issuer: OidcIssuer) -> None:
+    name = f"the OIDC issuer {quote(issuer.issuer)}"
     if "openid" not in issuer.scopes:
         raise ConfigurationError(f"{name} has `scopes` without `openid`", "without it, there is no ID token")
     if "offline_access" in issuer.scopes:
         raise ConfigurationError(f"{name} has the scope `offline_access`", "a login keeps no refresh token")
-    return issuer
 
 
 def check_names(issuer: OidcIssuer, issuers: Sequence[OidcIssuer]) -> OidcIssuer:

@@ -10,10 +10,10 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from jitid.authority.login import current_login, delete_login, store_login
+from jitid.authority.login import changing_login, current_login, delete_login, store_login
 from jitid.authority.open import open_if_there, open_or_create_authority
 from jitid.capabilities.access import provider as oidc_provider
-from jitid.capabilities.access.oidc import check_client
+from jitid.capabilities.access.oidc import check_client, check_names, check_settings
 from jitid.capabilities.access.operations import Login, RevokeAccess
 from jitid.cli.identity.commands import LoginCommand
 from jitid.cli.invocation import Invocation
@@ -103,6 +103,9 @@ def _chosen(config: Config, stated: str | None, *, device: bool) -> OidcIssuer:
     if len(found) > 1:
         raise UsageError("several issuers are configured for logins", f"choose one with --issuer: {names}")
     issuer = check_client(found[0])
+    if config.remote is None:
+        # This ledger verifies the ID token, so its settings are checked before the person does anything.
+        check_names(check_settings(issuer), config.oidc())
     if device and not issuer.device:
         raise ConfigurationError(
             f"the device flow is not permitted for {quote(issuer.issuer, 200)}",
@@ -218,9 +221,10 @@ def _store(config: Config, authority: Authority, granted: Granted) -> None:
     """Store the access token. On any error, revoke it: an access token that is lost must not stay valid."""
     assert granted.secret is not None
     assert config.remote is not None
-    earlier = _stored_authority(config)
     try:
-        store_login(config.remote, granted.secret)
+        with changing_login():
+            earlier = _stored_authority(config)
+            store_login(config.remote, granted.secret)
     except BaseException:
         time_limit.take_back()
         with suppress(JitidError):

@@ -50,6 +50,9 @@ def status(cli: Invocation, args: commands.StatusCommand) -> None:
     }
     logged_in = _login(cli)
     row |= login_fields(logged_in)
+    if logged_in is not None and row["next"] == cli.command(_FIRST):
+        # The person who logged in is the delegator.
+        row["next"] = cli.command(_FIRST.partition(" --delegator")[0])
     if cli.by_eye() and cli.format is None:
         lines = _lines(found, swept, shown_place(config), args.soon)
         if logged_in is not None:
