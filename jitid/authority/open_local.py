@@ -251,6 +251,11 @@ def _first_policy() -> Sequence[tuple[str, str]]:
     return default_files()
 
 
+def holder() -> str:
+    """Return the user of this process on this machine, as `LOGIN@HOST`: whose login beside the ledger counts here."""
+    return f"{caller()}@{os.uname().nodename}"
+
+
 def caller() -> str:
     """Return the login name of this process's user, or the uid if it has no name."""
     return _login(os.getuid())
@@ -458,6 +463,8 @@ def _terms(config: Config, path: str) -> Terms:
         detail_types=config.many("detail_types"),
         subjects=config.subjects,
         exchanges=config.exchanges,
+        login_lifetime=config.number("login_lifetime"),
+        holder=holder(),
     )
 
 

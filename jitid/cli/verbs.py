@@ -11,7 +11,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Daily": ("run", "issue", "renew", "verify", "list", "inspect", "status", "whoami"),
     "Watch": ("sweep", "report", "doctor", "schedule"),
     "Respond": ("trace", "scan", "leak", "revoke", "retire"),
-    "Connect": ("setup", "federate", "example"),
+    "Connect": ("setup", "login", "federate", "example"),
     "Govern": ("policy", "agent", "delegator", "task", "approve", "authorize", "adopt"),
     "Operate": ("serve", "access", "keys", "publish", "ledger", "audit", "config"),
 }
@@ -61,6 +61,7 @@ _MODULES: Mapping[str, tuple[str, ...]] = {
     "list": ("cli.identity.commands",),
     "status": ("cli.identity.commands",),
     "whoami": ("cli.identity.commands",),
+    "login": ("cli.identity.commands",),
     "revoke": ("capabilities.inventory.operations",),
     "retire": ("capabilities.inventory.operations",),
     "sweep": ("cli.sweep.commands",),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from jitid.issuers.issuer import Draft
     from jitid.issuers.targets import ChosenTarget, Targets
     from jitid.ledger.transaction import Transaction
-    from jitid.model.access import Caller, OidcIssuer
+    from jitid.model.access import Caller, LoginProof, OidcIssuer
     from jitid.model.ledger_rows import Names
     from jitid.policy.evaluate import Policy
 
@@ -137,6 +137,12 @@ class Terms(Record):
     """
     exchanges: Mapping[str, int] = {}
     """Audience -> the longest life, in seconds, of what its vendor gives in exchange."""
+    login_lifetime: int = 28_800
+    """The lifetime of a login in seconds."""
+    login: LoginProof | None = None
+    """The login that authenticated the served caller."""
+    holder: str | None = None
+    """The system user of this process, as `LOGIN@HOST`, whose login beside the ledger counts; None if served."""
 
     @property
     def own_name(self) -> str | None:
@@ -156,6 +162,8 @@ class Terms(Record):
             identity=caller.identity,
             bearer=None if caller.agent is None else caller.credential,
             any_delegator=caller.roles is None or "issuer" in caller.roles,
+            login=caller.login,
+            holder=None,
         )
 
     def chosen(self, kind: str, template: str | None) -> ChosenTarget | None:

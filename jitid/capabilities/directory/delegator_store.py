@@ -244,7 +244,7 @@ _LONGEST = 200
 _GIVEN = "(SELECT name FROM given_name)"
 _OWNED = f"owner IN {_GIVEN} AND suspended_at IS NULL AND unregistered_at IS NULL"
 _WAITS = "ended_at IS NULL AND expires_at > :now"
-_ACCESS = f"""name IN {_GIVEN} AND ended_at IS NULL AND expires_at > :now
+_ACCESS = f"""(name IN {_GIVEN} OR subject IN {_GIVEN}) AND ended_at IS NULL AND expires_at > :now
     AND (superseded_at IS NULL OR superseded_at > :now)"""
 # Only grants are withdrawn: a refusal stays in force after its approver has left.
 _GRANTED = f"""approver IN {_GIVEN} AND granted = 1

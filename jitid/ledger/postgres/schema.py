@@ -139,4 +139,5 @@ POSTGRES_STEPS: tuple[tuple[str, ...], ...] = (
     _SIXTH,
     tuple(_of_sqlite(11)),
     tuple(_of_sqlite(12)),
+    tuple(_of_sqlite(13)),
 )

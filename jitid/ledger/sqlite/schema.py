@@ -338,6 +338,14 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
         """CREATE INDEX credential_exchanged ON credential (expires_at, exchange_life)
             WHERE exchange_life IS NOT NULL""",
     ),
+    (
+        # A login: the subject of the ID token that proved the person, as `ISS SUB`, and when. Beside the ledger it has
+        # no access token, and proves the person for the processes of its holder, a system user as `LOGIN@HOST`.
+        "ALTER TABLE access ADD COLUMN subject TEXT",
+        "ALTER TABLE access ADD COLUMN proved_at INTEGER",
+        "ALTER TABLE access ADD COLUMN holder TEXT",
+        "CREATE INDEX access_holder ON access (holder) WHERE holder IS NOT NULL AND ended_at IS NULL",
+    ),
 )
 
 LIVE_INDEXES = {
