@@ -3,7 +3,8 @@
 `import jitid` loads nothing else: each name loads its module at its first use. See jitid-python(7).
 """
 
-from typing import TYPE_CHECKING
+# The module `typing` would be loaded; type checkers know this name.
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from jitid.api.identity import Identity as Identity
