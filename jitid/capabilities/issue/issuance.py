@@ -639,6 +639,7 @@ def result_of(
         None if plan.chosen is None else plan.chosen.qualified_template,
         draft.may_audience,
         draft.may_act,
+        "opened" in plan.facts,
     )
 
 

@@ -50,3 +50,5 @@ class Issued(Record):
     """The audiences for which its holder may obtain tokens."""
     may_act: str | None = None
     """The callers that may exchange it (RFC 8693, section 4.4), as canonical JSON."""
+    opened: bool = False
+    """Whether this request opened the task."""

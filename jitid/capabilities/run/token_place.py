@@ -40,6 +40,9 @@ class TokenPlace(Protocol):
     def close(self, *, keep: bool = False) -> None:
         """Delete the token; with `keep`, keep a token that can stay without this process."""
 
+    def leave(self) -> None:
+        """Close the descriptors that a forked process has inherited; the token stays at the path."""
+
 
 def open_place(folder: str | None, name: str = _FILE) -> TokenPlace:
     """Return the place for the token: in `folder` if one is named, otherwise in memory if the system supports that.
@@ -112,6 +115,10 @@ class _Memory:
         """Delete the token; it cannot stay without this process."""
         os.close(self._descriptor)
 
+    def leave(self) -> None:
+        """Close the inherited descriptor."""
+        os.close(self._descriptor)
+
 
 class _Folder:
     """A file of mode 0600 in a folder, replaced by rename."""
@@ -151,6 +158,10 @@ class _Folder:
             pass  # another process has deleted it already, and the token is no longer valid
         os.close(self._held)
 
+    def leave(self) -> None:
+        """Close the inherited descriptor; the lock on the folder stays with the process that holds it."""
+        os.close(self._held)
+
 
 class _File:
     """A further file in a folder that another place holds."""
@@ -178,6 +189,9 @@ class _File:
         if self._written and not keep:
             with suppress(OSError):
                 os.unlink(self.path)
+
+    def leave(self) -> None:
+        """Do nothing: it has no descriptor."""
 
 
 def _was_read(path: str) -> bool:

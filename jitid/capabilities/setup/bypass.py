@@ -38,9 +38,7 @@ Configured = frozenset[str]
 """The first names of the entries of jitid that are in force, such as `apiKeyHelper`."""
 
 
-def _variables(
-    request: SetupRequest, names: Iterable[str], effect: str, about: str
-) -> Iterator[Ambient]:
+def _variables(request: SetupRequest, names: Iterable[str], effect: str, about: str) -> Iterator[Ambient]:
     for name in names:
         if request.environ.get(name):
             yield Ambient("environment", name, effect, about)
@@ -131,14 +129,14 @@ def claude_code(request: SetupRequest, configured: Configured) -> list[Ambient]:
         *_variables(request, ("ANTHROPIC_API_KEY",), "bypass", _CLAUDE["ANTHROPIC_API_KEY"]),
     ]
     folder = claude_folder(request)
-    managed = (
-        "/Library/Application Support/ClaudeCode" if sys.platform == "darwin" else "/etc/claude-code"
-    )
+    managed = "/Library/Application Support/ClaudeCode" if sys.platform == "darwin" else "/etc/claude-code"
     for path in (f"{managed}/managed-settings.json", ".claude/settings.local.json", ".claude/settings.json"):
         content = _json(path)
         line = content.get("apiKeyHelper") if isinstance(content, dict) else None
         if isinstance(line, str) and "jitid" not in line:
-            first.append(Ambient("setting", f"{path}: apiKeyHelper", "bypass", "comes before the user's settings"))
+            first.append(
+                Ambient("setting", f"{path}: apiKeyHelper", "bypass", "comes before the user's settings")
+            )
         first += _claude_env(path, content)
     first += _claude_env(f"{folder}/settings.json", _json(f"{folder}/settings.json"))
     effect, about = _second("apiKeyHelper" in configured, "apiKeyHelper")
@@ -196,7 +194,9 @@ def codex(request: SetupRequest, configured: Configured) -> list[Ambient]:
         if isinstance(provider, Mapping) and provider.get("experimental_bearer_token"):
             where = f"{folder}/config.toml: model_providers.{name}.experimental_bearer_token"
             used = content.get("model_provider") == name
-            found.append(Ambient("setting", where, "bypass" if used else "unused", "a literal token of a provider"))
+            found.append(
+                Ambient("setting", where, "bypass" if used else "unused", "a literal token of a provider")
+            )
     return found
 
 
@@ -236,8 +236,12 @@ def copilot(request: SetupRequest, configured: Configured) -> list[Ambient]:  # 
     return [
         *_variables(request, keys[:1], "bypass", about),
         *_variables(request, keys[1:], "unused" if command else "bypass", about),
-        *_variables(request, ("COPILOT_GITHUB_TOKEN", "GH_TOKEN", "GITHUB_TOKEN"), "bypass", "is GitHub's, for models"),
-        *_file(f"{folder}/config.json", "bypass", "has a token of GitHub", lambda text: "copilotTokens" in text),
+        *_variables(
+            request, ("COPILOT_GITHUB_TOKEN", "GH_TOKEN", "GITHUB_TOKEN"), "bypass", "is GitHub's, for models"
+        ),
+        *_file(
+            f"{folder}/config.json", "bypass", "has a token of GitHub", lambda text: "copilotTokens" in text
+        ),
         *_keychain("copilot-cli", "bypass", "is GitHub's, for models"),
         *_static_servers(f"{folder}/mcp-config.json"),
     ]
@@ -348,7 +352,11 @@ def aws(request: SetupRequest, configured: Configured) -> list[Ambient]:
         ),
         *_variables(
             request,
-            ("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"),
+            (
+                "AWS_WEB_IDENTITY_TOKEN_FILE",
+                "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+                "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+            ),
             "bypass" if stated not in names else "unused",
             "is used without a profile",
         ),
@@ -377,7 +385,10 @@ def kube(request: SetupRequest, configured: Configured) -> list[Ambient]:  # noq
         for member in _STATIC:
             pattern = re.compile(rf"^[ \t-]*\"?{member}\"?[ \t]*:[ \t]*\S", re.MULTILINE)
             found += _file(
-                path, "bypass", f"a user has a static credential: {member}", lambda text, p=pattern: bool(p.search(text))
+                path,
+                "bypass",
+                f"a user has a static credential: {member}",
+                lambda text, p=pattern: bool(p.search(text)),
             )
     return found
 

@@ -143,7 +143,9 @@ def plan_undo(client: Client, request: SetupRequest) -> list[FileChange]:
         content = client_file.read(path)
         last = record.load(client.name, content.path, content.text)
         if not content.exists:
-            changes.append(FileChange(client.name, content, "", exists=False, new_record=None, folders=[], kept=[]))
+            changes.append(
+                FileChange(client.name, content, "", exists=False, new_record=None, folders=[], kept=[])
+            )
             continue
         try:
             base = record.undone(form, content, last)
@@ -151,7 +153,9 @@ def plan_undo(client: Client, request: SetupRequest) -> list[FileChange]:
             raise client_file.failure(path, error) from None
         folders = last.folders if last is not None and not base.exists else []
         changes.append(
-            FileChange(client.name, content, base.text if base.exists else "", base.exists, None, folders, base.kept)
+            FileChange(
+                client.name, content, base.text if base.exists else "", base.exists, None, folders, base.kept
+            )
         )
     return changes
 
@@ -236,7 +240,11 @@ def _programs(value: Any) -> set[str]:  # noqa: ANN401 - of any form
         programs = {program for inner in value.values() for program in _programs(inner)}
         command = value.get("command")
         words = value.get("args")
-        if isinstance(command, str) and isinstance(words, list) and entries.is_jitid([command, *words], "helper", "mcp"):
+        if (
+            isinstance(command, str)
+            and isinstance(words, list)
+            and entries.is_jitid([command, *words], "helper", "mcp")
+        ):
             programs.add(command)
         return programs
     if isinstance(value, list):

@@ -93,7 +93,13 @@ CLIENTS = {
         ),
         Client("gh", "gh", ("gh",), "", tools.gh_files, bypass.gh, tools.gh_notes),
         Client(
-            "aws", "AWS's tools", ("aws",), f"template name {_HELPER}", tools.aws_files, bypass.aws, tools.aws_notes
+            "aws",
+            "AWS's tools",
+            ("aws",),
+            f"template name {_HELPER}",
+            tools.aws_files,
+            bypass.aws,
+            tools.aws_notes,
         ),
         Client(
             "kube",

@@ -112,7 +112,10 @@ def codex_files(request: SetupRequest) -> list[ClientFile]:
                 "refresh_interval_ms": request.refresh_ms(),
             },
         }
-        entries += [Entry(("model_provider",), request.name), Entry(("model_providers", request.name), provider)]
+        entries += [
+            Entry(("model_provider",), request.name),
+            Entry(("model_providers", request.name), provider),
+        ]
     for name, url in request.servers:
         server = {"url": url, "bearer_token_env_var": TOKEN_VARIABLE}
         entries.append(Entry(("mcp_servers", name), server))
@@ -139,7 +142,7 @@ def codex_notes(request: SetupRequest) -> list[str]:
     return [
         *notes,
         "Codex reads the token for MCP servers from the environment, once, at its start; start it by: "
-        + start_line(only, "codex", variable=True)
+        + start_line(only, "codex", variable=True),
     ]
 
 

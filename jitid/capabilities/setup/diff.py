@@ -16,7 +16,9 @@ _AROUND = 60
 _MOST_LINES = 2_000
 """Of longer parts, all lines count as replaced: the comparison would take too long."""
 
-_NAME = r"[\w.-]*(?:key|token|secret|passw|auth|credential|bearer|cookie|private|certificate-data|pat\b)[\w.-]*"
+_NAME = (
+    r"[\w.-]*(?:key|token|secret|passw|auth|credential|bearer|cookie|private|certificate-data|pat\b)[\w.-]*"
+)
 _QUOTED = re.compile(rf"(?i)([\"']{_NAME}[\"']\s*[:=]\s*)(\"(?:[^\"\\]|\\.)*\"|'[^']*')")
 _BARE = re.compile(rf"(?i)^(\s*-?\s*{_NAME}\s*[:=]\s*)(?=\S)(.*)$")
 _KNOWN = re.compile(
@@ -90,7 +92,9 @@ def _changes(before: Sequence[str], after: Sequence[str], offset: int) -> Iterat
     if len(before) + len(after) > _MOST_LINES:
         yield offset, offset + len(before), offset, offset + len(after)
         return
-    for tag, first, last, new_first, new_last in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+    for tag, first, last, new_first, new_last in SequenceMatcher(
+        None, before, after, autojunk=False
+    ).get_opcodes():
         if tag != "equal":
             yield first + offset, last + offset, new_first + offset, new_last + offset
 

@@ -122,7 +122,9 @@ def add(form: Form, text: str, entry: Entry) -> Added:
             splices = line_text.inserted(text, entry.path[0], entry.value)
         case Form.KUBE:
             if _is_json(text):
-                users = Entry(("users",), {"name": entry.path[-1], "user": {"exec": entry.value}}, append=True)
+                users = Entry(
+                    ("users",), {"name": entry.path[-1], "user": {"exec": entry.value}}, append=True
+                )
                 return add(Form.JSON, text, users)
             if kube_text.removing(text, entry.path[-1], entry.value) is not None:
                 return Added(text, [], None)
@@ -180,9 +182,7 @@ def _without_json(text: str, added: AddedEntry) -> str | None:
     if root is None or node is None:
         return None
     if entry.append:
-        item = next(
-            (item for item in reversed(node.items) if _same(item.node.decoded(), entry.value)), None
-        )
+        item = next((item for item in reversed(node.items) if _same(item.node.decoded(), entry.value)), None)
         if node.kind != "array" or item is None:
             return None
         text = applied(text, jsonc.removing(text, node, item))
@@ -276,7 +276,10 @@ def _own_json(content: Any) -> Iterator[Entry]:  # noqa: ANN401 - JSON may be an
             if (
                 isinstance(commands, list)
                 and commands
-                and all(isinstance(hook, dict) and is_jitid_line(hook.get("command"), "helper") for hook in commands)
+                and all(
+                    isinstance(hook, dict) and is_jitid_line(hook.get("command"), "helper")
+                    for hook in commands
+                )
             ):
                 yield Entry(("hooks", event), group, append=True)
     for name in SERVERS:
@@ -290,7 +293,11 @@ def _own_json(content: Any) -> Iterator[Entry]:  # noqa: ANN401 - JSON may be an
                 yield Entry((name, server, "headersHelper"), value["headersHelper"])
     users = content.get("users")
     for user in users if isinstance(users, list) else ():
-        plugin = user.get("user", {}).get("exec") if isinstance(user, dict) and isinstance(user.get("user"), dict) else None
+        plugin = (
+            user.get("user", {}).get("exec")
+            if isinstance(user, dict) and isinstance(user.get("user"), dict)
+            else None
+        )
         if isinstance(plugin, dict) and is_jitid(_words(plugin), "helper"):
             yield Entry(("users",), user, append=True)
 

@@ -39,7 +39,9 @@ class Node:
 
     def member(self, name: str) -> Item | None:
         """Return the member of an object with a name."""
-        return next((item for item in self.items if item.name == name), None) if self.kind == "object" else None
+        return (
+            next((item for item in self.items if item.name == name), None) if self.kind == "object" else None
+        )
 
     def decoded(self) -> Any:  # noqa: ANN401 - JSON may be anything
         """Return the value, as `json.loads` would."""
@@ -205,7 +207,9 @@ def _put(text: str, path: Path, value: object, *, append: bool) -> list[Splice]:
         node = item.node
     if not append:
         style = _Style(text, root)
-        return [Splice(node.start, text[node.start : node.end], style.dumped(value, _indent(text, node.start)))]
+        return [
+            Splice(node.start, text[node.start : node.end], style.dumped(value, _indent(text, node.start)))
+        ]
     if node.kind != "array":
         raise ClientFileError(f"{quote('.'.join(path))} is not an array")
     return _insert(text, root, node, None, value)
@@ -267,7 +271,11 @@ def _into_empty(text: str, container: Node, label: str, value: object, style: _S
     outer = _indent(text, container.start)
     inner = outer + style.unit
     body = f"{style.newline}{inner}{label}{_dumps(value, style.unit, inner, style.newline)}"
-    closes = "" if text[inner_start:inner_end].lstrip(" \t").startswith(("\n", "\r", "/")) else style.newline + outer
+    closes = (
+        ""
+        if text[inner_start:inner_end].lstrip(" \t").startswith(("\n", "\r", "/"))
+        else style.newline + outer
+    )
     return Splice(inner_start, "", body + closes)
 
 

@@ -59,7 +59,11 @@ def adding(text: str, name: str, exec_: dict[str, Any]) -> list[Splice]:
     rest = found["rest"]
     if rest.strip() and not rest.startswith("#"):
         start = found.start("rest")
-        return [Splice(start - (text[start - 1] == " "), text[start - (text[start - 1] == " ") : found.end()], block)]
+        return [
+            Splice(
+                start - (text[start - 1] == " "), text[start - (text[start - 1] == " ") : found.end()], block
+            )
+        ]
     return [Splice(found.end(), "", block)]
 
 

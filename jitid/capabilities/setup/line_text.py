@@ -70,10 +70,16 @@ def removing(text: str, header: str, lines: Sequence[str]) -> list[Splice] | Non
         if not any(all_lines[index].strip() == own[-1] for index in indexes):
             continue
         # A comment may stand above the next section.
-        others = [index for index in range(start + 1, end) if index not in indexes and all_lines[index].strip()]
+        others = [
+            index for index in range(start + 1, end) if index not in indexes and all_lines[index].strip()
+        ]
         if not others:
             indexes.append(start)
-            if start and not all_lines[start - 1].strip() and (end == len(all_lines) or not all_lines[end - 1].strip()):
+            if (
+                start
+                and not all_lines[start - 1].strip()
+                and (end == len(all_lines) or not all_lines[end - 1].strip())
+            ):
                 indexes.append(start - 1)
         kept = "".join(line for index, line in enumerate(all_lines) if index not in set(indexes))
         return difference(text, kept)

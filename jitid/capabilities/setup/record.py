@@ -109,10 +109,15 @@ def _record(document: Mapping[str, Any]) -> ChangeRecord:
         [str(each) for each in document["folders"]],
         document["before"],
         document["after"],
-        [[Splice(int(at), str(removed), str(new)) for at, removed, new in step] for step in document["steps"]],
+        [
+            [Splice(int(at), str(removed), str(new)) for at, removed, new in step]
+            for step in document["steps"]
+        ],
         [
             AddedEntry(
-                Entry(tuple(each["path"]), each["value"], bool(each["append"])), each["previous"], int(each["depth"])
+                Entry(tuple(each["path"]), each["value"], bool(each["append"])),
+                each["previous"],
+                int(each["depth"]),
             )
             for each in document["entries"]
         ],
@@ -127,7 +132,13 @@ def save(record: ChangeRecord) -> None:
         "form": record.form.value,
         "steps": [[[*splice] for splice in step] for step in record.steps],
         "entries": [
-            {"path": added.entry.path, "value": added.entry.value, "append": added.entry.append, "previous": added.previous, "depth": added.depth}
+            {
+                "path": added.entry.path,
+                "value": added.entry.value,
+                "append": added.entry.append,
+                "previous": added.previous,
+                "depth": added.depth,
+            }
             for added in record.entries
         ],
     }

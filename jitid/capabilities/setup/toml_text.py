@@ -150,9 +150,7 @@ def _without_table(
             return [splice]
     from jitid.config.config_text import without
 
-    own = [
-        (*path, *inner) for inner, leaf in _leaves(value) if value_at(content, (*path, *inner)) == leaf
-    ]
+    own = [(*path, *inner) for inner, leaf in _leaves(value) if value_at(content, (*path, *inner)) == leaf]
     if not own:
         return None
     mark = MARK if text.startswith(MARK) else ""

@@ -90,9 +90,7 @@ def kube_notes(request: SetupRequest) -> list[str]:
 
 
 def _elsewhere(program: str) -> str:
-    return (
-        f"without --task and --delegator the helper of {program} works inside of `jitid run` and of recorded sessions"
-    )
+    return f"without --task and --delegator the helper of {program} works inside of `jitid run` and of recorded sessions"
 
 
 def gh_files(request: SetupRequest) -> list[ClientFile]:  # noqa: ARG001 - as its siblings

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING
 
 from jitid.authority.open import open_authority
+from jitid.authority.renewal_schedule import NEVER, RenewalSchedule
 from jitid.capabilities.inventory.operations import Revoke
 from jitid.capabilities.issue.operations import Renew
 from jitid.capabilities.run.child import Clock
@@ -15,7 +15,6 @@ from jitid.cli.invocation import Invocation
 from jitid.cli.issue.issue import hand_over
 from jitid.errors import InvalidCredentialError, JitidError
 from jitid.model.ledger_rows import Selection
-from jitid.model.process import renewal_due
 from jitid.model.request import RenewRequest
 from jitid.values.times import format_time
 
@@ -25,17 +24,6 @@ if TYPE_CHECKING:
 
 _PATIENCE = 2.0
 """Seconds that a renewal waits for the ledger. It is short, because signals wait too, and a retry has time left."""
-
-_FIRST_WAIT, _LONGEST_WAIT = 1.0, 30.0
-"""Seconds from a failed renewal to the next try."""
-
-_LAST_CHANCE = 0.5
-"""Seconds before its expiry in which a credential is no longer renewed: the ledger counts whole seconds."""
-
-SOONEST = 0.25
-"""The part of a lifetime before which it is not renewed."""
-
-_NEVER = float("inf")
 
 
 class Hold:
@@ -62,16 +50,14 @@ class Hold:
         self._place = token_place
         self._ttl = ttl
         self._allow_narrower = allow_narrower
-        self._left = left
         self.clock = Clock(max(time.time(), issued.issued_at))
         limit = issued.maximum if renewed else issued.expires_at
         self.until = limit if until is None else min(limit, until)
         """Time when the command must end, in seconds since the epoch."""
         self.id = issued.credentials[0].id
-        self._wait = _FIRST_WAIT
         self._reported = ""
         self._noted = issued.notes
-        self._due = self._next_renewal() if renewed else _NEVER
+        self._schedule = RenewalSchedule(issued, self.until, renewed=renewed, left=left)
 
     @property
     def token(self) -> str:
@@ -98,40 +84,28 @@ class Hold:
 
         A failure is reported on standard error and never ends the command: its token works until it expires.
         """
-        if now < self._due:
-            return self._due
-        if now >= self._issued.expires_at:
-            self._due = _NEVER
+        schedule = self._schedule
+        if now < schedule.due:
+            return schedule.due
+        if now >= schedule.expires_at:
+            schedule.due = NEVER
             self._cli.warn(
                 f"the credential of {self.id} expired at {format_time(self._issued.expires_at)}; the command continues "
                 f"without one, until {format_time(self.until)} at the latest; for another one, run it again: jitid run"
             )
-            return self._due
-        remaining = self._issued.expires_at - now
-        if remaining < _LAST_CHANCE:
-            self._due = self._issued.expires_at
-            return self._due
-        try:
-            self._renew()
-        except InvalidCredentialError as error:
-            # The credential, its task or an ancestor has ended, which is final.
-            self._report_failure(error.message, lasts=False)
-            self._due = self._issued.expires_at
-        except JitidError as error:
-            self._report_failure(error.message)
-            wait = self._wait if error.retryable else max(remaining / 3, _FIRST_WAIT)
-            self._wait = min(self._wait * 2, _LONGEST_WAIT)
-            self._due = self._issued.expires_at if wait > remaining - _LAST_CHANCE else now + wait
-        except Exception as error:  # noqa: BLE001 - no error of a renewal may end the command
-            self._report_failure(f"{type(error).__name__} (a bug)")
-            self._due = min(now + remaining / 3 + _FIRST_WAIT, self._issued.expires_at)
-        else:
-            self._reported = ""
-            self._wait = _FIRST_WAIT
-            # The ledger's time stays at its time mark while the machine's clock is behind.
-            self.clock.set(max(time.time(), self._issued.issued_at))
-            self._due = max(self._next_renewal(), self.clock() + _FIRST_WAIT)
-        return self._due
+        elif not schedule.is_too_late(now):
+            try:
+                self._renew()
+            except Exception as error:  # noqa: BLE001 - no error of a renewal may end the command
+                reason = error.message if isinstance(error, JitidError) else f"{type(error).__name__} (a bug)"
+                self._report_failure(reason, lasts=not isinstance(error, InvalidCredentialError))
+                schedule.failed(error, now)
+            else:
+                self._reported = ""
+                # The ledger's time stays at its time mark while the machine's clock is behind.
+                self.clock.set(max(time.time(), self._issued.issued_at))
+                schedule.renewed(self._issued, self.clock())
+        return schedule.due
 
     def end(self, status: int) -> None:
         """End the identity with all its descendants. On failure, print a warning with the command that revokes it."""
@@ -176,16 +150,6 @@ class Hold:
         finally:
             authority.close()
 
-    def _next_renewal(self) -> float:
-        """Return when to renew: with a third of the lifetime left. A descendant renews later, after its parent."""
-        issued_at, expires_at = self._issued.issued_at, self._issued.expires_at
-        if expires_at >= self.until:
-            return _NEVER
-        # The random part spreads the renewals of commands that started together.
-        early = 0.02 * os.urandom(1)[0] / 255
-        due = renewal_due(issued_at, expires_at, self._issued.depth) - (expires_at - issued_at) * early
-        return due_with(self._left, due, issued_at, expires_at)
-
     def _report_failure(self, reason: str, *, lasts: bool = True) -> None:
         if reason != self._reported:
             self._reported = reason
@@ -196,13 +160,3 @@ class Hold:
                 else "another holder of the token may have renewed or revoked it"
             )
             self._cli.warn(f"the credential of {self.id} could not be renewed: {reason}; {keeps}")
-
-
-def due_with(left: int, due: float, issued_at: int, expires_at: int) -> float:
-    """Return when to renew a credential so that it always has `left` seconds left: at `due`, or earlier.
-
-    A credential whose lifetime is too short for that is renewed when a quarter of it is over.
-    """
-    if left == 0:
-        return due
-    return min(due, max(expires_at - left, issued_at + (expires_at - issued_at) * SOONEST))

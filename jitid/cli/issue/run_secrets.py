@@ -8,12 +8,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from jitid.authority.open import open_authority
+from jitid.authority.renewal_schedule import SOONEST, due_with
 from jitid.authority.settle_at_targets import AT_ONCE
 from jitid.capabilities.issue.operations import Attach
 from jitid.capabilities.run.delivery.delivery import PREFIX, Delivered, Delivery, Files, own_way, variable
 from jitid.capabilities.run.token_place import RUN_SERVICE
 from jitid.capabilities.targets.operations import Settle
-from jitid.cli.issue.hold import SOONEST, due_with
 from jitid.cli.issue.obtain import abandon
 from jitid.errors import JitidError, UsageError
 from jitid.issuers.issuer import text_of, usable_until

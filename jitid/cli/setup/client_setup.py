@@ -80,7 +80,9 @@ def _without_client(cli: Invocation, args: commands.SetupCommand) -> None:
     rows = []
     for client in CLIENTS.values():
         states = change.states(client, request)
-        paths = [state.path for state in states if state.state != "absent"] or [state.path for state in states]
+        paths = [state.path for state in states if state.state != "absent"] or [
+            state.path for state in states
+        ]
         rows.append(
             {
                 "client": client.name,
@@ -118,14 +120,18 @@ def _request(cli: Invocation, args: commands.SetupCommand, client: Client) -> Se
     taken = client.takes.split()
     for name in (*_OPTIONS, *_OF_HELPERS):
         if getattr(args, name) and name not in taken:
-            raise UsageError(f"`--{name.replace('_', '-')}` does not apply to {client.name}; nothing was changed")
+            raise UsageError(
+                f"`--{name.replace('_', '-')}` does not apply to {client.name}; nothing was changed"
+            )
     if args.audience is not None and args.gateway is None and client.name == "codex":
         raise UsageError("--audience requires --gateway here; nothing was changed")
     if args.gateway is not None:
         _check_address(args.gateway, "--gateway")
     name = args.name or "jitid"
     if not _NAME.fullmatch(name):
-        raise UsageError(f"invalid name {quote(name)}", "use letters, digits and `._-`, such as --name deploy")
+        raise UsageError(
+            f"invalid name {quote(name)}", "use letters, digits and `._-`, such as --name deploy"
+        )
     return SetupRequest(
         _command(cli),
         tuple(_helper_options(args)),
@@ -205,7 +211,9 @@ def _change(
         with client_file.locked(record.folder()):
             again = plan()
             if [_essence(each) for each in again] != [_essence(each) for each in planned]:
-                raise StorageError("a file changed since the diff was shown; nothing was changed", "try again")
+                raise StorageError(
+                    "a file changed since the diff was shown; nothing was changed", "try again"
+                )
             change.carry_out(again)
     else:
         with client_file.locked(record.folder()):

@@ -73,7 +73,9 @@ SETTINGS = st.fixed_dictionaries(
         "apiKeyHelper": st.just("my-helper --x"),
         "env": st.dictionaries(st.sampled_from(["A", "ANTHROPIC_BASE_URL"]), st.just("http://old.example")),
         "hooks": st.dictionaries(
-            st.sampled_from(["SessionStart", "SubagentStop", "Stop"]), st.lists(st.just(HOOK), max_size=2), max_size=3
+            st.sampled_from(["SessionStart", "SubagentStop", "Stop"]),
+            st.lists(st.just(HOOK), max_size=2),
+            max_size=3,
         ),
         "model": SCALARS,
     },
@@ -169,7 +171,7 @@ def test_a_second_undo_changes_nothing(home: Path) -> None:
     "text",
     [
         "",
-        "# mine\n\nmodel = \"o\"\n\n[tui]\ntheme = \"x\"\n",
+        '# mine\n\nmodel = "o"\n\n[tui]\ntheme = "x"\n',
         'model = "o" # c\nmodel_provider = "mine"  # why\n[model_providers.mine]\nbase_url = "https://a.example"',
         "[a]\r\nb = 1\r\n",
         '\ufeff# c\nx = """\nmodel_provider = "not me"\n"""\n[[l]]\ny = 1\n',
@@ -198,9 +200,12 @@ def test_a_configuration_of_codex_is_restored_byte_for_byte(home: Path, text: st
     set_up("codex", request(home))
     assert path.read_bytes() == once
     # An edit of another line: the entries of jitid go, the edit stays.
-    path.write_bytes(once + b'\n[mine_too]\nz = 1\n')
+    path.write_bytes(once + b"\n[mine_too]\nz = 1\n")
     undo("codex", home)
-    assert tomllib.loads(path.read_bytes().decode().removeprefix("\ufeff")) == {**expected, "mine_too": {"z": 1}}
+    assert tomllib.loads(path.read_bytes().decode().removeprefix("\ufeff")) == {
+        **expected,
+        "mine_too": {"z": 1},
+    }
     path.write_bytes(text.encode())
     set_up("codex", request(home))
     undo("codex", home)
@@ -210,7 +215,9 @@ def test_a_configuration_of_codex_is_restored_byte_for_byte(home: Path, text: st
 def test_a_key_that_somebody_added_to_the_provider_stays(home: Path) -> None:
     set_up("codex", request(home))
     path = home / ".codex/config.toml"
-    path.write_text(path.read_text().replace('wire_api = "responses"\n', 'wire_api = "responses"\nmine = 3\n'))
+    path.write_text(
+        path.read_text().replace('wire_api = "responses"\n', 'wire_api = "responses"\nmine = 3\n')
+    )
     undo("codex", home)
     assert tomllib.loads(path.read_text()) == {"model_providers": {"jitid": {"mine": 3}}}
 
@@ -233,9 +240,10 @@ def test_a_configuration_of_git_is_restored_byte_for_byte(home: Path, text: str)
     for entry in (home / ".local/state/jitid/setup").iterdir():
         entry.unlink()
     undo("git", home)
-    assert path.read_text().replace("\r", "").strip() == f"{text}\n[mine]\n\ta = 1".replace("\r", "").replace(
-        "\n\n", "\n"
-    ).strip()
+    assert (
+        path.read_text().replace("\r", "").strip()
+        == f"{text}\n[mine]\n\ta = 1".replace("\r", "").replace("\n\n", "\n").strip()
+    )
 
 
 def test_the_profile_of_aws_keeps_what_it_has(home: Path) -> None:
@@ -400,7 +408,9 @@ def _other(path: Path) -> None:
         (_other, "`hooks` is not an object"),
     ],
 )
-def test_a_file_that_cannot_be_changed_safely_is_refused_and_stays(home: Path, prepare: Any, reason: str) -> None:
+def test_a_file_that_cannot_be_changed_safely_is_refused_and_stays(
+    home: Path, prepare: Any, reason: str
+) -> None:
     path = home / ".claude/settings.json"
     path.parent.mkdir()
     path.write_text("{}")
@@ -467,7 +477,9 @@ def test_a_killed_setup_leaves_a_record_with_which_undo_works(home: Path) -> Non
 def test_the_record_holds_nothing_of_the_rest_of_the_file(home: Path) -> None:
     path = home / ".claude/settings.json"
     path.parent.mkdir()
-    path.write_text('{"env": {"SECRET": "hunter2", "ANTHROPIC_API_KEY": "sk-ant-0123456789abcdef"}, "z": "hunter3"}')
+    path.write_text(
+        '{"env": {"SECRET": "hunter2", "ANTHROPIC_API_KEY": "sk-ant-0123456789abcdef"}, "z": "hunter3"}'
+    )
     set_up("claude-code", request(home))
     for entry in (home / ".local/state/jitid/setup").iterdir():
         assert stat.S_IMODE(entry.stat().st_mode) == 0o600

@@ -1,0 +1,151 @@
+"""Identities for the clients of other libraries. Each library is loaded when its adapter is first requested."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from jitid.errors import ConfigurationError, UsageError
+from jitid.model.credential import Kind, RequestedKind
+from jitid.system.program_request import origin
+from jitid.values.times import format_time
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import httpx
+    from azure.core.credentials import TokenCredential
+    from botocore.session import Session
+    from google.auth.identity_pool import SubjectTokenSupplier
+
+    from jitid.api.held_identity import HeldIdentity
+
+AssertionProvider = Callable[[str], Awaitable[str]]
+"""An async function that returns a token for an audience."""
+NewToken = Callable[[str], str]
+"""Returns a token for an audience that was never returned before: who exchanges a token may accept it once."""
+
+
+@contextmanager
+def _library(package: str) -> Iterator[None]:
+    """Raise ConfigurationError with the command that installs a package, if the block cannot load it."""
+    try:
+        yield
+    except ImportError as error:
+        from jitid.system.dependencies import installing
+
+        raise ConfigurationError(f"the package {package} is not installed", installing([package])) from error
+
+
+def httpx_auth(headers: Callable[[str], Mapping[str, str]], origins: Iterable[str]) -> httpx.Auth:
+    """Return the authentication of httpx that `Identity.httpx_auth` describes."""
+    with _library("httpx"):
+        import httpx
+        from anyio import to_thread
+
+    only = frozenset(map(origin, origins))
+
+    class IdentityAuth(httpx.Auth):
+        """Adds a token for the origin of a request. httpx removes it before it follows a redirection elsewhere."""
+
+        def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+            if (url := _server(request.url)) is not None:
+                request.headers.update(headers(url))
+            yield request
+
+        async def async_auth_flow(
+            self, request: httpx.Request
+        ) -> AsyncGenerator[httpx.Request, httpx.Response]:
+            if (url := _server(request.url)) is not None:
+                request.headers.update(await to_thread.run_sync(headers, url))
+            yield request
+
+    def _server(url: httpx.URL) -> str | None:
+        """Return the address of the server, without path and login; None if it gets no token."""
+        server = f"{url.scheme}://{url.netloc.decode('ascii')}"
+        return server if not only or server in only else None
+
+    return IdentityAuth()
+
+
+def botocore_session(
+    held: HeldIdentity, new_token: NewToken, template: str | None, role_arn: str | None, audience: str
+) -> Session:
+    """Return the session of botocore that `Identity.botocore_session` describes."""
+    if (template is None) is (role_arn is None):
+        raise UsageError("state either a template or a role", 'such as botocore_session(template="deploy")')
+    with _library("botocore"):
+        from botocore import credentials
+        from botocore.session import Session as BotocoreSession
+
+    session = BotocoreSession()
+
+    def of_target() -> Mapping[str, str]:
+        issued = held.attach(RequestedKind(Kind.AWS_STS, template))
+        (credential,) = issued.credentials
+        from jitid.issuers.issuer import usable_until
+
+        return {
+            "access_key": credential.secret.reveal("access_key_id"),
+            "secret_key": credential.secret.reveal("secret_access_key"),
+            "token": credential.secret.reveal("session_token"),
+            "expiry_time": format_time(usable_until(issued.expires_at, credential.facts)),
+        }
+
+    fetch: Callable[[], Mapping[str, str]] = of_target
+    if role_arn is not None:
+        fetch = credentials.AssumeRoleWithWebIdentityCredentialFetcher(
+            client_creator=session.create_client,
+            web_identity_token_loader=lambda: new_token(audience),
+            role_arn=role_arn,
+            # AWS logs this name with each call.
+            extra_args={"RoleSessionName": held.id},
+        ).fetch_credentials
+
+    class IdentityCredentials(credentials.CredentialProvider):  # type: ignore[misc] # botocore has no types
+        METHOD = "jitid"
+        CANONICAL_NAME = None
+
+        def load(self) -> Any:  # noqa: ANN401
+            return credentials.DeferredRefreshableCredentials(fetch, self.METHOD)
+
+    # The only provider: static keys in the environment or in files must not replace it.
+    session.register_component("credential_provider", credentials.CredentialResolver([IdentityCredentials()]))
+    return session
+
+
+def azure_credential(
+    new_token: NewToken, tenant_id: str, client_id: str, audience: str, options: Mapping[str, Any]
+) -> TokenCredential:
+    """Return the credential of Azure that `Identity.azure_credential` describes."""
+    with _library("azure-identity"):
+        from azure.identity import ClientAssertionCredential
+
+    return ClientAssertionCredential(tenant_id, client_id, lambda: new_token(audience), **options)
+
+
+def google_supplier(new_token: NewToken, audience: str | None) -> SubjectTokenSupplier:
+    """Return the supplier of Google's library that `Identity.google_supplier` describes."""
+    with _library("google-auth"):
+        from google.auth.identity_pool import SubjectTokenSupplier
+
+    class IdentitySupplier(SubjectTokenSupplier):
+        """Supplies a token that Google exchanges once."""
+
+        def get_subject_token(self, context: Any, request: Any) -> str:  # noqa: ANN401, ARG002
+            """Return a token for the provider of the identity pool."""
+            return new_token(audience or context.audience)
+
+    return IdentitySupplier()
+
+
+def assertion_provider(new_token: NewToken, audience: str | None) -> AssertionProvider:
+    """Return the assertion provider that `Identity.mcp_assertion` describes."""
+    with _library("anyio"):
+        from anyio import to_thread
+
+    async def provide(stated: str) -> str:
+        return await to_thread.run_sync(new_token, audience or stated)
+
+    return provide
