@@ -115,7 +115,7 @@ def _started(
 
 
 def _identities(shell: Shell) -> list[dict[str, Any]]:
-    """Return the live trees of the client, as they are drawn."""
+    """Return the live trees of the client."""
     trees: list[dict[str, Any]] = json.loads(shell.good("list", "--tree", "--json"))["trees"]
     return [tree for tree in trees if tree["agent"] == "claude-code"]
 
