@@ -114,8 +114,10 @@ def client_of(ancestor: ParentProcess) -> Client | None:
     for client in CLIENTS:
         if names & {*client.programs}:
             return client
-    scripts = ancestor.words[1:] if names & {*_INTERPRETERS} else ()
-    for script in scripts:
+    if not names & {*_INTERPRETERS}:
+        return None
+    script = next((word for word in ancestor.words[1:] if not word.startswith("-")), None)
+    if script is not None:
         for client in CLIENTS:
             if _base(script).removesuffix(".js").removesuffix(".cjs") in client.programs or any(
                 part in script for part in client.packages

@@ -397,7 +397,7 @@ class Sessions:
         return False
 
     def start_subagent(
-        self, entry: dict[str, Any], name: str, key: str, kind: str | None
+        self, entry: dict[str, Any], name: str, key: str, kind: str | None, transcript: str | None
     ) -> dict[str, Any] | None:
         """Open a child identity for a subagent, and return it; None if it has already stopped.
 
@@ -431,7 +431,7 @@ class Sessions:
         child = {**_facts(issued), "file": file}
         entry["subagents"][key] = child
         self._save()
-        self.describe(child, name, None, key)
+        self.describe(child, name, transcript, key)
         return child
 
     def stop_subagent(self, entry: dict[str, Any], name: str, key: str, transcript: str | None) -> bool:

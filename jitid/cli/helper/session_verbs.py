@@ -44,7 +44,8 @@ def start(cli: Invocation, args: commands.HelperSessionStartCommand) -> None:
             sessions.end_orphans()
             entry = sessions.open(name, args)
         sessions.refresh(entry)
-        sessions.describe(entry, name, event.transcript)
+        of_session = event.change is Change.SESSION_START
+        sessions.describe(entry, name, event.transcript if of_session else None)
         if event.change is Change.SUBAGENT_START:
             _start_subagent(cli, sessions, entry, name, event)
             return
@@ -57,7 +58,9 @@ def _start_subagent(
 ) -> None:
     if event.agent is None:
         raise UsageError("the event names no subagent")
-    if sessions.start_subagent(entry, name, event.agent, event.agent_type) is None:
+    # Some clients name the transcript of the session here, and some the subagent's own.
+    transcript = None if event.transcript == entry["transcript"] else event.transcript
+    if sessions.start_subagent(entry, name, event.agent, event.agent_type, transcript) is None:
         cli.note(f"the subagent {quote(event.agent)} has stopped already")
 
 
