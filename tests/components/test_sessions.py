@@ -378,6 +378,24 @@ def test_a_session_whose_task_was_retired_is_not_opened_again(shell: Shell, late
         assert _live(shell) == []
 
 
+def test_a_session_outlasts_the_deadline_of_its_own_task(shell: Shell, later: dict[str, str]) -> None:
+    """It gets a further task. A task that the line states is not replaced."""
+    with client_process(shell, more=later) as client, client_process(shell, more=later) as other:
+        client.hook("start", START, *REACH)
+        other.hook("start", START, *REACH, "--task", "T1")
+        client.good("helper", "token", "--audience", LLM, FAKETIME="+20h")
+        client.good("helper", "token", "--audience", LLM, FAKETIME="+25h")
+        log = client.good("audit", "log", "--format", "jsonl", FAKETIME="+25h")
+        events = [json.loads(line) for line in log.splitlines()]
+        tasks = [
+            event["task"] for event in events if event["op"] == "issue" and event["agent"] == "claude-code"
+        ]
+        assert len(tasks) == 4
+        assert len({*tasks} - {"T1"}) == 2
+        done = other.run("helper", "token", "--audience", LLM, FAKETIME="+25h")
+        assert (done.status, done.out) == (4, "")
+
+
 def test_a_renewed_token_that_was_lost_is_replaced_and_not_renewed_twice(
     shell: Shell, later: dict[str, str]
 ) -> None:

@@ -9,7 +9,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from jitid.authority.open import open_authority, open_for_issue
-from jitid.capabilities.inventory.operations import Inspect, Revoke
+from jitid.capabilities.inventory.operations import Inspect, Revoke, ShowTask
 from jitid.capabilities.issue.operations import Issue, Renew
 from jitid.capabilities.issue.request_options import RequestOptions
 from jitid.capabilities.run.token_place import RUN_TOKEN
@@ -266,7 +266,9 @@ class Sessions:
     ) -> tuple[IssueRequest, Secret | None]:
         cli, parent_file = self._cli, request_facts["parent_file"]
         scopes, may_audience = request_facts["scope"], request_facts["may_audience"]
-        task, delegator = request_facts["task"] or (former and former["task"]), request_facts["delegator"]
+        task, delegator = request_facts["task"], request_facts["delegator"]
+        if task is None and former is not None and not self._is_past_deadline(former["task"]):
+            task = former["task"]
         if parent_file is not None and "delegator" in cli.from_environment:
             delegator = None
         if parent_file is None:
@@ -297,6 +299,12 @@ class Sessions:
         )
         request, proof = stated_request(cli, options, usual_agent=self.client, identity=True)
         return request._replace(process=self._place.process), proof
+
+    def _is_past_deadline(self, task: str) -> bool:
+        """Return whether a task ended by its deadline. If it was retired before, it must stay ended."""
+        known = open_authority(self._cli.config()).perform(ShowTask(name=task)).task
+        end = known.deadline if known.ended_at is None else known.ended_at
+        return time.time() >= known.deadline <= end
 
     def _new_task(self, name: str) -> str:
         """Return a new name for the task of a session: the name of an ended task is never used again."""
