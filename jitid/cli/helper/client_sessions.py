@@ -30,6 +30,7 @@ from jitid.system import processes, read_input
 from jitid.system.files import check_private, read_regular
 from jitid.values import strict_json
 from jitid.values.names import MAX_NAME
+from jitid.values.record import Record
 from jitid.values.scope import Scope
 from jitid.values.secret import Secret
 from jitid.values.text import quote
@@ -88,9 +89,16 @@ def of_client(cli: Invocation, client: Client) -> FoundSession:
     return FoundSession(SessionPlace(ledger_of(cli), process), client)
 
 
-def token_path(
+class SessionToken(Record):
+    """The file of the identity token of a session or a subagent."""
+
+    path: str
+    session_place: SessionPlace
+
+
+def session_token(
     cli: Invocation, options: RequestOptions, audience: tuple[str, ...], *, opens: bool
-) -> str | None:
+) -> SessionToken | None:
     """Return the file of the identity token of the session above this process, renewed if that is due.
 
     With `opens`, a known client gets a session if it has none yet. None without a session, and if $JITID_PARENT_FILE
@@ -107,7 +115,7 @@ def token_path(
         return None
     variable = os.environ.get(RUN_TOKEN) or None
     session_place = found.session_place
-    within = variable is not None and os.path.dirname(variable) == session_place.folder
+    within = os.path.dirname(variable or "") == session_place.folder
     state = session_place.read()
     entry = state["sessions"].get(state["current"])
     if entry is None:
@@ -117,7 +125,8 @@ def token_path(
         return None
     elif not (_is_due(entry) or _is_due(_holder(state, entry))):
         _must_agree(options, entry, cli)
-        return variable if within else session_place.path(_holder(state, entry)["file"])
+        path = variable if within and variable else session_place.path(_holder(state, entry)["file"])
+        return SessionToken(path, session_place)
     with session_place.locked():
         sessions = Sessions(cli, session_place, found.client)
         entry = sessions.current()
@@ -125,7 +134,8 @@ def token_path(
             entry = sessions.open(UNNAMED, options, audience)
         _must_agree(options, entry, cli)
         sessions.refresh(entry)
-        return variable if within else session_place.path(_holder(sessions.state, entry)["file"])
+        path = variable if within and variable else session_place.path(_holder(sessions.state, entry)["file"])
+        return SessionToken(path, session_place)
 
 
 def _must_agree(options: RequestOptions, entry: dict[str, Any], cli: Invocation) -> None:
