@@ -307,6 +307,26 @@ def test_a_line_that_states_another_task_or_delegator_gets_no_token_of_the_sessi
         client.good("helper", "token", "--audience", LLM, "--task", "T1", "--delegator", "alice")
 
 
+def test_a_start_that_states_another_task_than_the_first_request_is_reported(shell: Shell) -> None:
+    """The first request opened the session. The status does not block the client."""
+    with client_process(shell) as client:
+        client.good("helper", "token", "--audience", LLM, *REACH)
+        done = client.hook("start", START, "--task", "T9")
+        assert done.status == 125
+        assert "the session has the task" in done.err
+
+
+def test_a_session_is_not_the_parent_of_the_next_one_in_its_process(shell: Shell) -> None:
+    """Its token may be in the variables of the client's hooks."""
+    variables = shell.home / "variables"
+    with client_process(shell) as client:
+        client.hook("start", START, CLAUDE_ENV_FILE=str(variables))
+        path = variables.read_text().strip().removeprefix("export JITID_PARENT_FILE=").strip("'")
+        done = client.hook("start", {**START, "session_id": "other"}, JITID_PARENT_FILE=path)
+        assert done.status == 0, done.err
+        assert [row["depth"] for row in _live(shell)] == [0, 0]
+
+
 def test_a_session_inside_of_a_run_is_below_its_identity(shell: Shell) -> None:
     """With the scopes and the reach of the run."""
     token = shell.good(

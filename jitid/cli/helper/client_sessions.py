@@ -124,7 +124,7 @@ def session_token(
     elif not within and variable != entry["request"]["parent_file"]:
         return None
     elif not (_is_due(entry) or _is_due(_holder(state, entry))):
-        _must_agree(options, entry, cli)
+        must_agree(options, entry, cli)
         path = variable if within and variable else session_place.path(_holder(state, entry)["file"])
         return SessionToken(path, session_place)
     with session_place.locked():
@@ -132,13 +132,13 @@ def session_token(
         entry = sessions.current()
         if entry is None:
             entry = sessions.open(UNNAMED, options, audience)
-        _must_agree(options, entry, cli)
+        must_agree(options, entry, cli)
         sessions.refresh(entry)
         path = variable if within and variable else session_place.path(_holder(sessions.state, entry)["file"])
         return SessionToken(path, session_place)
 
 
-def _must_agree(options: RequestOptions, entry: dict[str, Any], cli: Invocation) -> None:
+def must_agree(options: RequestOptions, entry: dict[str, Any], cli: Invocation) -> None:
     """Raise UsageError if the line states another task or delegator than that of the session."""
     for name in ("task", "delegator"):
         stated = getattr(options, name)
@@ -214,6 +214,9 @@ class Sessions:
         if parent_file == "-":
             raise UsageError("standard input has the client's event", "name a file: --parent-file FILE")
         parent_file = None if parent_file is None else os.path.abspath(parent_file)
+        if parent_file is not None and os.path.dirname(parent_file) == self._place.folder:
+            # The client's variables name an earlier session of the same process, which is not its parent.
+            parent_file = None
         request_facts = {
             "task": options.task,
             "delegator": options.delegator,
