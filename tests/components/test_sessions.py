@@ -85,7 +85,7 @@ def test_the_ledger_has_the_name_of_the_session_and_its_transcript(shell: Shell)
 
 
 def test_the_delegator_is_the_user_of_the_system(shell: Shell) -> None:
-    """And the task is one of its own, unless the line states others."""
+    """The task is a new one. The line may state others."""
     with client_process(shell) as client:
         client.hook("start", START)
         (row,) = _live(shell)
@@ -222,7 +222,7 @@ def test_a_command_of_a_session_finds_its_identity(shell: Shell) -> None:
 
 
 def test_a_link_in_place_of_the_file_for_variables_is_not_followed(shell: Shell) -> None:
-    """The error is visible, and the status is not the one that blocks the client."""
+    """The error is visible. The status differs from the status 2 that blocks the client."""
     (shell.home / "victim").write_text("")
     (shell.home / "link").symlink_to(shell.home / "victim")
     with client_process(shell) as client:
@@ -276,7 +276,7 @@ def test_hostile_names_of_a_client_are_data(shell: Shell) -> None:
         assert _live(shell) == []
 
 
-def test_a_process_that_is_not_below_the_client_gets_nothing_of_its_session(shell: Shell) -> None:
+def test_a_process_that_is_not_below_the_client_gets_no_token_of_its_session(shell: Shell) -> None:
     """There is no option for the id of a session."""
     with client_process(shell) as client, client_process(shell, "other-program") as other:
         client.hook("start", START, *REACH)
@@ -298,13 +298,33 @@ def test_a_child_never_has_more_than_its_session(shell: Shell) -> None:
 
 
 def test_a_line_that_states_another_task_or_delegator_gets_no_token_of_the_session(shell: Shell) -> None:
-    """It would be a token for something else than what the line says."""
+    """The line would get a token for another task or delegator."""
     with client_process(shell) as client:
         client.hook("start", START, *REACH, "--task", "T1", "--delegator", "alice")
         for words in (("--task", "T2"), ("--delegator", "bob")):
             done = client.run("helper", "token", "--audience", LLM, *words)
             assert (done.status, done.out) == (2, "")
         client.good("helper", "token", "--audience", LLM, "--task", "T1", "--delegator", "alice")
+
+
+def test_a_start_that_states_another_task_than_the_first_request_is_reported(shell: Shell) -> None:
+    """The first request opened the session. The status does not block the client."""
+    with client_process(shell) as client:
+        client.good("helper", "token", "--audience", LLM, *REACH)
+        done = client.hook("start", START, "--task", "T9")
+        assert done.status == 125
+        assert "the session has the task" in done.err
+
+
+def test_a_session_is_not_the_parent_of_the_next_one_in_its_process(shell: Shell) -> None:
+    """Its token may be in the variables of the client's hooks."""
+    variables = shell.home / "variables"
+    with client_process(shell) as client:
+        client.hook("start", START, CLAUDE_ENV_FILE=str(variables))
+        path = variables.read_text().strip().removeprefix("export JITID_PARENT_FILE=").strip("'")
+        done = client.hook("start", {**START, "session_id": "other"}, JITID_PARENT_FILE=path)
+        assert done.status == 0, done.err
+        assert [row["depth"] for row in _live(shell)] == [0, 0]
 
 
 def test_a_session_inside_of_a_run_is_below_its_identity(shell: Shell) -> None:
@@ -367,7 +387,7 @@ def test_an_idle_session_is_opened_again_if_it_only_expired(shell: Shell, later:
 
 
 def test_a_session_whose_task_was_retired_is_not_opened_again(shell: Shell, later: dict[str, str]) -> None:
-    """A dead task stays dead."""
+    """An ended task stays ended."""
     with client_process(shell, more=later) as client:
         client.hook("start", START, *REACH)
         (row,) = _live(shell)
@@ -376,6 +396,24 @@ def test_a_session_whose_task_was_retired_is_not_opened_again(shell: Shell, late
             done = client.run("helper", "token", "--audience", LLM, FAKETIME=time)
             assert (done.status, done.out) in ((8, ""), (4, ""))
         assert _live(shell) == []
+
+
+def test_a_session_outlasts_the_deadline_of_its_own_task(shell: Shell, later: dict[str, str]) -> None:
+    """It gets a further task. A task that the line states is not replaced."""
+    with client_process(shell, more=later) as client, client_process(shell, more=later) as other:
+        client.hook("start", START, *REACH)
+        other.hook("start", START, *REACH, "--task", "T1")
+        client.good("helper", "token", "--audience", LLM, FAKETIME="+20h")
+        client.good("helper", "token", "--audience", LLM, FAKETIME="+25h")
+        log = client.good("audit", "log", "--format", "jsonl", FAKETIME="+25h")
+        events = [json.loads(line) for line in log.splitlines()]
+        tasks = [
+            event["task"] for event in events if event["op"] == "issue" and event["agent"] == "claude-code"
+        ]
+        assert len(tasks) == 4
+        assert len({*tasks} - {"T1"}) == 2
+        done = other.run("helper", "token", "--audience", LLM, FAKETIME="+25h")
+        assert (done.status, done.out) == (4, "")
 
 
 def test_a_renewed_token_that_was_lost_is_replaced_and_not_renewed_twice(
