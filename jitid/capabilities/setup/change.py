@@ -247,7 +247,10 @@ def _programs(value: Any) -> set[str]:  # noqa: ANN401 - of any form
         return set()
     line = value.partition("=")[2] if _is_assignment(value) else value
     line = line.strip().strip('"').removeprefix("!")
-    return {shlex.split(line)[0]} if entries.is_jitid_line(line, "helper", "mcp") else set()
+    if not entries.is_jitid_line(line, "helper", "mcp"):
+        return set()
+    # Assignments of variables may come before the program.
+    return {next(word for word in shlex.split(line) if "=" not in word)}
 
 
 def _is_assignment(line: str) -> bool:

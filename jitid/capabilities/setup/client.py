@@ -73,6 +73,13 @@ class SetupRequest(Record):
         found = [] if model is None else [model]
         return list(dict.fromkeys([*found, *(origin(url) for _, url in self.servers)]))
 
+    def reach(self) -> list[str]:
+        """Return the options for a session that the client's first token opens, if it is for several services."""
+        audiences = self.audiences()
+        if len(audiences) < 2:
+            return []
+        return [word for audience in audiences for word in ("--may-audience", audience)]
+
     def refresh_ms(self) -> int:
         """Return the milliseconds after which a client requests a new token: at most half of its lifetime."""
         return min(REFRESH_MS, self.ttl * 500) if self.ttl else REFRESH_MS

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 
-from jitid.capabilities.setup.client import TOKEN_VARIABLE, ClientFile, SetupRequest, start_line
+from jitid.capabilities.setup.client import ClientFile, SetupRequest, start_line
 from jitid.capabilities.setup.entries import Entry, Form
 from jitid.errors import UsageError
 from jitid.system import xdg
@@ -39,7 +40,7 @@ def claude_files(request: SetupRequest) -> list[ClientFile]:
     entries = []
     audience = request.model_audience()
     if audience is not None:
-        line = request.line("token", "--audience", audience)
+        line = request.line("token", "--audience", audience, *request.reach())
         entries += [
             Entry(("apiKeyHelper",), line),
             Entry(("env", "CLAUDE_CODE_API_KEY_HELPER_TTL_MS"), str(request.refresh_ms())),
@@ -53,7 +54,7 @@ def claude_files(request: SetupRequest) -> list[ClientFile]:
         servers += [
             Entry((*path, "type"), "http", keep=True),
             Entry((*path, "url"), url),
-            Entry((*path, "headersHelper"), request.line("headers")),
+            Entry((*path, "headersHelper"), request.line("headers", *request.reach())),
         ]
     if request.tools:
         servers.append(Entry(("mcpServers", request.name), request.mcp_server()))
@@ -100,7 +101,7 @@ def codex_files(request: SetupRequest) -> list[ClientFile]:
     entries = []
     if request.gateway is not None:
         audience = request.model_audience() or ""
-        words = request.helper("token", "--audience", audience)
+        words = request.helper("token", "--audience", audience, *request.reach())
         provider = {
             "name": "gateway with tokens of jitid",
             "base_url": api_root(request.gateway),
@@ -114,8 +115,8 @@ def codex_files(request: SetupRequest) -> list[ClientFile]:
         }
         entries += [Entry(("model_provider",), request.name), Entry(("model_providers", request.name), provider)]
     for name, url in request.servers:
-        server = {"url": url, "bearer_token_env_var": TOKEN_VARIABLE}
-        entries.append(Entry(("mcp_servers", name), server))
+        line = _bare_line(request, "headers", "--audience", origin(url), *request.reach())
+        entries.append(Entry(("mcp_servers", name), {"url": url, "http_headers_helper": line}))
     if request.tools:
         tools = {**request.mcp_server(), "env_vars": ["JITID_PARENT_FILE"]}
         entries.append(Entry(("mcp_servers", request.name), tools))
@@ -130,17 +131,19 @@ def codex_files(request: SetupRequest) -> list[ClientFile]:
     ]
 
 
-def codex_notes(request: SetupRequest) -> list[str]:
+_FOLDERS = ("XDG_RUNTIME_DIR", "XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME")
+
+
+def _bare_line(request: SetupRequest, *words: str) -> str:
+    """Return a helper as a line of a shell that gets only HOME, PATH and PWD, as Codex runs it for headers."""
+    values = {name: request.environ.get(name, "") for name in _FOLDERS}
+    folders = [f"{name}={shlex.quote(value)}" for name, value in values.items() if value.startswith("/")]
+    return " ".join([*folders, request.line(*words)])
+
+
+def codex_notes(request: SetupRequest) -> list[str]:  # noqa: ARG001 - as its siblings
     """Return what to know about the result in Codex."""
-    notes = ["Codex runs new hooks only after a review: type /hooks in a session of Codex, and trust them"]
-    if not request.servers:
-        return notes
-    only = request._replace(gateway=None, audience=None)
-    return [
-        *notes,
-        "Codex reads the token for MCP servers from the environment, once, at its start; start it by: "
-        + start_line(only, "codex", variable=True)
-    ]
+    return ["Codex runs new hooks only after a review: type /hooks in a session of Codex, and trust them"]
 
 
 def opencode_files(request: SetupRequest) -> list[ClientFile]:

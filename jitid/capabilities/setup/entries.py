@@ -311,7 +311,9 @@ def _own_toml(content: Mapping[str, Any]) -> Iterator[Entry]:
             yield Entry(("model_providers", name), provider)
     servers = content.get("mcp_servers")
     for name, server in (servers if isinstance(servers, dict) else {}).items():
-        if isinstance(server, dict) and is_jitid(_words(server), "mcp"):
+        if isinstance(server, dict) and (
+            is_jitid(_words(server), "mcp") or is_jitid_line(server.get("http_headers_helper"), "helper")
+        ):
             yield Entry(("mcp_servers", name), server)
 
 

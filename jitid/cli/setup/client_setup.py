@@ -17,7 +17,7 @@ from jitid.capabilities.setup.clients import CLIENTS
 from jitid.cli.invocation import Invocation
 from jitid.cli.setup import commands
 from jitid.errors import ExitStatus, NotFoundError, PartialError, StorageError, UsageError
-from jitid.system import output
+from jitid.system import output, xdg
 from jitid.system.installation import program
 from jitid.system.program_request import origin
 from jitid.values.text import number_of, quote
@@ -106,12 +106,28 @@ def _command(cli: Invocation) -> tuple[str, ...]:
     found = shutil.which("jitid")
     by_name = found is not None and (len(own) > 1 or os.path.realpath(found) == os.path.realpath(own[0]))
     words = ["jitid"] if by_name else own
-    flags = split(cli.command("jitid helper"))[1:-1]
+    flags = split(_selecting(cli).command("jitid helper"))[1:-1]
     for index, word in enumerate(flags):
         # The client starts the helper in any folder.
         if index and flags[index - 1] in _PATHS and "://" not in word:
             flags[index] = os.path.abspath(word)
     return (*words, *flags)
+
+
+def _selecting(cli: Invocation) -> Invocation:
+    """Return the line's selection of a ledger as options: a client may pass no variables to its helpers."""
+    selecting = Invocation()
+    environ = os.environ
+    selecting.config_file = cli.config_file or environ.get("JITID_CONFIG")
+    selecting.profile = cli.profile or environ.get("JITID_PROFILE")
+    selecting.ledger = cli.ledger or environ.get("JITID_LEDGER")
+    selecting.remote = cli.remote or environ.get("JITID_REMOTE")
+    selecting.credential_file = cli.credential_file or environ.get("JITID_REMOTE_CREDENTIAL_FILE")
+    if environ.get("XDG_CONFIG_HOME") and os.path.exists(xdg.user_file()):
+        selecting.config_file = selecting.config_file or xdg.user_file()
+    if environ.get("XDG_DATA_HOME") and selecting.remote is None:
+        selecting.ledger = selecting.ledger or cli.config().ledger
+    return selecting
 
 
 def _request(cli: Invocation, args: commands.SetupCommand, client: Client) -> SetupRequest:
