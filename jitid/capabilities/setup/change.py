@@ -64,7 +64,8 @@ def _planned(client: Client, file: ClientFile) -> FileChange | None:
             return None
         if _is_done(file, content, last):
             return FileChange(client.name, content, content.text, content.exists, last, [], [])
-        base = record.undone(file.form, content, last)
+        new = _in_form(file, entries.form_of(file.form, content.text))
+        base = record.undone(file.form, content, last, new)
         text, steps, added = _with_entries(file, base.text)
     except ClientFileError as error:
         raise client_file.failure(file.path, error) from None

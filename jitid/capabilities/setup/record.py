@@ -151,11 +151,14 @@ def confirm(client: str, path: str) -> None:
         os.unlink(f"{path_of(client, path)}.old")
 
 
-def undone(form: Form, content: FileContent, record: ChangeRecord | None) -> Undone:
+def undone(
+    form: Form, content: FileContent, record: ChangeRecord | None, new: Sequence[Entry] | None = None
+) -> Undone:
     """Return a file without what jitid added to it.
 
-    If nobody else changed it, that is its text of before. Otherwise each entry is removed that is unchanged; without a
-    record, each that calls jitid. Raises ClientFileError.
+    If nobody else changed it, that is its text of before. Otherwise each entry is removed that is unchanged, or that
+    still calls jitid; without a record, each that calls jitid, or only those in the place of a new one. Raises
+    ClientFileError.
     """
     text = content.text
     if record is not None:
@@ -172,14 +175,25 @@ def undone(form: Form, content: FileContent, record: ChangeRecord | None) -> Und
             kept.append(added.entry)
         else:
             text = shorter
-    changed = text != content.text
     for added in _own(form, text):
+        # An entry that somebody changed is still one of jitid if it calls jitid in the same place.
+        place = next((entry for entry in kept if _place(entry) == _place(added.entry)), None)
+        if record is not None and place is None:
+            continue
+        if record is None and new is not None and not any(_place(entry) == _place(added.entry) for entry in new):
+            continue
         shorter = entries.remove(entries.form_of(form, text), text, added)
-        text = text if shorter is None else shorter
+        if shorter is not None:
+            text = shorter
+            kept = [entry for entry in kept if entry is not place]
     exists = content.exists and not (
         record is not None and not record.existed and entries.is_empty(entries.form_of(form, text), text)
     )
-    return Undone(text, exists, exact=False, kept=kept if changed or record is not None else [])
+    return Undone(text, exists, exact=False, kept=kept)
+
+
+def _place(entry: Entry) -> tuple[tuple[str, ...], bool]:
+    return entry.path, entry.append
 
 
 def _own(form: Form, text: str) -> Sequence[AddedEntry]:

@@ -55,8 +55,7 @@ def setup(cli: Invocation, args: commands.SetupCommand) -> None:
     if args.check:
         _check(cli, args, [client], request)
     elif args.undo:
-        _change(cli, args, client, lambda: change.plan_undo(client, request))
-        _check_undone(client, request, dry_run=args.dry_run)
+        _check_undone(_change(cli, args, client, lambda: change.plan_undo(client, request)))
     else:
         if client.name == "gh":
             raise UsageError(*_GH)
@@ -207,12 +206,12 @@ def _check_enough(args: commands.SetupCommand, client: Client) -> None:
 
 def _change(
     cli: Invocation, args: commands.SetupCommand, client: Client, plan: Callable[[], list[FileChange]]
-) -> None:
-    """Plan changes, show them, ask, and carry them out."""
+) -> list[FileChange]:
+    """Plan changes, show them, ask, and carry them out. Return them."""
     if args.dry_run:
-        _show(cli, args, plan())
-        return
-    if cli.can_prompt() and not args.yes:
+        planned = plan()
+        _show(cli, args, planned)
+    elif cli.can_prompt() and not args.yes:
         planned = plan()
         change.check(planned)
         _show(cli, args, planned)
@@ -234,6 +233,7 @@ def _change(
             cli.note(f"{each.content.path}: {change.spelled(entry)} was changed since, and stays")
     if not any(each.changes for each in planned):
         cli.note(f"{client.name}: nothing to {'undo' if args.undo else 'change'}")
+    return planned
 
 
 def _essence(each: FileChange) -> tuple[object, ...]:
@@ -275,13 +275,13 @@ def _diff(each: FileChange) -> list[str]:
     )
 
 
-def _check_undone(client: Client, request: SetupRequest, *, dry_run: bool) -> None:
-    """Raise PartialError if a file still calls jitid."""
-    left = [state.path for state in change.states(client, request) if state.commands]
-    if left and not dry_run:
-        raise PartialError(
-            f"{quote(left[0], 200)} still calls jitid: somebody changed the entry", "remove it in an editor"
-        )
+def _check_undone(undone: Sequence[FileChange]) -> None:
+    """Raise PartialError if a changed entry stays that still calls jitid."""
+    for each in undone:
+        if each.exists and any(entry.path[0] == "users" for entry in each.kept):
+            raise PartialError(
+                f"{quote(each.content.path, 200)} still calls jitid: somebody changed the user", "remove it by kubectl"
+            )
 
 
 def _check(
