@@ -61,7 +61,7 @@ class ClientProcess:
         return self.run(*words, stdin=json.dumps(event), **variables)
 
     def kill(self) -> None:
-        """Kill it; nothing of it can react."""
+        """Kill it, so that it cannot react."""
         self._process.kill()
         self._process.wait()
 

@@ -50,10 +50,10 @@ from jitid.errors import (
 )
 from jitid.model.access import Caller
 from jitid.model.adopted import StandingSecret
+from jitid.model.client_session import ClientSession
 from jitid.model.leak import Sighting
 from jitid.model.process import Process
 from jitid.model.request import AttachRequest, MayAct, RenewRequest
-from jitid.model.session import Session
 from jitid.policy.default import default_files
 from jitid.search.find import mark
 from jitid.search.pasted import search_pasted
@@ -94,7 +94,7 @@ def live_through_everything(world: World) -> None:
     world.issue(**strict, scopes=("repo:*", "log:read"), allow_narrower=True)
     bound = world.issue(process=Process("host", "boot", 1, 2, 3, kept=False))
     latest = Secret.single(bound.token)
-    for session in (Session("codex", "s1"), Session("codex", "s1", "a1", "/t/a1.jsonl")):
+    for session in (ClientSession("codex", "s1"), ClientSession("codex", "s1", "a1", "/t/a1.jsonl")):
         world.authority.perform(RecordSession(token=latest, session=session))
     for ttl in (None, 7200):
         (renewed,) = world.authority.perform(Renew(request=RenewRequest(latest, ttl))).credentials

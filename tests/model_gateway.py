@@ -1,8 +1,8 @@
 """A gateway to language models on loopback: a small part of Anthropic's Messages API and OpenAI's Responses API.
 
 Its model reads commands in the last prompt: `SPAWN NAME PROMPT` starts a subagent of that type, `BASH COMMAND` runs a
-command, `HOLD` waits until the test calls `release`; each on a line of its own. To all else, and when its tools are
-done, it says `done`.
+command, `HOLD` waits until the test calls `release`, and `WAIT` does so when the tools have answered; each on a
+separate line. To all else, and when its tools are done, it says `done`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 _SPAWNING = ("Agent", "Task", "spawn_agent")
 _RUNNING = ("Bash", "shell", "shell_command", "exec_command")
-_COMMAND = re.compile(r"^[ \t]*(?:SPAWN ([A-Za-z0-9_-]+) (.+)|BASH (.+)|(HOLD))$", re.MULTILINE)
+_COMMAND = re.compile(r"^[ \t]*(?:SPAWN ([A-Za-z0-9_-]+) (.+)|BASH (.+)|(HOLD|WAIT))$", re.MULTILINE)
 
 
 class Call(NamedTuple):
@@ -116,11 +116,14 @@ def model_gateway(accepts: Callable[[str], bool] = lambda _: True) -> Iterator[G
                     {"type": "error", "error": {"type": "authentication_error", "message": "invalid token"}},
                 )
                 return
-            tools = [_tool_name(tool) for tool in request.get("tools", [])]
+            tools = _tools(request.get("tools") or [])
             actions: list[_Spawn | _Run] = []
-            for kind, subprompt, line, wait in () if answered else _COMMAND.findall(prompt):
+            for kind, subprompt, line, wait in _COMMAND.findall(prompt):
                 if wait:
-                    gateway.hold()
+                    if answered == (wait == "WAIT"):
+                        gateway.hold()
+                elif answered:
+                    continue
                 elif line:
                     actions.append(_Run(line))
                 else:
@@ -170,8 +173,13 @@ def _token(authorization: str | None, key: str | None) -> str | None:
     return token if scheme.lower() == "bearer" and token else key
 
 
-def _tool_name(tool: dict[str, Any]) -> str:
-    return str(tool.get("name") or tool.get("type"))
+def _tools(tools: list[dict[str, Any]]) -> dict[str, str | None]:
+    """Return the names of tools, each with its namespace if it has one."""
+    names: dict[str, str | None] = {str(tool.get("name") or tool.get("type")): None for tool in tools}
+    for tool in tools:
+        if tool.get("type") == "namespace":
+            names |= dict.fromkeys((each["name"] for each in tool["tools"]), tool["name"])
+    return names
 
 
 def _texts(content: Any) -> list[str]:
@@ -207,12 +215,12 @@ def _openai_prompt(items: Any) -> tuple[str, bool]:
     return "", answered
 
 
-def _first(names: tuple[str, ...], tools: list[str]) -> str:
+def _first(names: tuple[str, ...], tools: dict[str, str | None]) -> str:
     return next((name for name in names if name in tools), names[0])
 
 
 def _anthropic(
-    request: dict[str, Any], actions: list[_Spawn | _Run], tools: list[str]
+    request: dict[str, Any], actions: list[_Spawn | _Run], tools: dict[str, str | None]
 ) -> list[dict[str, Any]]:
     """Return the events of one answer (Messages API, streaming)."""
     blocks: list[tuple[dict[str, Any], dict[str, Any]]] = []
@@ -269,7 +277,9 @@ def _whole(events: list[dict[str, Any]]) -> dict[str, Any]:
     return {**message, "content": content, "stop_reason": events[-2]["delta"]["stop_reason"]}
 
 
-def _openai(request: dict[str, Any], actions: list[_Spawn | _Run], tools: list[str]) -> list[dict[str, Any]]:
+def _openai(
+    request: dict[str, Any], actions: list[_Spawn | _Run], tools: dict[str, str | None]
+) -> list[dict[str, Any]]:
     """Return the events of one answer (Responses API, streaming)."""
     items: list[dict[str, Any]] = []
     for number, action in enumerate(actions):
@@ -278,7 +288,6 @@ def _openai(request: dict[str, Any], actions: list[_Spawn | _Run], tools: list[s
             given: dict[str, Any] = {
                 "message": action.prompt,
                 "agent_type": action.kind,
-                "task_name": "subtask",
             }
         else:
             name = _first(_RUNNING[1:], tools)
@@ -292,6 +301,7 @@ def _openai(request: dict[str, Any], actions: list[_Spawn | _Run], tools: list[s
                 "name": name,
                 "arguments": json.dumps(given),
                 "status": "completed",
+                **({"namespace": tools[name]} if tools.get(name) else {}),
             }
         )
     said = {"type": "output_text", "text": "done", "annotations": []}

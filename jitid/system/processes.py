@@ -35,7 +35,7 @@ def this_process(*, kept: bool = False, renews_until: int = 0) -> Process:
 
 
 def process_of(pid: int) -> Process | None:
-    """Return a process of this machine in the form that the ledger records; None if it cannot be told from others."""
+    """Return a process of this machine in the form of the ledger; None if the system does not report its start."""
     own_process, status = this_process(), _stat(pid)
     if status is None or not own_process.started:
         return None
@@ -43,7 +43,7 @@ def process_of(pid: int) -> Process | None:
 
 
 def ancestors() -> Iterator[tuple[int, tuple[str, ...], tuple[str, ...]]]:
-    """Yield the processes above this one that this user runs, the nearest first.
+    """Yield the processes of this user above the current process, the nearest first.
 
     Each with its number, the first words of its command line, and the names of its program.
     """

@@ -41,10 +41,10 @@ from jitid.capabilities.trust import operations as trust_operations
 from jitid.capabilities.use import operations as uses
 from jitid.capabilities.use.authorization import UseRequest, check_action
 from jitid.model.access import Caller
+from jitid.model.client_session import ClientSession
 from jitid.model.leak import LeakFilter
 from jitid.model.ledger_rows import Selection
 from jitid.model.request import AttachRequest, RenewRequest
-from jitid.model.session import Session
 from jitid.model.use import UseFilter
 from jitid.operation import base as ops
 from jitid.policy.default import default_files
@@ -95,7 +95,7 @@ def by_token(scene: Scene, held: Held, caller: Caller) -> dict[str, Operation]:
         "HandBack.token": identity_operations.HandBack(
             token=held.token, id=held.id or scene.tokens["head"].id
         ),
-        "RecordSession.token": RecordSession(token=held.token, session=Session("codex", "s1")),
+        "RecordSession.token": RecordSession(token=held.token, session=ClientSession("codex", "s1")),
         "Exchange.subject": _exchange(caller, held.token),
         "Exchange.actor": _exchange(caller, scene.tokens["identity"].token, held.token),
         "Exchange.request.parent": _exchange(caller, scene.tokens["identity"].token, parent=held.token),

@@ -115,7 +115,7 @@ def _started(
 
 
 def _identities(shell: Shell) -> list[dict[str, Any]]:
-    """Return the live trees of the client, as they are drawn."""
+    """Return the live trees of the client."""
     trees: list[dict[str, Any]] = json.loads(shell.good("list", "--tree", "--json"))["trees"]
     return [tree for tree in trees if tree["agent"] == "claude-code"]
 
@@ -209,3 +209,69 @@ def test_a_command_of_a_session_issues_below_the_session(shell: Shell, packages:
             client.kill()
         made = json.loads((shell.home / "made.json").read_text())
         assert (made["parent"], made["task"]) == (session["id"], session["task"])
+
+
+def test_a_subagent_of_codex_has_its_own_token_in_its_commands(shell: Shell, packages: Path) -> None:
+    """The client names the subagent to its commands; the gateway sees the token of the session from all of them."""
+    program = agents.codex(packages)
+    with at_gateway(shell) as gateway:
+        reach = ["--may-audience", gateway.address]
+        start = " ".join(["jitid helper session start --client codex", *reach])
+        hooks = {
+            "SessionStart": start,
+            "SubagentStart": start,
+            "SubagentStop": "jitid helper session stop --client codex",
+            "SessionEnd": "jitid helper session stop --client codex",
+        }
+        folder = shell.home / ".codex"
+        folder.mkdir()
+        words = json.dumps(["helper", "token", "--audience", gateway.address, *reach])
+        (folder / "config.toml").write_text(
+            f"""
+model_provider = "gateway"
+model = "test-model"
+[model_providers.gateway]
+name = "gateway"
+base_url = "{gateway.address}/v1"
+wire_api = "responses"
+supports_websockets = false
+auth = {{ command = "jitid", args = {words}, timeout_ms = 60000, refresh_interval_ms = 60000 }}
+"""
+            + "".join(
+                f'[[hooks.{name}]]\n[[hooks.{name}.hooks]]\ntype = "command"\ncommand = "{line}"\n'
+                for name, line in hooks.items()
+            )
+        )
+        (shell.home / "project").mkdir()
+        # Its commands run in a login shell, which sets PATH again.
+        line = f"{shell.home}/bin/jitid helper token --audience {gateway.address} > ../own"
+        client = subprocess.Popen(
+            [
+                *(program, "exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox"),
+                *("--dangerously-bypass-hook-trust", f"SPAWN default BASH {line}\\nWAIT\nWAIT"),
+            ],
+            cwd=shell.home / "project",
+            env=shell.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            for _ in range(2):
+                assert gateway.held.acquire(timeout=60), client.communicate()
+            trees = json.loads(shell.good("list", "--tree", "--json"))["trees"]
+            (session,) = [tree for tree in trees if tree["agent"] == "codex"]
+            (child,) = session["children"]
+            assert (child["agent"], child["state"]) == ("default", "active")
+            (token,) = gateway.tokens()
+            shown = json.loads(shell.run("inspect", "-", "--json", stdin=token).stdout)
+            assert (shown["id"], shown["session"]["client"]) == (session["id"], "codex")
+            own = json.loads(shell.run("inspect", str(shell.home / "own"), "--json").stdout)
+            assert own["id"] == child["id"]
+            gateway.release()
+            client.communicate(timeout=60)
+        finally:
+            client.kill()
+        trees = json.loads(shell.good("list", "--tree", "--json"))["trees"]
+        assert [tree for tree in trees if tree["agent"] == "codex"] == []

@@ -85,7 +85,7 @@ def test_the_ledger_has_the_name_of_the_session_and_its_transcript(shell: Shell)
 
 
 def test_the_delegator_is_the_user_of_the_system(shell: Shell) -> None:
-    """And the task is one of its own, unless the line states others."""
+    """The task is a new one. The line may state others."""
     with client_process(shell) as client:
         client.hook("start", START)
         (row,) = _live(shell)
@@ -222,7 +222,7 @@ def test_a_command_of_a_session_finds_its_identity(shell: Shell) -> None:
 
 
 def test_a_link_in_place_of_the_file_for_variables_is_not_followed(shell: Shell) -> None:
-    """The error is visible, and the status is not the one that blocks the client."""
+    """The error is visible. The status differs from the status 2 that blocks the client."""
     (shell.home / "victim").write_text("")
     (shell.home / "link").symlink_to(shell.home / "victim")
     with client_process(shell) as client:
@@ -276,7 +276,7 @@ def test_hostile_names_of_a_client_are_data(shell: Shell) -> None:
         assert _live(shell) == []
 
 
-def test_a_process_that_is_not_below_the_client_gets_nothing_of_its_session(shell: Shell) -> None:
+def test_a_process_that_is_not_below_the_client_gets_no_token_of_its_session(shell: Shell) -> None:
     """There is no option for the id of a session."""
     with client_process(shell) as client, client_process(shell, "other-program") as other:
         client.hook("start", START, *REACH)
@@ -298,7 +298,7 @@ def test_a_child_never_has_more_than_its_session(shell: Shell) -> None:
 
 
 def test_a_line_that_states_another_task_or_delegator_gets_no_token_of_the_session(shell: Shell) -> None:
-    """It would be a token for something else than what the line says."""
+    """The line would get a token for another task or delegator."""
     with client_process(shell) as client:
         client.hook("start", START, *REACH, "--task", "T1", "--delegator", "alice")
         for words in (("--task", "T2"), ("--delegator", "bob")):
@@ -367,7 +367,7 @@ def test_an_idle_session_is_opened_again_if_it_only_expired(shell: Shell, later:
 
 
 def test_a_session_whose_task_was_retired_is_not_opened_again(shell: Shell, later: dict[str, str]) -> None:
-    """A dead task stays dead."""
+    """An ended task stays ended."""
     with client_process(shell, more=later) as client:
         client.hook("start", START, *REACH)
         (row,) = _live(shell)

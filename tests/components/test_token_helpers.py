@@ -1,4 +1,4 @@
-"""`helper token` and `helper headers`: what a client that runs a command gets."""
+"""`helper token` and `helper headers`: the token for a client that runs a command."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _live(shell: Shell) -> int:
 
 
 def test_the_output_is_one_token_for_the_audience(shell: Shell) -> None:
-    """Nothing else is on standard output."""
+    """Standard output has only the token."""
     text = shell.good("helper", "token", *ASKING, "--audience", LLM)
     assert text == f"{text.strip()}\n"
     assert is_for(shell, text, LLM)

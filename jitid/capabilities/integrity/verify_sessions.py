@@ -7,7 +7,7 @@ from typing import Any
 
 from jitid.capabilities.session.store import SessionRow, SessionStore
 from jitid.errors import IntegrityError
-from jitid.model.session import Session
+from jitid.model.client_session import ClientSession
 from jitid.values.ids import parse_id
 
 
@@ -22,7 +22,7 @@ class SessionMembers:
 
     def take(self, seq: int, event: Mapping[str, Any]) -> None:
         """Take an event."""
-        self._expected[parse_id(event["id"])[1]] = SessionRow(Session(**event["session"]), seq)
+        self._expected[parse_id(event["id"])[1]] = SessionRow(ClientSession(**event["session"]), seq)
 
     def compare_rows(self) -> None:
         """Raise IntegrityError if a session was edited, removed or inserted."""

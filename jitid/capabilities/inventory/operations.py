@@ -54,9 +54,9 @@ if TYPE_CHECKING:
 
     from jitid.capabilities.identity.filter_store import Filter
     from jitid.capabilities.identity.revocation_result import Ended
+    from jitid.model.client_session import ClientSession
     from jitid.model.credential import Credential
     from jitid.model.ledger_rows import Ancestor, Selection
-    from jitid.model.session import Session
     from jitid.model.target import Outside
     from jitid.model.task import Task
     from jitid.model.use import Used
@@ -87,8 +87,8 @@ class Inspection(Record):
     """The uses of its identity by scope, as far as enforcement points reported them."""
     outside: Outside | None = None
     """The credential at its target and the outcome of ending it there; None if jitid itself made the credential."""
-    session: Session | None = None
-    """What the client of the identity calls it; None if no client reported a session."""
+    session: ClientSession | None = None
+    """The client's names for the identity; None if no client reported a session."""
 
 
 _CLAIMS = "active reason state sub act chain scope aud iss=issuer exp iat nbf jti client_id=credential.agent token_type"

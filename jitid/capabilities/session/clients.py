@@ -1,4 +1,4 @@
-"""The clients whose sessions are identities: the names of their programs, and what their hooks report."""
+"""The clients whose sessions are identities: the names of their programs, and their hooks."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from jitid.errors import UsageError
 from jitid.values.record import Record
 from jitid.values.text import quote
 
-ENFORCED = "enforced"
+PARTLY = "its own in commands; elsewhere recorded, not enforced"
 RECORDED = "recorded, not enforced"
-"""Whether a subagent presents a credential of its own, or shares that of its session."""
+UNREPORTED = "not reported"
+"""Whether a subagent presents a separate credential, or shares the credential of its session."""
 
 
 class Client(Record):
@@ -23,10 +24,12 @@ class Client(Record):
     """Parts of the path of its script, if an interpreter runs it."""
     environment_file: str | None = None
     """The variable with the path of a file whose lines its shells read."""
+    subagent_variable: str | None = None
+    """The variable with the id of a subagent in its commands."""
     hooks: tuple[str, ...] = ()
     """The hooks that report its sessions and subagents."""
     subagents: str = RECORDED
-    """What a subagent presents to services."""
+    """Whether a subagent presents a separate credential to services."""
 
 
 CLIENTS: tuple[Client, ...] = (
@@ -35,13 +38,30 @@ CLIENTS: tuple[Client, ...] = (
         ("claude", "claude.exe"),
         ("@anthropic-ai/claude-code/",),
         "CLAUDE_ENV_FILE",
+        None,
         ("SessionStart", "SessionEnd", "SubagentStart", "SubagentStop"),
     ),
-    Client("codex", ("codex",), ("@openai/codex/",), None, ("SessionStart", "SubagentStart", "SubagentStop")),
-    Client("gemini", ("gemini",), ("@google/gemini-cli/",), None, ("SessionStart", "SessionEnd")),
-    Client("copilot", ("copilot",), ("@github/copilot/",)),
-    Client("cursor", ("cursor-agent", "cursor")),
-    Client("opencode", ("opencode",), ("opencode-ai/",)),
+    Client(
+        "codex",
+        ("codex",),
+        ("@openai/codex/",),
+        None,
+        "CODEX_THREAD_ID",
+        ("SessionStart", "SessionEnd", "SubagentStart", "SubagentStop"),
+        PARTLY,
+    ),
+    Client(
+        "gemini",
+        ("gemini",),
+        ("@google/gemini-cli/",),
+        None,
+        None,
+        ("SessionStart", "SessionEnd"),
+        UNREPORTED,
+    ),
+    Client("copilot", ("copilot",), ("@github/copilot/",), subagents=UNREPORTED),
+    Client("cursor", ("cursor-agent", "cursor"), subagents=UNREPORTED),
+    Client("opencode", ("opencode",), ("opencode-ai/",), subagents=UNREPORTED),
 )
 
 _INTERPRETERS = ("node", "bun", "deno", "MainThread")
@@ -68,7 +88,7 @@ _SHELLS = frozenset(
 """Programs between a client and its hook."""
 
 
-class Ancestor(Record):
+class ParentProcess(Record):
     """A process above this one, as the system names it."""
 
     pid: int
@@ -88,14 +108,16 @@ def named(name: str) -> Client:
     return client
 
 
-def client_of(ancestor: Ancestor) -> Client | None:
+def client_of(ancestor: ParentProcess) -> Client | None:
     """Return the client that a process is; None if it is another program."""
     names = {_base(name) for name in (*ancestor.names, *ancestor.words[:1])}
     for client in CLIENTS:
         if names & {*client.programs}:
             return client
-    scripts = ancestor.words[1:] if names & {*_INTERPRETERS} else ()
-    for script in scripts:
+    if not names & {*_INTERPRETERS}:
+        return None
+    script = next((word for word in ancestor.words[1:] if not word.startswith("-")), None)
+    if script is not None:
         for client in CLIENTS:
             if _base(script).removesuffix(".js").removesuffix(".cjs") in client.programs or any(
                 part in script for part in client.packages
@@ -104,8 +126,8 @@ def client_of(ancestor: Ancestor) -> Client | None:
     return None
 
 
-def process_of_client(client: Client, ancestors: Sequence[Ancestor]) -> Ancestor | None:
-    """Return the process of a client: the nearest one with its name, otherwise the nearest that is no shell."""
+def process_of_client(client: Client, ancestors: Sequence[ParentProcess]) -> ParentProcess | None:
+    """Return the process of a client: the nearest one with its name, otherwise the nearest that is not a shell."""
     return next(
         (ancestor for ancestor in ancestors if client_of(ancestor) == client),
         next((each for each in ancestors if not {_base(name) for name in each.names} & _SHELLS), None),

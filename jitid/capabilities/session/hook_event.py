@@ -1,4 +1,4 @@
-"""What a client reports to its hook: one JSON object, of which only the members named here are read."""
+"""The event of a client: one JSON object on the standard input of a hook. Only the members named here are read."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from enum import StrEnum
 from typing import Any
 
 from jitid.errors import UsageError
-from jitid.model.session import LONGEST_NAME, LONGEST_PATH
+from jitid.model.client_session import LONGEST_NAME, LONGEST_PATH
 from jitid.values import strict_json
 from jitid.values.record import Record
 
 
 class Change(StrEnum):
-    """What an event means for identities."""
+    """The change of identities after an event."""
 
     SESSION_START = "sessionstart"
     SESSION_END = "sessionend"

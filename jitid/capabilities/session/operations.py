@@ -1,4 +1,4 @@
-"""The operation that records what a client calls an identity."""
+"""The operation that records a client's names for an identity."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from jitid.operation.base import IDEMPOTENT, Operation
 
 if TYPE_CHECKING:
-    from jitid.model.session import Session
+    from jitid.model.client_session import ClientSession
     from jitid.values.secret import Secret
 
 
@@ -21,4 +21,4 @@ class RecordSession(Operation["None"]):
 
     token: Secret
     """A token of the identity, for the authority."""
-    session: Session
+    session: ClientSession

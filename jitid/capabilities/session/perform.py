@@ -1,4 +1,4 @@
-"""Performs the operation that records what a client calls an identity."""
+"""Performs the operation that records a client's names for an identity."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ class SessionPlace:
         except (strict_json.StrictJSONError, KeyError) as error:
             raise IntegrityError(
                 f"the state of sessions in {self.folder} is damaged: {error}",
-                "start the client again; to end what is alive: jitid list --live, jitid revoke ID",
+                "start the client again; to find and revoke its identity: jitid list --live",
             ) from error
         return state
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jitid.ledger.transaction import Changes
 from jitid.ledger.view import Store, spared
-from jitid.model.session import Session
+from jitid.model.client_session import ClientSession
 from jitid.values.record import Record
 
 MARK = b'"op":"session"'
@@ -14,20 +14,20 @@ MARK = b'"op":"session"'
 class SessionRow(Record):
     """A recorded session, with the event that recorded it."""
 
-    session: Session
+    session: ClientSession
     event: int
 
 
 class SessionStore(Store):
     """Queries about sessions on a view of the ledger."""
 
-    def of(self, identity: int) -> Session | None:
+    def of(self, identity: int) -> ClientSession | None:
         """Return the session of an identity; None without one."""
         row = self._db.execute(
             "SELECT client, name, subagent, transcript FROM session WHERE identity = :identity",
             {"identity": identity},
         ).fetchone()
-        return None if row is None else Session(*row)
+        return None if row is None else ClientSession(*row)
 
     def all(self, without: str) -> dict[bytes | None, SessionRow]:
         """Return all sessions by the raw id of their identity, except identities in the table `without`."""
@@ -35,7 +35,7 @@ class SessionStore(Store):
             f"""SELECT i.uid, s.client, s.name, s.subagent, s.transcript, s.event
                   FROM session s LEFT JOIN identity i ON i.id = s.identity WHERE {spared(without, "s.identity")}"""
         )
-        return {uid: SessionRow(Session(*session), event) for uid, *session, event in rows.fetchall()}
+        return {uid: SessionRow(ClientSession(*session), event) for uid, *session, event in rows.fetchall()}
 
     def has(self, uid: bytes, without: str) -> bool:
         """Return whether the ledger has an identity that is not in the table `without`."""
@@ -48,7 +48,7 @@ class SessionStore(Store):
 class SessionChanges(SessionStore, Changes):
     """Changes of sessions in a transaction."""
 
-    def record(self, identity: int, session: Session, event: int) -> None:
+    def record(self, identity: int, session: ClientSession, event: int) -> None:
         """Record the session of an identity, in place of an earlier one."""
         self._db.execute("DELETE FROM session WHERE identity = :identity", {"identity": identity})
         self._db.execute(

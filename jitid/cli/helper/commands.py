@@ -218,8 +218,8 @@ class HelperSessionStartCommand(HelperOptions, Verb):
     """Open an identity for a session of a coding agent, or for a subagent.
 
     The client runs it as a hook, with its event as JSON on standard input. SessionStart opens an identity, which ends
-    with the client's process; SubagentStart opens a child of it. Every other event renews what is due. `jitid helper
-    token` and `headers` find the identity. jitid-agents(7) shows the hooks of each client.
+    with the client's process. SubagentStart opens a child identity. Every other event renews tokens that are due.
+    `jitid helper token` and `jitid helper headers` find the identity. jitid-agents(7) shows the hooks of each client.
     """
 
     verb = "helper session start"
@@ -231,10 +231,10 @@ class HelperSessionStartCommand(HelperOptions, Verb):
 
 
 class HelperSessionStopCommand(Verb):
-    """End the identity of a session of a coding agent, or of a subagent.
+    """Revoke the identity of a session of a coding agent, or of a subagent.
 
-    The client runs it as a hook, with its event as JSON on standard input. SessionEnd ends the identity of the session
-    with all subagents, SubagentStop that of one subagent. An unknown session is not an error.
+    The client runs it as a hook, with its event as JSON on standard input. SessionEnd revokes the identity of the
+    session with all subagents, SubagentStop that of one subagent. An unknown session is not an error.
     """
 
     verb = "helper session stop"

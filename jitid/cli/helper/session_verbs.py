@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from jitid.capabilities.session import clients
 from jitid.capabilities.session.hook_event import Change, HookEvent, read_event
 from jitid.capabilities.session.session_place import append_lines
-from jitid.cli.helper.session import UNNAMED, Sessions, of_client
+from jitid.cli.helper.client_sessions import UNNAMED, Sessions, of_client
 from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
 from jitid.system import read_input
@@ -31,8 +31,8 @@ def start(cli: Invocation, args: commands.HelperSessionStartCommand) -> None:
         cli.note(f"ignored: {event.name} is an event for `jitid helper session stop`")
         return
     found = of_client(cli, client)
-    with found.place.locked():
-        sessions = Sessions(cli, found.place, client)
+    with found.session_place.locked():
+        sessions = Sessions(cli, found.session_place, client)
         if event.change is Change.NOTHING:
             entry = sessions.current()
             if entry is not None:
@@ -41,15 +41,16 @@ def start(cli: Invocation, args: commands.HelperSessionStartCommand) -> None:
         name = event.session or UNNAMED
         entry = sessions.find(name) or sessions.adopt(name)
         if entry is None:
-            sessions.end_those_of_dead_processes()
+            sessions.end_orphans()
             entry = sessions.open(name, args)
         sessions.refresh(entry)
-        sessions.describe(entry, name, event.transcript)
+        of_session = event.change is Change.SESSION_START
+        sessions.describe(entry, name, event.transcript if of_session else None)
         if event.change is Change.SUBAGENT_START:
             _start_subagent(cli, sessions, entry, name, event)
             return
     if client.environment_file is not None and (path := os.environ.get(client.environment_file)):
-        append_lines(path, _exports(cli, found.place.path(entry["file"])))
+        append_lines(path, _exports(cli, found.session_place.path(entry["file"])))
 
 
 def _start_subagent(
@@ -57,7 +58,9 @@ def _start_subagent(
 ) -> None:
     if event.agent is None:
         raise UsageError("the event names no subagent")
-    if sessions.start_subagent(entry, name, event.agent, event.agent_type) is None:
+    # Some clients name the transcript of the session here, and some the subagent's own.
+    transcript = None if event.transcript == entry["transcript"] else event.transcript
+    if sessions.start_subagent(entry, name, event.agent, event.agent_type, transcript) is None:
         cli.note(f"the subagent {quote(event.agent)} has stopped already")
 
 
@@ -69,11 +72,11 @@ def stop(cli: Invocation, args: commands.HelperSessionStopCommand) -> None:
         cli.note(f"ignored: {quote(event.name)} ends neither a session nor a subagent")
         return
     found = of_client(cli, client)
-    if not found.place.exists():
+    if not found.session_place.exists():
         cli.note("the client has no session")
         return
-    with found.place.locked():
-        sessions = Sessions(cli, found.place, client)
+    with found.session_place.locked():
+        sessions = Sessions(cli, found.session_place, client)
         name = event.session or UNNAMED
         entry = sessions.find(name)
         if event.change is Change.SESSION_END:

@@ -57,9 +57,9 @@ def obtain(
         parent_file = None
     within_run = of_session = False
     if parent_file is None and (attached or not _stated(cli, task=task, delegator=delegator)):
-        from jitid.cli.helper import session
+        from jitid.cli.helper import client_sessions
 
-        parent_file = session.token_path(cli, options, audience, opens=attached)
+        parent_file = client_sessions.token_path(cli, options, audience, opens=attached)
         if parent_file is not None:
             within_run = of_session = True
             task = delegator = None

@@ -325,7 +325,7 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE clock_mark ADD COLUMN changed_at INTEGER NOT NULL DEFAULT 0",
     ),
     (
-        # What the client of an identity calls its session or subagent; free texts, which give no right.
+        # The client's names for a session or a subagent; free texts, which give no right.
         """CREATE TABLE session (
                identity INTEGER PRIMARY KEY REFERENCES identity, client TEXT NOT NULL, name TEXT NOT NULL,
                subagent TEXT, transcript TEXT, event INTEGER NOT NULL)""",

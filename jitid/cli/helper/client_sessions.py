@@ -14,17 +14,17 @@ from jitid.capabilities.issue.operations import Issue, Renew
 from jitid.capabilities.issue.request_options import RequestOptions
 from jitid.capabilities.run.token_place import RUN_TOKEN
 from jitid.capabilities.session import clients
-from jitid.capabilities.session.clients import Ancestor, Client
+from jitid.capabilities.session.clients import Client, ParentProcess
 from jitid.capabilities.session.operations import RecordSession
 from jitid.capabilities.session.session_place import SessionPlace, places_of_others
 from jitid.cli.issue import issue as issue_verbs
 from jitid.cli.issue.request_input import stated_request
 from jitid.errors import InvalidCredentialError, JitidError, PolicyDeniedError, StorageError, UsageError
+from jitid.model.client_session import ClientSession
 from jitid.model.credential import USUAL_KIND, State
 from jitid.model.ledger_rows import Selection
 from jitid.model.process import Liveness, Process, renewal_due
 from jitid.model.request import IssueRequest, RenewRequest
-from jitid.model.session import Session
 from jitid.model.types import TASK
 from jitid.system import processes, read_input
 from jitid.system.files import check_private, read_regular
@@ -43,14 +43,14 @@ UNNAMED = ""
 _MOST_SESSIONS = 64
 _MOST_SUBAGENTS = 1_000
 _MOST_STALE = 100
-"""Maximum number of dead processes whose sessions are ended at the start of another one."""
+"""Maximum number of ended processes whose sessions are revoked when another session starts."""
 
 
 class FoundSession:
     """The place of the nearest client above this process, if it has sessions or may have them."""
 
-    def __init__(self, place: SessionPlace, client: Client | None) -> None:
-        self.place = place
+    def __init__(self, session_place: SessionPlace, client: Client | None) -> None:
+        self.session_place = session_place
         self.client = client
         """The client, known by the name of its program; None if only its place is known."""
 
@@ -62,22 +62,22 @@ def ledger_of(cli: Invocation) -> str:
 
 
 def find(cli: Invocation) -> FoundSession | None:
-    """Return the nearest process above this one that has sessions or is a known client; None without one."""
+    """Return the nearest process above the current one with sessions or with the name of a client; None without one."""
     ledger = ledger_of(cli)
     for pid, words, names in processes.ancestors():
         process = processes.process_of(pid)
         if process is None:
             return None
-        place = SessionPlace(ledger, process)
-        client = clients.client_of(Ancestor(pid, words, names))
-        if client is not None or place.exists():
-            return FoundSession(place, client)
+        session_place = SessionPlace(ledger, process)
+        client = clients.client_of(ParentProcess(pid, words, names))
+        if client is not None or session_place.exists():
+            return FoundSession(session_place, client)
     return None
 
 
 def of_client(cli: Invocation, client: Client) -> FoundSession:
     """Return the place of the client that runs this hook. Raises UsageError if its process is not known."""
-    above = [Ancestor(*each) for each in processes.ancestors()]
+    above = [ParentProcess(*each) for each in processes.ancestors()]
     ancestor = clients.process_of_client(client, above)
     process = None if ancestor is None else processes.process_of(ancestor.pid)
     if process is None:
@@ -106,26 +106,26 @@ def token_path(
     if found is None:
         return None
     variable = os.environ.get(RUN_TOKEN) or None
-    place = found.place
-    within = variable is not None and os.path.dirname(variable) == place.folder
-    state = place.read()
+    session_place = found.session_place
+    within = variable is not None and os.path.dirname(variable) == session_place.folder
+    state = session_place.read()
     entry = state["sessions"].get(state["current"])
     if entry is None:
         if variable is not None or not opens or found.client is None:
             return None
     elif not within and variable != entry["request"]["parent_file"]:
         return None
-    elif not _is_due(entry):
+    elif not (_is_due(entry) or _is_due(_holder(state, entry))):
         _must_agree(options, entry, cli)
-        return variable if within else place.path(entry["file"])
-    with place.locked():
-        sessions = Sessions(cli, place, found.client)
+        return variable if within else session_place.path(_holder(state, entry)["file"])
+    with session_place.locked():
+        sessions = Sessions(cli, session_place, found.client)
         entry = sessions.current()
         if entry is None:
             entry = sessions.open(UNNAMED, options, audience)
         _must_agree(options, entry, cli)
         sessions.refresh(entry)
-        return variable if within else place.path(entry["file"])
+        return variable if within else session_place.path(_holder(sessions.state, entry)["file"])
 
 
 def _must_agree(options: RequestOptions, entry: dict[str, Any], cli: Invocation) -> None:
@@ -142,6 +142,19 @@ def _must_agree(options: RequestOptions, entry: dict[str, Any], cli: Invocation)
             )
 
 
+def _holder(state: dict[str, Any], entry: dict[str, Any]) -> dict[str, Any]:
+    """Return the subagent whose command this process is, if the client names it in a variable; otherwise the session.
+
+    The choice only narrows: a subagent has no right that its session does not have.
+    """
+    variable = next(
+        (client.subagent_variable for client in clients.CLIENTS if client.name == state["client"]), None
+    )
+    subagent = None if variable is None else entry["subagents"].get(os.environ.get(variable))
+    holder: dict[str, Any] = entry if subagent is None else subagent
+    return holder
+
+
 def _is_due(entry: dict[str, Any]) -> bool:
     return bool(entry["renewing"]) or time.time() >= renewal_due(
         entry["issued_at"], entry["expires_at"], entry["depth"]
@@ -151,47 +164,47 @@ def _is_due(entry: dict[str, Any]) -> bool:
 class Sessions:
     """The sessions of one process, while their place is locked."""
 
-    def __init__(self, cli: Invocation, place: SessionPlace, client: Client | None) -> None:
+    def __init__(self, cli: Invocation, session_place: SessionPlace, client: Client | None) -> None:
         self._cli = cli
-        self._place = place
-        self._state = place.read()
-        if client is not None and self._state["client"] is None:
-            self._state["client"] = client.name
+        self._place = session_place
+        self.state = session_place.read()
+        if client is not None and self.state["client"] is None:
+            self.state["client"] = client.name
 
     @property
     def client(self) -> str:
         """The name of the client."""
-        return self._state["client"] or "client"
+        return self.state["client"] or "client"
 
     def current(self) -> dict[str, Any] | None:
         """Return the session that began last."""
-        entry: dict[str, Any] | None = self._state["sessions"].get(self._state["current"])
+        entry: dict[str, Any] | None = self.state["sessions"].get(self.state["current"])
         return entry
 
     def find(self, name: str) -> dict[str, Any] | None:
         """Return a session by the client's id; None if it has not begun."""
-        entry: dict[str, Any] | None = self._state["sessions"].get(name)
+        entry: dict[str, Any] | None = self.state["sessions"].get(name)
         return entry
 
     def adopt(self, name: str) -> dict[str, Any] | None:
         """Name the session that began with the request for a token, and return it; None if there is none."""
-        entry: dict[str, Any] | None = self._state["sessions"].pop(UNNAMED, None)
+        entry: dict[str, Any] | None = self.state["sessions"].pop(UNNAMED, None)
         if entry is None:
             return None
-        self._state["sessions"][name] = entry
+        self.state["sessions"][name] = entry
         self._make_current(name)
         self._save()
         return entry
 
     def open(self, name: str, options: RequestOptions, audience: tuple[str, ...] = ()) -> dict[str, Any]:
         """Open an identity for a session, and return the session. Raises the errors of `issue`."""
-        if len(self._state["sessions"]) >= _MOST_SESSIONS:
+        if len(self.state["sessions"]) >= _MOST_SESSIONS:
             raise UsageError(f"{self.client} has {_MOST_SESSIONS} sessions", "end one of them")
         parent_file = options.parent_file or os.environ.get(RUN_TOKEN) or None
         if parent_file == "-":
             raise UsageError("standard input has the client's event", "name a file: --parent-file FILE")
         parent_file = None if parent_file is None else os.path.abspath(parent_file)
-        asked = {
+        request_facts = {
             "task": options.task,
             "delegator": options.delegator,
             "agent": options.agent,
@@ -202,11 +215,13 @@ class Sessions:
             "ttl": options.ttl,
             "parent_file": parent_file,
         }
-        return self._open(name, asked, None)
+        return self._open(name, request_facts, None)
 
-    def _open(self, name: str, asked: dict[str, Any], former: dict[str, Any] | None) -> dict[str, Any]:
+    def _open(
+        self, name: str, request_facts: dict[str, Any], former: dict[str, Any] | None
+    ) -> dict[str, Any]:
         """Open an identity as requested, on the task of a `former` one if there is one."""
-        issued = self._issue(self._request(name, asked, former))
+        issued = self._issue(*self._request(name, request_facts, former))
         file = os.urandom(8).hex()
         entry = {
             **_facts(issued),
@@ -215,7 +230,7 @@ class Sessions:
             "delegator": issued.delegator,
             "scopes": list(issued.scopes),
             "may_audience": list(issued.may_audience),
-            "request": asked,
+            "request": request_facts,
             "transcript": None,
             "subagents": {},
             "stopped": [],
@@ -224,7 +239,7 @@ class Sessions:
         if former is not None:
             self._forget(former)
             entry["transcript"] = former["transcript"]
-        self._state["sessions"][name] = entry
+        self.state["sessions"][name] = entry
         self._make_current(name)
         self._save()
         self.describe(entry, name, entry["transcript"])
@@ -233,8 +248,8 @@ class Sessions:
     def describe(
         self, entry: dict[str, Any], name: str, transcript: str | None, subagent: str | None = None
     ) -> None:
-        """Record the client's names for an identity in the ledger. A failure is reported, and changes nothing else."""
-        session = Session(self.client, name, subagent, transcript or entry.get("transcript"))
+        """Record the client's names for an identity in the ledger. A failure is only reported."""
+        session = ClientSession(self.client, name, subagent, transcript or entry.get("transcript"))
         if name == UNNAMED or entry.get("recorded") == list(session):
             return
         try:
@@ -247,11 +262,11 @@ class Sessions:
         self._save()
 
     def _request(
-        self, name: str, asked: dict[str, Any], former: dict[str, Any] | None
+        self, name: str, request_facts: dict[str, Any], former: dict[str, Any] | None
     ) -> tuple[IssueRequest, Secret | None]:
-        cli, parent_file = self._cli, asked["parent_file"]
-        scopes, may_audience = asked["scope"], asked["may_audience"]
-        task, delegator = asked["task"] or (former and former["task"]), asked["delegator"]
+        cli, parent_file = self._cli, request_facts["parent_file"]
+        scopes, may_audience = request_facts["scope"], request_facts["may_audience"]
+        task, delegator = request_facts["task"] or (former and former["task"]), request_facts["delegator"]
         if parent_file is not None and "delegator" in cli.from_environment:
             delegator = None
         if parent_file is None:
@@ -259,8 +274,8 @@ class Sessions:
             token_file = os.environ.get("JITID_DELEGATOR_TOKEN_FILE")
             if delegator is None and token_file is None and cli.config().remote is None:
                 delegator = _own_name()
-        elif not (scopes or may_audience or asked["audience"]):
-            # A session inside of a run has what the run has, unless its line states less.
+        elif not (scopes or may_audience or request_facts["audience"]):
+            # A session inside of a run has the rights of the run, unless its line states fewer.
             credential = (
                 open_authority(cli.config())
                 .perform(Inspect(token=read_input.token(parent_file, "the parent's token")))
@@ -271,13 +286,13 @@ class Sessions:
             task=None if task is None else TASK.check(task),
             delegator=delegator,
             delegator_token_file=None if parent_file else os.environ.get("JITID_DELEGATOR_TOKEN_FILE"),
-            agent=asked["agent"],
+            agent=request_facts["agent"],
             kind=USUAL_KIND,
             scope=tuple(Scope(scope) for scope in scopes),
-            audience=tuple(asked["audience"]),
+            audience=tuple(request_facts["audience"]),
             may_audience=tuple(may_audience),
-            may_kind=tuple(asked["may_kind"]),
-            ttl=asked["ttl"],
+            may_kind=tuple(request_facts["may_kind"]),
+            ttl=request_facts["ttl"],
             parent_file=parent_file,
         )
         request, proof = stated_request(cli, options, usual_agent=self.client, identity=True)
@@ -288,8 +303,7 @@ class Sessions:
         short = name[:8] if name[:8].isascii() and name[:8].isalnum() else ""
         return f"session/{self.client}/{short}{'-' if short else ''}{os.urandom(4).hex()}"
 
-    def _issue(self, asked: tuple[IssueRequest, Secret | None]) -> Issued:
-        request, proof = asked
+    def _issue(self, request: IssueRequest, proof: Secret | None) -> Issued:
         operation = Issue(requests=(request,), delegator_token=proof, accept_clock=self._cli.accept_clock)
         authority = open_for_issue(self._cli.config(), operation, self._cli.note)
         (issued,) = authority.perform(operation)
@@ -309,18 +323,18 @@ class Sessions:
     def refresh(self, entry: dict[str, Any]) -> None:
         """Renew the identity of a session and those of its subagents if that is due.
 
-        An identity that has expired is opened again, if the policy permits it. One that was revoked stays dead.
+        A new identity replaces an expired one, if the policy permits it. No identity replaces a revoked one.
 
         Raises:
             InvalidCredentialError: the identity was revoked, or its task or its parent has ended.
 
         """
         if _is_due(entry) and not self._renew(entry, entry["file"]):
-            name = next(name for name, each in self._state["sessions"].items() if each is entry)
+            name = next(name for name, each in self.state["sessions"].items() if each is entry)
             former = dict(entry)
             entry.clear()
             entry.update(self._open(name, former["request"], former))
-            self._state["sessions"][name] = entry
+            self.state["sessions"][name] = entry
             self._save()
         for subagent in list(entry["subagents"].values()):
             if _is_due(subagent):
@@ -383,7 +397,7 @@ class Sessions:
         return False
 
     def start_subagent(
-        self, entry: dict[str, Any], name: str, key: str, kind: str | None
+        self, entry: dict[str, Any], name: str, key: str, kind: str | None, transcript: str | None
     ) -> dict[str, Any] | None:
         """Open a child identity for a subagent, and return it; None if it has already stopped.
 
@@ -400,24 +414,24 @@ class Sessions:
             raise UsageError(
                 f"the session has {_MOST_SUBAGENTS} subagents", "wait until some of them have stopped"
             )
-        asked = entry["request"]
+        request_facts = entry["request"]
         options = RequestOptions(
             agent=_agent_name(kind or "subagent"),
             kind=USUAL_KIND,
             scope=tuple(Scope(scope) for scope in entry["scopes"]),
             may_audience=tuple(entry["may_audience"]),
-            may_kind=tuple(asked["may_kind"]),
-            ttl=asked["ttl"],
+            may_kind=tuple(request_facts["may_kind"]),
+            ttl=request_facts["ttl"],
             parent_file=self._place.path(entry["file"]),
         )
         request, _ = stated_request(self._cli, options, identity=True)
-        issued = self._issue((request, None))
+        issued = self._issue(request, None)
         file = f"{entry['file']}-{sha256(key.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}"
         self._keep(issued, file)
         child = {**_facts(issued), "file": file}
         entry["subagents"][key] = child
         self._save()
-        self.describe(child, name, None, key)
+        self.describe(child, name, transcript, key)
         return child
 
     def stop_subagent(self, entry: dict[str, Any], name: str, key: str, transcript: str | None) -> bool:
@@ -434,21 +448,21 @@ class Sessions:
 
     def stop(self, name: str) -> bool:
         """End the identity of a session, with its subagents. Return False if there is no such session."""
-        entry = self._state["sessions"].get(name)
+        entry = self.state["sessions"].get(name)
         if entry is None:
             return False
         self._revoke([entry["id"]], "the session ended")
-        del self._state["sessions"][name]
+        del self.state["sessions"][name]
         self._forget(entry)
-        if self._state["current"] == name:
-            self._state["current"] = next(reversed(self._state["sessions"]), None)
-        if self._state["sessions"]:
+        if self.state["current"] == name:
+            self.state["current"] = next(reversed(self.state["sessions"]), None)
+        if self.state["sessions"]:
             self._save()
         else:
             self._place.remove()
         return True
 
-    def end_those_of_dead_processes(self) -> None:
+    def end_orphans(self) -> None:
         """End the sessions of clients that were killed, and delete their files. A failure leaves them to `sweep`."""
         for folder, ids in _stale(self._place):
             try:
@@ -484,10 +498,10 @@ class Sessions:
             self._place.delete(each["file"])
 
     def _make_current(self, name: str) -> None:
-        self._state["current"] = name
+        self.state["current"] = name
 
     def _save(self) -> None:
-        self._place.write(self._state)
+        self._place.write(self.state)
 
 
 def _facts(issued: Issued) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A session of a coding agent, or a subagent in it: what the client calls it, and where its transcript is."""
+"""A session of a coding agent, or a subagent in it: the client's names for it, and the path of its transcript."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LONGEST_NAME = 256
 LONGEST_PATH = 4_096
 
 
-class Session(Record):
+class ClientSession(Record):
     """A client's names for an identity. They are free texts, and give no right."""
 
     client: Annotated[str, kept_text(LONGEST_NAME, "the client")]

@@ -1,0 +1,63 @@
+"""The processes of clients, by the names of their programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from jitid.capabilities.session.clients import CLIENTS, ParentProcess, client_of, process_of_client
+
+SHELL = ParentProcess(9, ("/bin/sh", "-c", "jitid helper token"), ("sh", "dash"))
+MANUAL = Path(__file__).parents[3] / "man/jitid-agents.7"
+
+
+def _of(words: str, *names: str) -> str | None:
+    client = client_of(ParentProcess(7, tuple(words.split()), names))
+    return None if client is None else client.name
+
+
+@pytest.mark.parametrize(
+    ("words", "names", "client"),
+    [
+        ("claude -p hi", ("claude",), "claude-code"),
+        ("/opt/x/bin/claude.exe", ("claude.exe", "claude.exe"), "claude-code"),
+        (
+            "node /usr/lib/node_modules/@anthropic-ai/claude-code/cli-wrapper.cjs",
+            ("node", "node"),
+            "claude-code",
+        ),
+        ("/x/codex exec", ("codex", "codex"), "codex"),
+        ("node /usr/bin/gemini", ("MainThread", "node"), "gemini"),
+        ("node /usr/lib/node_modules/@google/gemini-cli/bundle/gemini.js", ("node",), "gemini"),
+        ("opencode serve", ("opencode",), "opencode"),
+        ("cat /x/claude", ("cat", "cat"), None),
+        ("node /x/server.js claude", ("node", "node"), None),
+        ("bash", ("bash", "bash"), None),
+        ("", ("",), None),
+    ],
+)
+def test_a_client_is_known_by_its_program(words: str, names: tuple[str, ...], client: str | None) -> None:
+    """Never by the name of a file among its arguments, unless an interpreter runs that file."""
+    assert _of(words, *names) == client
+
+
+def test_the_process_of_a_client_is_the_nearest_one_of_its_name() -> None:
+    """Not the shell that runs the hook; without one of the name, the nearest that is not a shell."""
+    claude = ParentProcess(8, ("claude",), ("claude",))
+    other = ParentProcess(7, ("starter",), ("starter",))
+    client = CLIENTS[0]
+    assert process_of_client(client, [SHELL, claude, other]) == claude
+    assert process_of_client(client, [SHELL, other, claude]) == claude
+    assert process_of_client(client, [SHELL, other]) == other
+    assert process_of_client(client, [SHELL]) is None
+
+
+def test_the_manual_has_a_row_for_each_client() -> None:
+    """With the same words about its subagents."""
+    text = " ".join(MANUAL.read_text().split())
+    for client in CLIENTS:
+        assert client.name in text
+        assert client.subagents in text
+        for hook in client.hooks:
+            assert hook in text
