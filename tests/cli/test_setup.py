@@ -1,9 +1,11 @@
-"""`jitid setup`: the diff, the question, the way back, and what bypasses jitid."""
+"""`jitid setup`: the diff, the question, the way back, and the credentials that bypass jitid."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -11,10 +13,23 @@ import pytest
 
 from tests.cli.test_terminal import Terminal
 from tests.components.helping import shell_with_programs
-from tests.real import Shell, need
+from tests.real import Shell, module, need
 
 GATEWAY = "http://127.0.0.1:9"
-CLIENTS = "claude-code codex opencode gemini copilot cursor vscode mcp git gh aws kube".split()
+CLIENTS = [
+    "claude-code",
+    "codex",
+    "opencode",
+    "gemini",
+    "copilot",
+    "cursor",
+    "vscode",
+    "mcp",
+    "git",
+    "gh",
+    "aws",
+    "kube",
+]
 
 
 @pytest.fixture
@@ -108,7 +123,7 @@ def test_the_diff_shows_no_secret_and_no_control_character(shell: Shell) -> None
     secrets = {
         "API_TOKEN": "hunter2hunter2",
         "Authorization": "Bearer abcdefghijkl",
-        "password": "p\\\"q",
+        "password": 'p\\"q',
         "X": "ghp_0123456789abcdefghijABCDEFGHIJ012345",
         "url": "postgres://u:pass1word@h/db",
     }
@@ -143,7 +158,9 @@ def test_undo_removes_an_entry_that_somebody_changed_and_that_still_calls_jitid(
     settings(shell).write_text('{"z": 1}')
     shell.good("setup", "claude-code", "--gateway", GATEWAY)
     text = settings(shell).read_text().replace('"timeout": 30', '"timeout": 31', 1)
-    settings(shell).write_text(text.replace("helper token", "helper token --ttl 5m").replace(GATEWAY + '"}', 'https://m"}'))
+    settings(shell).write_text(
+        text.replace("helper token", "helper token --ttl 5m").replace(GATEWAY + '"}', 'https://m"}')
+    )
     done = shell.run("setup", "claude-code", "--undo")
     assert done.returncode == 0
     assert "env.ANTHROPIC_BASE_URL was changed since, and stays" in done.stderr
@@ -166,7 +183,7 @@ def test_undo_of_a_user_of_a_kubeconfig_that_somebody_changed_says_what_is_left(
     path.write_text(path.read_text() + "      env: []\n")
     done = shell.run("setup", "kube", "--undo")
     assert done.returncode == 9
-    assert "still calls jitid: somebody changed the user" in done.stderr
+    assert "still calls jitid: the user was changed since" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -184,7 +201,10 @@ def test_undo_of_a_user_of_a_kubeconfig_that_somebody_changed_says_what_is_left(
         (("claude-code", "--mcp", "docs"), "`docs` is not NAME=URL"),
         (("claude-code", "--mcp", "a b=https://x.example"), "is not NAME=URL"),
         (("claude-code", "--mcp", "jitid=https://x.example"), "is the name of jitid's own entry"),
-        (("gemini", "--mcp", "a=https://a.example", "--mcp", "b=https://b.example"), "reads one token at its start"),
+        (
+            ("gemini", "--mcp", "a=https://a.example", "--mcp", "b=https://b.example"),
+            "reads one token at its start",
+        ),
         (("git", "--host", 'h"]\n[x'), "is not an address with a host"),
         (("kube", "--name", "a: b"), "invalid name"),
         (("codex", "--gateway", GATEWAY, "--project"), "Codex reads no model provider from a project's file"),
@@ -193,11 +213,108 @@ def test_undo_of_a_user_of_a_kubeconfig_that_somebody_changed_says_what_is_left(
         (("claude-code", "--undo", "--check"), "exclude each other"),
     ],
 )
-def test_a_line_that_makes_no_sense_is_a_usage_error(shell: Shell, words: tuple[str, ...], reason: str) -> None:
+def test_a_line_that_makes_no_sense_is_a_usage_error(
+    shell: Shell, words: tuple[str, ...], reason: str
+) -> None:
     done = shell.run("setup", *words)
     assert done.returncode == 2, done.stderr
     assert reason in done.stderr
     assert not list(shell.home.glob(".c*"))
+
+
+@pytest.mark.parametrize("client", ["opencode", "gemini", "copilot", "cursor", "vscode"])
+def test_the_command_in_the_note_starts_the_client_with_its_token(shell: Shell, client: str) -> None:
+    """The configuration names a variable that the command sets."""
+    done = shell.run("setup", client, "--mcp", "docs=https://mcp.example/mcp")
+    line = next(line for line in done.stderr.splitlines() if "start it by: jitid run" in line)
+    words = shlex.split(line.partition("start it by: jitid ")[2])
+    program = shell.home / "bin" / words[-1]
+    program.write_text("#!/bin/sh\nenv | cut -d= -f1\n")
+    program.chmod(0o755)
+    variables = shell.good(*words[:1], "--task", "T1", "--delegator", "alice", *words[1:]).split()
+    path = shell.good("setup", client, "--undo", "--dry-run", "--field", "path").strip()
+    named = re.search(r"Bearer \$?\{?(?:\{?env:|file:\{env:)?(\w+)", Path(path).read_text())
+    assert named is not None
+    assert named[1] in variables
+
+
+SCHEMAS = {
+    "vscode": {
+        "properties": {
+            "inputs": {"type": "array"},
+            "servers": {
+                "additionalProperties": {
+                    "oneOf": [
+                        {
+                            "required": ["type", "command"],
+                            "properties": {
+                                "type": {"const": "stdio"},
+                                "command": {"type": "string"},
+                                "args": {"type": "array", "items": {"type": "string"}},
+                                "env": {"type": "object"},
+                                "envFile": {"type": "string"},
+                            },
+                            "additionalProperties": False,
+                        },
+                        {
+                            "required": ["type", "url"],
+                            "properties": {
+                                "type": {"enum": ["http", "sse"]},
+                                "url": {"type": "string"},
+                                "headers": {"additionalProperties": {"type": "string"}},
+                            },
+                            "additionalProperties": False,
+                        },
+                    ]
+                }
+            },
+        },
+        "required": ["servers"],
+        "additionalProperties": False,
+    },
+    "cursor": {
+        "properties": {
+            "mcpServers": {
+                "additionalProperties": {
+                    "oneOf": [
+                        {
+                            "required": ["command"],
+                            "properties": {
+                                "command": {"type": "string"},
+                                "args": {"type": "array", "items": {"type": "string"}},
+                                "env": {"type": "object"},
+                            },
+                            "additionalProperties": False,
+                        },
+                        {
+                            "required": ["url"],
+                            "properties": {
+                                "url": {"type": "string"},
+                                "headers": {"additionalProperties": {"type": "string"}},
+                            },
+                            "additionalProperties": False,
+                        },
+                    ]
+                }
+            }
+        },
+        "required": ["mcpServers"],
+        "additionalProperties": False,
+    },
+}
+"""The parts of the documented forms of two clients that cannot run here; written from their documentation."""
+
+
+@pytest.mark.parametrize("client", SCHEMAS)
+def test_the_file_of_a_client_that_cannot_run_here_has_its_documented_form(shell: Shell, client: str) -> None:
+    jsonschema = module("jsonschema")
+    shell.good("setup", client, "--mcp", "docs=https://mcp.example/mcp")
+    path = shell.good("setup", client, "--undo", "--dry-run", "--field", "path").strip()
+    content = json.loads(Path(path).read_text())
+    jsonschema.validate(content, SCHEMAS[client])
+    broken = json.loads(json.dumps(content).replace('"command"', '"commands"'))
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(broken, SCHEMAS[client])
 
 
 def check(shell: Shell, *words: str, **variables: str) -> tuple[int, list[tuple[str, str, str]]]:
@@ -237,9 +354,11 @@ def test_check_names_what_bypasses_jitid_in_claude_code(shell: Shell) -> None:
     (shell.home / ".claude.json").write_text(
         '{"mcpServers": {"a": {"headers": {"Authorization": "sk-static", "X-Token": "${T}"}}}}'
     )
-    assert ("setting", f"{shell.home / '.claude.json'}: mcpServers.a.headers.Authorization", "bypass") in check(
-        shell, "claude-code"
-    )[1]
+    assert (
+        "setting",
+        f"{shell.home / '.claude.json'}: mcpServers.a.headers.Authorization",
+        "bypass",
+    ) in check(shell, "claude-code")[1]
 
 
 def test_check_finds_an_edited_setup_and_a_missing_program(shell: Shell) -> None:
@@ -266,8 +385,20 @@ def test_check_finds_an_edited_setup_and_a_missing_program(shell: Shell) -> None
         ("copilot", (), ".copilot/config.json", '{"copilotTokens": {}}', "bypass"),
         ("git", ("--host", "git.example"), ".netrc", "machine git.example password sk-static", "bypass"),
         ("git", ("--host", "git.example"), ".git-credentials", "https://a:sk-static@git.example", "unused"),
-        ("aws", ("--template", "d"), ".aws/credentials", "[jitid]\naws_secret_access_key = sk-static", "bypass"),
-        ("aws", ("--template", "d"), ".aws/credentials", "[other]\naws_secret_access_key = sk-static", "unused"),
+        (
+            "aws",
+            ("--template", "d"),
+            ".aws/credentials",
+            "[jitid]\naws_secret_access_key = sk-static",
+            "bypass",
+        ),
+        (
+            "aws",
+            ("--template", "d"),
+            ".aws/credentials",
+            "[other]\naws_secret_access_key = sk-static",
+            "unused",
+        ),
     ],
 )
 def test_check_names_the_files_with_keys(
@@ -304,7 +435,8 @@ def test_check_names_the_variables_with_keys(
 def test_check_names_the_keys_of_a_kubeconfig(shell: Shell) -> None:
     path = shell.home / ".kube/config"
     path.parent.mkdir()
-    path.write_text("apiVersion: v1\nusers:\n- name: a\n  user:\n    client-key-data: sk-static\n    token: sk-static\n")
+    user = "client-key-data: sk-static\n    token: sk-static"
+    path.write_text(f"apiVersion: v1\nusers:\n- name: a\n  user:\n    {user}\n")
     shell.good("setup", "kube")
     assert check(shell, "kube") == (10, [("file", str(path), "bypass")] * 2)
 
@@ -339,8 +471,12 @@ def test_git_gets_its_password_from_jitid_and_from_no_other_helper(shell: Shell)
     config = shell.home / ".gitconfig"
     config.write_text("[credential]\n\thelper = store\n")
     (shell.home / ".git-credentials").write_text("https://old:sk-static@git.example\n")
-    shell.good("setup", "git", "--host", "git.example", "--task", "T1", "--delegator", "alice", "-s", "repo:read")
-    assert config.read_text().startswith('[credential]\n\thelper = store\n[credential "https://git.example"]\n')
+    shell.good(
+        "setup", "git", "--host", "git.example", "--task", "T1", "--delegator", "alice", "-s", "repo:read"
+    )
+    assert config.read_text().startswith(
+        '[credential]\n\thelper = store\n[credential "https://git.example"]\n'
+    )
     done = subprocess.run(
         [git, "credential", "fill"],
         input="protocol=https\nhost=git.example\n\n",
@@ -381,7 +517,14 @@ def test_kubectl_reads_the_user_that_was_added(shell: Shell) -> None:
     )
     users = {user["name"]: user["user"] for user in json.loads(shown.stdout)["users"]}
     assert users["true"]["exec"]["command"] == "jitid"
-    assert users["true"]["exec"]["args"][-6:] == ["helper", "kube", "--task", "1", "--delegator", "user:alice"]
+    assert users["true"]["exec"]["args"][-6:] == [
+        "helper",
+        "kube",
+        "--task",
+        "1",
+        "--delegator",
+        "user:alice",
+    ]
     assert users["true"]["exec"]["provideClusterInfo"] is True
     assert [*users] == ["a", "true"] or [*users] == ["true", "a"]
     shell.good("setup", "kube", "--undo")

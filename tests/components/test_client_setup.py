@@ -36,13 +36,15 @@ def shell(tmp_path: Path) -> Shell:
     # Codex starts a command for headers without PYTHONPATH: the program itself must find this checkout.
     program = tmp_path / "bin/jitid"
     root = str(Path(jitid.__file__).parent.parent)
-    program.write_text(program.read_text().replace("from ", f"import sys\nsys.path.insert(0, {root!r})\nfrom ", 1))
+    program.write_text(
+        program.read_text().replace("from ", f"import sys\nsys.path.insert(0, {root!r})\nfrom ", 1)
+    )
     (tmp_path / "work").mkdir()
     return made
 
 
 def use(shell: Shell, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run a client in a folder of its own."""
+    """Run a client in a separate folder."""
     return subprocess.run(
         words,
         env={**shell.environment, **variables},
@@ -126,7 +128,8 @@ def test_codex_answers_with_a_token_of_its_session(shell: Shell, packages: Path)
 def test_codex_reads_the_servers_that_were_added(shell: Shell, packages: Path) -> None:
     program = agents.codex(packages)
     shell.good("setup", "codex", *MCP, "--tools")
-    servers = {server["name"]: server["transport"] for server in json.loads(use(shell, program, "mcp", "list", "--json").stdout)}
+    listed = json.loads(use(shell, program, "mcp", "list", "--json").stdout)
+    servers = {server["name"]: server["transport"] for server in listed}
     assert servers["docs"]["url"] == "https://mcp.example/mcp"
     assert servers["docs"]["http_headers_helper"] == "<redacted>"
     assert servers["jitid"]["args"][-1] == "mcp"
@@ -205,7 +208,11 @@ def mcp_server() -> Iterator[Server]:
             if message["method"] == "initialize":
                 version = message["params"]["protocolVersion"]
                 information = {"name": "docs", "version": "1"}
-                result = {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": information}
+                result = {
+                    "protocolVersion": version,
+                    "capabilities": {"tools": {}},
+                    "serverInfo": information,
+                }
             self._answer(200, json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result}).encode())
 
         def _answer(self, status: int, body: bytes) -> None:

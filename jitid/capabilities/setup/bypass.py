@@ -1,4 +1,4 @@
-"""Credentials that a client finds by itself: in the environment, in files and in keychains. Names only, never values."""
+"""Credentials that a client finds by itself, in the environment, in files and in keychains: names, never values."""
 
 from __future__ import annotations
 
@@ -8,39 +8,22 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 from jitid.capabilities.setup import jsonc, toml_text
-from jitid.capabilities.setup.client import SetupRequest
+from jitid.capabilities.setup.client import Ambient, Configured, SetupRequest
 from jitid.capabilities.setup.coding_agents import claude_folder, claude_state, xdg_configuration
 from jitid.capabilities.setup.splice import ClientFileError
 from jitid.system import xdg
 from jitid.system.files import read_regular
-from jitid.values.record import Record
 
 _MOST = 8 << 20
 _SECONDS = 10
 
 
-class Ambient(Record):
-    """A credential, or a place that could not be examined."""
-
-    kind: str
-    """`environment`, `file`, `setting` or `keychain`."""
-    name: str
-    effect: str
-    """`bypass`: the client uses it instead of jitid; `unused`: it lies about; `unexamined`."""
-    about: str
-
-
-Configured = frozenset[str]
-"""The first names of the entries of jitid that are in force, such as `apiKeyHelper`."""
-
-
-def _variables(
-    request: SetupRequest, names: Iterable[str], effect: str, about: str
-) -> Iterator[Ambient]:
+def _variables(request: SetupRequest, names: Iterable[str], effect: str, about: str) -> Iterator[Ambient]:
     for name in names:
         if request.environ.get(name):
             yield Ambient("environment", name, effect, about)
@@ -131,14 +114,14 @@ def claude_code(request: SetupRequest, configured: Configured) -> list[Ambient]:
         *_variables(request, ("ANTHROPIC_API_KEY",), "bypass", _CLAUDE["ANTHROPIC_API_KEY"]),
     ]
     folder = claude_folder(request)
-    managed = (
-        "/Library/Application Support/ClaudeCode" if sys.platform == "darwin" else "/etc/claude-code"
-    )
+    managed = "/Library/Application Support/ClaudeCode" if sys.platform == "darwin" else "/etc/claude-code"
     for path in (f"{managed}/managed-settings.json", ".claude/settings.local.json", ".claude/settings.json"):
         content = _json(path)
         line = content.get("apiKeyHelper") if isinstance(content, dict) else None
         if isinstance(line, str) and "jitid" not in line:
-            first.append(Ambient("setting", f"{path}: apiKeyHelper", "bypass", "comes before the user's settings"))
+            first.append(
+                Ambient("setting", f"{path}: apiKeyHelper", "bypass", "comes before the user's settings")
+            )
         first += _claude_env(path, content)
     first += _claude_env(f"{folder}/settings.json", _json(f"{folder}/settings.json"))
     effect, about = _second("apiKeyHelper" in configured, "apiKeyHelper")
@@ -166,10 +149,10 @@ _CLAUDE = {
 """Seen with Claude Code 2.1.197, for each variable that comes before apiKeyHelper."""
 
 
-def _second(has_helper: bool, entry: str) -> tuple[str, str]:  # noqa: FBT001 - a fact
+def _second(has_helper: bool, entry: str) -> tuple[str, str]:
     """Return effect and description of a credential that comes after the entry of jitid."""
     if has_helper:
-        return "unused", f"comes after {entry}, and lies about"
+        return "unused", f"comes after {entry}, and is not used"
     return "bypass", "is the credential for models: jitid supplies none without --gateway"
 
 
@@ -196,7 +179,9 @@ def codex(request: SetupRequest, configured: Configured) -> list[Ambient]:
         if isinstance(provider, Mapping) and provider.get("experimental_bearer_token"):
             where = f"{folder}/config.toml: model_providers.{name}.experimental_bearer_token"
             used = content.get("model_provider") == name
-            found.append(Ambient("setting", where, "bypass" if used else "unused", "a literal token of a provider"))
+            found.append(
+                Ambient("setting", where, "bypass" if used else "unused", "a literal token of a provider")
+            )
     return found
 
 
@@ -236,8 +221,12 @@ def copilot(request: SetupRequest, configured: Configured) -> list[Ambient]:  # 
     return [
         *_variables(request, keys[:1], "bypass", about),
         *_variables(request, keys[1:], "unused" if command else "bypass", about),
-        *_variables(request, ("COPILOT_GITHUB_TOKEN", "GH_TOKEN", "GITHUB_TOKEN"), "bypass", "is GitHub's, for models"),
-        *_file(f"{folder}/config.json", "bypass", "has a token of GitHub", lambda text: "copilotTokens" in text),
+        *_variables(
+            request, ("COPILOT_GITHUB_TOKEN", "GH_TOKEN", "GITHUB_TOKEN"), "bypass", "is GitHub's, for models"
+        ),
+        *_file(
+            f"{folder}/config.json", "bypass", "has a token of GitHub", lambda text: "copilotTokens" in text
+        ),
         *_keychain("copilot-cli", "bypass", "is GitHub's, for models"),
         *_static_servers(f"{folder}/mcp-config.json"),
     ]
@@ -262,16 +251,16 @@ def mcp(request: SetupRequest, configured: Configured) -> list[Ambient]:  # noqa
 
 
 def git(request: SetupRequest, configured: Configured) -> list[Ambient]:
-    """Return the credentials that git sends before it asks the helper of jitid, and its other helpers."""
+    """Return the credentials that git sends before it runs the helper of jitid, and its other helpers."""
     hosts = _hosts(request, configured)
-    found = []
+    found: list[Ambient] = []
     for path in (f"{request.home}/.git-credentials", f"{xdg_configuration(request)}/git/credentials"):
         about = "the helper `store` of git reads it, unless the entry of jitid is in force"
         found += _file(path, "unused" if configured else "bypass", about, lambda text: _mentions(text, hosts))
     found += _file(
         request.environ.get("NETRC") or f"{request.home}/.netrc",
         "bypass",
-        "git sends it before it asks a helper",
+        "git sends it before it runs a helper",
         lambda text: _mentions(text, hosts) or "default" in text.split(),
     )
     for key, value in _git_settings():
@@ -348,7 +337,11 @@ def aws(request: SetupRequest, configured: Configured) -> list[Ambient]:
         ),
         *_variables(
             request,
-            ("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"),
+            (
+                "AWS_WEB_IDENTITY_TOKEN_FILE",
+                "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+                "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+            ),
             "bypass" if stated not in names else "unused",
             "is used without a profile",
         ),
@@ -375,11 +368,13 @@ def kube(request: SetupRequest, configured: Configured) -> list[Ambient]:  # noq
     found: list[Ambient] = []
     for path in paths or [f"{request.home}/.kube/config"]:
         for member in _STATIC:
-            pattern = re.compile(rf"^[ \t-]*\"?{member}\"?[ \t]*:[ \t]*\S", re.MULTILINE)
-            found += _file(
-                path, "bypass", f"a user has a static credential: {member}", lambda text, p=pattern: bool(p.search(text))
-            )
+            about = f"a user has a static credential: {member}"
+            found += _file(path, "bypass", about, partial(_has_member, member))
     return found
+
+
+def _has_member(member: str, text: str) -> bool:
+    return re.search(rf"^[ \t-]*\"?{member}\"?[ \t]*:[ \t]*\S", text, re.MULTILINE) is not None
 
 
 _STATIC = ("token", "tokenFile", "client-key-data", "client-key", "password")

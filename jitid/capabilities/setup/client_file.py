@@ -20,7 +20,7 @@ _UNCHANGED = "nothing was changed"
 
 
 class FileContent(Record):
-    """What a client's file holds."""
+    """The content of a client's file."""
 
     path: str
     """Its real path: behind all links."""
@@ -166,7 +166,9 @@ def locked(folder: str) -> Iterator[None]:
         )
     except OSError as error:
         reason = (error.strerror or "error").lower()
-        raise StorageError(f"the folder {quote(folder, 200)} cannot be used: {reason}; {_UNCHANGED}") from error
+        raise StorageError(
+            f"the folder {quote(folder, 200)} cannot be used: {reason}; {_UNCHANGED}"
+        ) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

@@ -81,7 +81,7 @@ def _hooks(request: SetupRequest, client: str) -> list[Entry]:
 
 
 def claude_notes(request: SetupRequest) -> list[str]:
-    """Return what to know about the result in Claude Code."""
+    """Return sentences about the result in Claude Code."""
     notes = []
     if request.model_audience() is None:
         notes.append("the hooks record sessions and subagents; for tokens to a gateway add: --gateway URL")
@@ -113,7 +113,10 @@ def codex_files(request: SetupRequest) -> list[ClientFile]:
                 "refresh_interval_ms": request.refresh_ms(),
             },
         }
-        entries += [Entry(("model_provider",), request.name), Entry(("model_providers", request.name), provider)]
+        entries += [
+            Entry(("model_provider",), request.name),
+            Entry(("model_providers", request.name), provider),
+        ]
     for name, url in request.servers:
         line = _bare_line(request, "headers", "--audience", origin(url), *request.reach())
         entries.append(Entry(("mcp_servers", name), {"url": url, "http_headers_helper": line}))
@@ -142,12 +145,12 @@ def _bare_line(request: SetupRequest, *words: str) -> str:
 
 
 def codex_notes(request: SetupRequest) -> list[str]:  # noqa: ARG001 - as its siblings
-    """Return what to know about the result in Codex."""
+    """Return sentences about the result in Codex."""
     return ["Codex runs new hooks only after a review: type /hooks in a session of Codex, and trust them"]
 
 
 def opencode_files(request: SetupRequest) -> list[ClientFile]:
-    """Return the configuration of opencode: the one that exists, or a new opencode.json."""
+    """Return the configuration of opencode: the existing file, or a new opencode.json."""
     entries = []
     if request.gateway is not None:
         token = _token_file(request, request.model_audience() or "")
@@ -168,7 +171,7 @@ def opencode_files(request: SetupRequest) -> list[ClientFile]:
     if request.tools:
         entries.append(Entry(("mcp", request.name), {"type": "local", "command": request.words("mcp")}))
     if entries:
-        # opencode would add it itself, and the file would no longer be the one that jitid wrote.
+        # opencode would add it itself, and the file would differ from jitid's.
         entries.insert(0, Entry(("$schema",), "https://opencode.ai/config.json", keep=True))
     folder = os.getcwd() if request.project else f"{xdg_configuration(request)}/opencode"
     names = ("opencode.jsonc", "opencode.json")
@@ -189,7 +192,7 @@ def _token_file(request: SetupRequest, audience: str) -> str:
 
 
 def opencode_notes(request: SetupRequest) -> list[str]:
-    """Return what to know about the result in opencode."""
+    """Return sentences about the result in opencode."""
     if not request.audiences():
         return []
     return [

@@ -16,7 +16,9 @@ _AROUND = 60
 _MOST_LINES = 2_000
 """Of longer parts, all lines count as replaced: the comparison would take too long."""
 
-_NAME = r"[\w.-]*(?:key|token|secret|passw|auth|credential|bearer|cookie|private|certificate-data|pat\b)[\w.-]*"
+_NAME = (
+    r"[\w.-]*(?:key|token|secret|passw|auth|credential|bearer|cookie|private|certificate-data|pat\b)[\w.-]*"
+)
 _QUOTED = re.compile(rf"(?i)([\"']{_NAME}[\"']\s*[:=]\s*)(\"(?:[^\"\\]|\\.)*\"|'[^']*')")
 _BARE = re.compile(rf"(?i)^(\s*-?\s*{_NAME}\s*[:=]\s*)(?=\S)(.*)$")
 _KNOWN = re.compile(
@@ -46,7 +48,7 @@ def redacted(line: str) -> str:
 
 
 def _shown(value: str) -> bool:
-    """Return whether a value with a suspicious name is no secret: a command of jitid, or a reference."""
+    """Return whether a value with a suspicious name is harmless: a command of jitid, or a reference."""
     bare = value.strip().rstrip(",").strip("\"'")
     return (
         _HARMLESS.fullmatch(value.strip()) is not None
@@ -64,7 +66,7 @@ def unified(path: str, old: str | None, new: str | None) -> list[str]:
     ]
     start, end = _ends(before, after)
     changes = list(_changes(before[start : len(before) - end], after[start : len(after) - end], start))
-    for group in _groups(changes, before):
+    for group in _groups(changes):
         lines += _hunk(group, before, after)
     if old is not None and new is not None and before == after and old != new:
         lines.append("\\ the end of a line changes")
@@ -90,12 +92,14 @@ def _changes(before: Sequence[str], after: Sequence[str], offset: int) -> Iterat
     if len(before) + len(after) > _MOST_LINES:
         yield offset, offset + len(before), offset, offset + len(after)
         return
-    for tag, first, last, new_first, new_last in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+    for tag, first, last, new_first, new_last in SequenceMatcher(
+        None, before, after, autojunk=False
+    ).get_opcodes():
         if tag != "equal":
             yield first + offset, last + offset, new_first + offset, new_last + offset
 
 
-def _groups(changes: Sequence[_Change], before: Sequence[str]) -> Iterator[list[_Change]]:
+def _groups(changes: Sequence[_Change]) -> Iterator[list[_Change]]:
     group: list[_Change] = []
     for change in changes:
         if group and change[0] - group[-1][1] > 2 * _CONTEXT:

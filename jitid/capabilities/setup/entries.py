@@ -1,4 +1,4 @@
-"""Entries in a client's file, whatever its form: how each is added, found again and removed."""
+"""Entries in a client's file of any form: each is added, found again and removed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Entry(Record):
 
 
 class AddedEntry(Record):
-    """An entry that is in a file, with what its removal must know."""
+    """An entry in a file, with the facts for its removal."""
 
     entry: Entry
     previous: str | None = None
@@ -122,7 +122,9 @@ def add(form: Form, text: str, entry: Entry) -> Added:
             splices = line_text.inserted(text, entry.path[0], entry.value)
         case Form.KUBE:
             if _is_json(text):
-                users = Entry(("users",), {"name": entry.path[-1], "user": {"exec": entry.value}}, append=True)
+                users = Entry(
+                    ("users",), {"name": entry.path[-1], "user": {"exec": entry.value}}, append=True
+                )
                 return add(Form.JSON, text, users)
             if kube_text.removing(text, entry.path[-1], entry.value) is not None:
                 return Added(text, [], None)
@@ -137,7 +139,7 @@ def _same(left: object, right: object) -> bool:
     return json.dumps(left, sort_keys=True, default=str) == json.dumps(right, sort_keys=True, default=str)
 
 
-def _replaceable(entry: Entry, scalar: bool, text: str) -> str:  # noqa: FBT001 - a fact about the text
+def _replaceable(entry: Entry, scalar: bool, text: str) -> str:
     name = quote(".".join(entry.path))
     if not scalar:
         raise ClientFileError(f"{name} has other content")
@@ -154,7 +156,7 @@ def _depth(root: jsonc.Node | None, path: Sequence[str]) -> int:
 
 
 def remove(form: Form, text: str, added: AddedEntry) -> str | None:
-    """Return a text without an entry; None if the entry is not there, or somebody changed it.
+    """Return a text without an entry; None if the entry is missing or was changed.
 
     Raises ClientFileError.
     """
@@ -180,9 +182,7 @@ def _without_json(text: str, added: AddedEntry) -> str | None:
     if root is None or node is None:
         return None
     if entry.append:
-        item = next(
-            (item for item in reversed(node.items) if _same(item.node.decoded(), entry.value)), None
-        )
+        item = next((item for item in reversed(node.items) if _same(item.node.decoded(), entry.value)), None)
         if node.kind != "array" or item is None:
             return None
         text = applied(text, jsonc.removing(text, node, item))
@@ -208,7 +208,7 @@ def _pruned(text: str, path: Sequence[str], depth: int) -> str:
         if outer is None or item is None or item.node.items or item.node.kind == "scalar":
             break
         if text[item.node.start + 1 : item.node.end - 1].strip():
-            # A comment that somebody wrote.
+            # A comment of the user.
             break
         text = applied(text, jsonc.removing(text, outer, item))
     return text
@@ -276,7 +276,10 @@ def _own_json(content: Any) -> Iterator[Entry]:  # noqa: ANN401 - JSON may be an
             if (
                 isinstance(commands, list)
                 and commands
-                and all(isinstance(hook, dict) and is_jitid_line(hook.get("command"), "helper") for hook in commands)
+                and all(
+                    isinstance(hook, dict) and is_jitid_line(hook.get("command"), "helper")
+                    for hook in commands
+                )
             ):
                 yield Entry(("hooks", event), group, append=True)
     for name in SERVERS:
@@ -290,7 +293,11 @@ def _own_json(content: Any) -> Iterator[Entry]:  # noqa: ANN401 - JSON may be an
                 yield Entry((name, server, "headersHelper"), value["headersHelper"])
     users = content.get("users")
     for user in users if isinstance(users, list) else ():
-        plugin = user.get("user", {}).get("exec") if isinstance(user, dict) and isinstance(user.get("user"), dict) else None
+        plugin = (
+            user.get("user", {}).get("exec")
+            if isinstance(user, dict) and isinstance(user.get("user"), dict)
+            else None
+        )
         if isinstance(plugin, dict) and is_jitid(_words(plugin), "helper"):
             yield Entry(("users",), user, append=True)
 

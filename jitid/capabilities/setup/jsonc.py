@@ -28,7 +28,7 @@ class Node:
 
     __slots__ = ("end", "items", "kind", "start", "value")
 
-    def __init__(self, start: int, end: int, kind: str, items: list[Item], value: object = None) -> None:
+    def __init__(self, start: int, end: int, kind: str, items: list[JsonItem], value: object = None) -> None:
         self.start = start
         self.end = end
         self.kind = kind
@@ -37,9 +37,11 @@ class Node:
         self.value = value
         """The value of a scalar."""
 
-    def member(self, name: str) -> Item | None:
+    def member(self, name: str) -> JsonItem | None:
         """Return the member of an object with a name."""
-        return next((item for item in self.items if item.name == name), None) if self.kind == "object" else None
+        return (
+            next((item for item in self.items if item.name == name), None) if self.kind == "object" else None
+        )
 
     def decoded(self) -> Any:  # noqa: ANN401 - JSON may be anything
         """Return the value, as `json.loads` would."""
@@ -50,7 +52,7 @@ class Node:
         return self.value
 
 
-class Item:
+class JsonItem:
     """A member of an object or an element of an array."""
 
     __slots__ = ("comma", "name", "node", "start")
@@ -101,7 +103,7 @@ class _Parser:
 
     def _container(self, start: int, closing: str, depth: int) -> Node:
         text = self._text
-        items: list[Item] = []
+        items: list[JsonItem] = []
         names: set[str] = set()
         self._position += 1
         while True:
@@ -117,7 +119,7 @@ class _Parser:
             self._blank()
             comma = self._position if text.startswith(",", self._position) else None
             self._position += comma is not None
-            items.append(Item(item_start, name, node, comma))
+            items.append(JsonItem(item_start, name, node, comma))
 
     def _name(self, names: set[str]) -> str:
         start = self._position
@@ -205,7 +207,9 @@ def _put(text: str, path: Path, value: object, *, append: bool) -> list[Splice]:
         node = item.node
     if not append:
         style = _Style(text, root)
-        return [Splice(node.start, text[node.start : node.end], style.dumped(value, _indent(text, node.start)))]
+        return [
+            Splice(node.start, text[node.start : node.end], style.dumped(value, _indent(text, node.start)))
+        ]
     if node.kind != "array":
         raise ClientFileError(f"{quote('.'.join(path))} is not an array")
     return _insert(text, root, node, None, value)
@@ -267,12 +271,16 @@ def _into_empty(text: str, container: Node, label: str, value: object, style: _S
     outer = _indent(text, container.start)
     inner = outer + style.unit
     body = f"{style.newline}{inner}{label}{_dumps(value, style.unit, inner, style.newline)}"
-    closes = "" if text[inner_start:inner_end].lstrip(" \t").startswith(("\n", "\r", "/")) else style.newline + outer
+    closes = (
+        ""
+        if text[inner_start:inner_end].lstrip(" \t").startswith(("\n", "\r", "/"))
+        else style.newline + outer
+    )
     return Splice(inner_start, "", body + closes)
 
 
-def removing(text: str, container: Node, item: Item) -> list[Splice]:
-    """Return the changes that remove an item, with its line if nothing else is on it."""
+def removing(text: str, container: Node, item: JsonItem) -> list[Splice]:
+    """Return the changes that remove an item, with its line if the line is otherwise empty."""
     index = container.items.index(item)
     start, end = item.start, item.node.end
     splices = []
@@ -314,7 +322,7 @@ def _with_line(text: str, start: int, end: int, *, last: bool) -> tuple[int, int
 
 
 def _own_line_indent(text: str, offset: int) -> str | None:
-    """Return the white space before an offset if nothing else precedes it on its line; else None."""
+    """Return the white space before an offset if no other text precedes it on its line; else None."""
     start = max(text.rfind("\n", 0, offset), text.rfind("\r", 0, offset)) + 1
     before = text[start:offset]
     return before if start and not before.strip(" \t") else None

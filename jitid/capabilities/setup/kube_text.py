@@ -1,6 +1,6 @@
 """A user in a kubeconfig (YAML): added and removed as lines; every other line stays identical.
 
-Only the usual form is changed: one document, whose list of users is in block style. kubectl and all common tools write
+Only the usual form is changed: one document, with a list of users in block style. kubectl and all common tools write
 it so. For any other form, kubectl makes the change.
 """
 
@@ -49,7 +49,7 @@ def adding(text: str, name: str, exec_: dict[str, Any]) -> list[Splice]:
         return [Splice(len(text), "", terminated(text) + new)]
     _check_form(body)
     if named(text, name):
-        raise ClientFileError(f"it has a user {quote(name)}, who is not of jitid")
+        raise ClientFileError(f"its user {quote(name)} is not of jitid")
     found = _USERS.search(text)
     if found is None:
         added = newline.join(("users:", *lines)) + newline
@@ -59,7 +59,11 @@ def adding(text: str, name: str, exec_: dict[str, Any]) -> list[Splice]:
     rest = found["rest"]
     if rest.strip() and not rest.startswith("#"):
         start = found.start("rest")
-        return [Splice(start - (text[start - 1] == " "), text[start - (text[start - 1] == " ") : found.end()], block)]
+        return [
+            Splice(
+                start - (text[start - 1] == " "), text[start - (text[start - 1] == " ") : found.end()], block
+            )
+        ]
     return [Splice(found.end(), "", block)]
 
 
@@ -104,25 +108,26 @@ def _users(text: str) -> Sequence[str]:
 
 
 def removing(text: str, name: str, exec_: dict[str, Any]) -> list[Splice] | None:
-    """Return the change that removes a user exactly as jitid added it; None if somebody changed it."""
+    """Return the change that removes a user exactly as jitid added it; None if it was changed."""
     newline = newline_of(text)
     for indent in ("", "  ", "    "):
         block = "".join(f"{newline}{indent}{line}" for line in item_lines(name, exec_))
         start = text.find(block)
         after = text[start + len(block) :] if start >= 0 else ""
-        # A further line of the item was added by somebody.
+        # The user added a further line to the item.
         if start >= 0 and (not after.strip() or re.match(rf"\r?\n {{0,{len(indent)}}}[^ \r\n]", after)):
             return [Splice(start, block, "")]
     return None
 
 
 _OWN_LINE = re.compile(
-    r"[ \t]*(?:-[ \t]+name:.*|user:|exec:|apiVersion:.*|command:.*|args:|-[ \t]+\S.*|interactiveMode:.*|provideClusterInfo:.*)"
+    r"[ \t]*(?:-[ \t]+name:.*|user:|exec:|apiVersion:.*|command:.*|args:|-[ \t]+\S.*"
+    r"|interactiveMode:.*|provideClusterInfo:.*)"
 )
 
 
 def own(text: str) -> list[tuple[str, dict[str, Any]]]:
-    """Return the users whose exec plug-in is jitid, with nothing but what jitid writes; each with its plug-in."""
+    """Return the users that have only the lines of jitid, each with its exec plug-in."""
     result: list[tuple[str, dict[str, Any]]] = []
     lines = _users(text)
     starts = [index for index, line in enumerate(lines) if re.match(r"[ \t]*-[ \t]+name:", line)]

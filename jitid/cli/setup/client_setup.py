@@ -1,4 +1,4 @@
-"""`jitid setup`: hook up a client, undo that, and report what bypasses it."""
+"""`jitid setup`: hook up a client, undo that, and report credentials that bypass it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from collections.abc import Iterator, Sequence
 from shlex import split
 from typing import TYPE_CHECKING, Any
 
-from jitid.capabilities.setup import change, client_file, diff, record
-from jitid.capabilities.setup.bypass import Ambient
+from jitid.capabilities.setup import change, change_record, client_file, diff
 from jitid.capabilities.setup.change import FileChange, FileState
-from jitid.capabilities.setup.client import Client, SetupRequest
-from jitid.capabilities.setup.clients import CLIENTS
+from jitid.capabilities.setup.client import Ambient, ClientSetup, SetupRequest
+from jitid.capabilities.setup.client_list import CLIENTS
 from jitid.cli.invocation import Invocation
 from jitid.cli.setup import commands
 from jitid.errors import ExitStatus, NotFoundError, PartialError, StorageError, UsageError
@@ -31,7 +30,7 @@ _ADDRESS = re.compile(r"https?://[!-~]+", re.ASCII)
 _OPTIONS = ("gateway", "audience", "mcp", "tools", "host", "template", "name", "project")
 _OF_HELPERS = ("task", "delegator", "agent", "scope", "ttl", "parent_file")
 _PATHS = ("--config", "--ledger", "--credential-file")
-_WANTS = {
+_REQUIRED = {
     "opencode": ("gateway", "mcp", "tools"),
     "git": ("host",),
     "aws": ("template",),
@@ -45,7 +44,7 @@ _GH = (
 
 def setup(cli: Invocation, args: commands.SetupCommand) -> None:
     """Perform `jitid setup`."""
-    if args.undo and (args.check or args.dry_run and args.check):
+    if args.undo and args.check:
         raise UsageError("--undo and --check exclude each other", "omit one of them")
     if args.client is None:
         _without_client(cli, args)
@@ -79,7 +78,9 @@ def _without_client(cli: Invocation, args: commands.SetupCommand) -> None:
     rows = []
     for client in CLIENTS.values():
         states = change.states(client, request)
-        paths = [state.path for state in states if state.state != "absent"] or [state.path for state in states]
+        paths = [state.path for state in states if state.state != "absent"] or [
+            state.path for state in states
+        ]
         rows.append(
             {
                 "client": client.name,
@@ -129,18 +130,22 @@ def _selecting(cli: Invocation) -> Invocation:
     return selecting
 
 
-def _request(cli: Invocation, args: commands.SetupCommand, client: Client) -> SetupRequest:
+def _request(cli: Invocation, args: commands.SetupCommand, client: ClientSetup) -> SetupRequest:
     taken = client.takes.split()
     for name in (*_OPTIONS, *_OF_HELPERS):
         if getattr(args, name) and name not in taken:
-            raise UsageError(f"`--{name.replace('_', '-')}` does not apply to {client.name}; nothing was changed")
+            raise UsageError(
+                f"`--{name.replace('_', '-')}` does not apply to {client.name}; nothing was changed"
+            )
     if args.audience is not None and args.gateway is None and client.name == "codex":
         raise UsageError("--audience requires --gateway here; nothing was changed")
     if args.gateway is not None:
         _check_address(args.gateway, "--gateway")
     name = args.name or "jitid"
     if not _NAME.fullmatch(name):
-        raise UsageError(f"invalid name {quote(name)}", "use letters, digits and `._-`, such as --name deploy")
+        raise UsageError(
+            f"invalid name {quote(name)}", "use letters, digits and `._-`, such as --name deploy"
+        )
     return SetupRequest(
         _command(cli),
         tuple(_helper_options(args)),
@@ -197,17 +202,17 @@ def _server(pair: str, own: str) -> tuple[str, str]:
     return name, url
 
 
-def _check_enough(args: commands.SetupCommand, client: Client) -> None:
-    needs = _WANTS.get(client.name, ())
+def _check_enough(args: commands.SetupCommand, client: ClientSetup) -> None:
+    needs = _REQUIRED.get(client.name, ())
     if needs and not any(getattr(args, name) for name in needs):
         options = [f"--{name}" for name in needs]
         raise UsageError(f"{client.name} requires {' or '.join(options)}; nothing was changed")
 
 
 def _change(
-    cli: Invocation, args: commands.SetupCommand, client: Client, plan: Callable[[], list[FileChange]]
+    cli: Invocation, args: commands.SetupCommand, client: ClientSetup, plan: Callable[[], list[FileChange]]
 ) -> list[FileChange]:
-    """Plan changes, show them, ask, and carry them out. Return them."""
+    """Plan changes, show them, request confirmation, and carry them out. Return them."""
     if args.dry_run:
         planned = plan()
         _show(cli, args, planned)
@@ -217,13 +222,15 @@ def _change(
         _show(cli, args, planned)
         if any(each.changes for each in planned):
             _confirm(sum(each.changes for each in planned))
-        with client_file.locked(record.folder()):
+        with client_file.locked(change_record.folder()):
             again = plan()
             if [_essence(each) for each in again] != [_essence(each) for each in planned]:
-                raise StorageError("a file changed since the diff was shown; nothing was changed", "try again")
+                raise StorageError(
+                    "a file changed since the diff was shown; nothing was changed", "try again"
+                )
             change.carry_out(again)
     else:
-        with client_file.locked(record.folder()):
+        with client_file.locked(change_record.folder()):
             planned = plan()
             change.check(planned)
             change.carry_out(planned)
@@ -280,12 +287,13 @@ def _check_undone(undone: Sequence[FileChange]) -> None:
     for each in undone:
         if each.exists and any(entry.path[0] == "users" for entry in each.kept):
             raise PartialError(
-                f"{quote(each.content.path, 200)} still calls jitid: somebody changed the user", "remove it by kubectl"
+                f"{quote(each.content.path, 200)} still calls jitid: the user was changed since",
+                "remove it by kubectl",
             )
 
 
 def _check(
-    cli: Invocation, args: commands.SetupCommand, clients: Sequence[Client], request: SetupRequest
+    cli: Invocation, args: commands.SetupCommand, clients: Sequence[ClientSetup], request: SetupRequest
 ) -> None:
     rows: list[dict[str, Any]] = []
     found: list[Ambient] = []
@@ -312,7 +320,7 @@ def _condition(states: Sequence[FileState]) -> Iterator[Ambient]:
     """Yield the faults of the setup itself."""
     for state in states:
         if state.state == "edited":
-            yield Ambient("file", state.path, "bypass", "somebody changed or removed entries of jitid")
+            yield Ambient("file", state.path, "bypass", "entries of jitid were changed or removed")
         elif state.state == "unreadable":
             yield Ambient("file", state.path, "unexamined", "it cannot be read")
         for name in sorted(state.commands):

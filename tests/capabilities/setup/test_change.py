@@ -1,4 +1,4 @@
-"""Laws of a setup and its way back, over real files: nothing of the user's is lost, and nothing of jitid's stays."""
+"""Laws of a setup and its way back, over real files: the user loses no text, and no entry of jitid stays."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jitid.capabilities.setup import change, client_file, jsonc, record
+from jitid.capabilities.setup import change, change_record, client_file, jsonc
 from jitid.capabilities.setup.client import SetupRequest
-from jitid.capabilities.setup.clients import CLIENTS
+from jitid.capabilities.setup.client_list import CLIENTS
 from jitid.errors import ConfigurationError, JitidError, StorageError
 from tests.capabilities.setup.test_jsonc import SCALARS, content_of, documents
 from tests.real import need_root, tmpfs
@@ -73,7 +73,9 @@ SETTINGS = st.fixed_dictionaries(
         "apiKeyHelper": st.just("my-helper --x"),
         "env": st.dictionaries(st.sampled_from(["A", "ANTHROPIC_BASE_URL"]), st.just("http://old.example")),
         "hooks": st.dictionaries(
-            st.sampled_from(["SessionStart", "SubagentStop", "Stop"]), st.lists(st.just(HOOK), max_size=2), max_size=3
+            st.sampled_from(["SessionStart", "SubagentStop", "Stop"]),
+            st.lists(st.just(HOOK), max_size=2),
+            max_size=3,
         ),
         "model": SCALARS,
     },
@@ -169,7 +171,7 @@ def test_a_second_undo_changes_nothing(home: Path) -> None:
     "text",
     [
         "",
-        "# mine\n\nmodel = \"o\"\n\n[tui]\ntheme = \"x\"\n",
+        '# mine\n\nmodel = "o"\n\n[tui]\ntheme = "x"\n',
         'model = "o" # c\nmodel_provider = "mine"  # why\n[model_providers.mine]\nbase_url = "https://a.example"',
         "[a]\r\nb = 1\r\n",
         '\ufeff# c\nx = """\nmodel_provider = "not me"\n"""\n[[l]]\ny = 1\n',
@@ -198,9 +200,12 @@ def test_a_configuration_of_codex_is_restored_byte_for_byte(home: Path, text: st
     set_up("codex", request(home))
     assert path.read_bytes() == once
     # An edit of another line: the entries of jitid go, the edit stays.
-    path.write_bytes(once + b'\n[mine_too]\nz = 1\n')
+    path.write_bytes(once + b"\n[mine_too]\nz = 1\n")
     undo("codex", home)
-    assert tomllib.loads(path.read_bytes().decode().removeprefix("\ufeff")) == {**expected, "mine_too": {"z": 1}}
+    assert tomllib.loads(path.read_bytes().decode().removeprefix("\ufeff")) == {
+        **expected,
+        "mine_too": {"z": 1},
+    }
     path.write_bytes(text.encode())
     set_up("codex", request(home))
     undo("codex", home)
@@ -210,7 +215,9 @@ def test_a_configuration_of_codex_is_restored_byte_for_byte(home: Path, text: st
 def test_a_key_that_somebody_added_to_the_provider_stays(home: Path) -> None:
     set_up("codex", request(home))
     path = home / ".codex/config.toml"
-    path.write_text(path.read_text().replace('wire_api = "responses"\n', 'wire_api = "responses"\nmine = 3\n'))
+    path.write_text(
+        path.read_text().replace('wire_api = "responses"\n', 'wire_api = "responses"\nmine = 3\n')
+    )
     undo("codex", home)
     assert tomllib.loads(path.read_text()) == {"model_providers": {"jitid": {"mine": 3}}}
 
@@ -233,9 +240,10 @@ def test_a_configuration_of_git_is_restored_byte_for_byte(home: Path, text: str)
     for entry in (home / ".local/state/jitid/setup").iterdir():
         entry.unlink()
     undo("git", home)
-    assert path.read_text().replace("\r", "").strip() == f"{text}\n[mine]\n\ta = 1".replace("\r", "").replace(
-        "\n\n", "\n"
-    ).strip()
+    assert (
+        path.read_text().replace("\r", "").strip()
+        == f"{text}\n[mine]\n\ta = 1".replace("\r", "").replace("\n\n", "\n").strip()
+    )
 
 
 def test_the_profile_of_aws_keeps_what_it_has(home: Path) -> None:
@@ -259,7 +267,7 @@ def test_a_profile_of_aws_with_a_process_of_its_own_is_refused(home: Path) -> No
     path = home / ".aws/config"
     path.parent.mkdir()
     path.write_text("[profile deploy]\ncredential_process = mine\n")
-    with pytest.raises(ConfigurationError, match="credential_process` of its own"):
+    with pytest.raises(ConfigurationError, match="another `credential_process`"):
         set_up("aws", request(home, gateway=None, servers=(), template="deploy", name="deploy"))
     assert path.read_text() == "[profile deploy]\ncredential_process = mine\n"
 
@@ -318,7 +326,7 @@ def test_a_user_of_the_same_name_is_refused(home: Path) -> None:
     path = home / ".kube/config"
     path.parent.mkdir()
     path.write_text("users:\n- user: {}\n  name: jitid\n")
-    with pytest.raises(ConfigurationError, match="a user `jitid`"):
+    with pytest.raises(ConfigurationError, match="its user `jitid` is not of jitid"):
         set_up("kube", request(home, gateway=None, servers=()))
 
 
@@ -400,7 +408,9 @@ def _other(path: Path) -> None:
         (_other, "`hooks` is not an object"),
     ],
 )
-def test_a_file_that_cannot_be_changed_safely_is_refused_and_stays(home: Path, prepare: Any, reason: str) -> None:
+def test_a_file_that_cannot_be_changed_safely_is_refused_and_stays(
+    home: Path, prepare: Any, reason: str
+) -> None:
     path = home / ".claude/settings.json"
     path.parent.mkdir()
     path.write_text("{}")
@@ -456,10 +466,10 @@ def test_a_killed_setup_leaves_a_record_with_which_undo_works(home: Path) -> Non
     path.parent.mkdir()
     path.write_text("{}")
     set_up("claude-code", request(home))
-    # The second setup dies after its record, and before its change.
+    # The second setup is killed between its record and its change.
     for each in change.plan_setup(CLIENTS["claude-code"], request(home, gateway="http://127.0.0.1:10")):
         if each.new_record is not None and each.changes:
-            record.save(each.new_record)
+            change_record.save(each.new_record)
     undo("claude-code", home)
     assert path.read_text() == "{}"
 
@@ -467,7 +477,9 @@ def test_a_killed_setup_leaves_a_record_with_which_undo_works(home: Path) -> Non
 def test_the_record_holds_nothing_of_the_rest_of_the_file(home: Path) -> None:
     path = home / ".claude/settings.json"
     path.parent.mkdir()
-    path.write_text('{"env": {"SECRET": "hunter2", "ANTHROPIC_API_KEY": "sk-ant-0123456789abcdef"}, "z": "hunter3"}')
+    path.write_text(
+        '{"env": {"SECRET": "hunter2", "ANTHROPIC_API_KEY": "sk-ant-0123456789abcdef"}, "z": "hunter3"}'
+    )
     set_up("claude-code", request(home))
     for entry in (home / ".local/state/jitid/setup").iterdir():
         assert stat.S_IMODE(entry.stat().st_mode) == 0o600
@@ -492,7 +504,9 @@ def test_a_large_file_is_changed_in_one_place(home: Path) -> None:
     path.write_text(text)
     set_up("claude-code", request(home))
     assert path.read_text().startswith(text[:-4])
-    assert content_of(path.read_text())["mcpServers"]["docs"]["headersHelper"].startswith("jitid helper headers")
+    assert content_of(path.read_text())["mcpServers"]["docs"]["headersHelper"].startswith(
+        "jitid helper headers"
+    )
     undo("claude-code", home)
     assert path.read_text() == text
 

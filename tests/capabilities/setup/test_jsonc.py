@@ -12,20 +12,37 @@ from hypothesis import strategies as st
 from jitid.capabilities.setup import jsonc
 from jitid.capabilities.setup.splice import ClientFileError, applied, difference, reversed_splices
 
-NAMES = st.text(alphabet="abk_\"\\é/*,{}", min_size=1, max_size=4)
+NAMES = st.text(alphabet='abk_"\\é/*,{}', min_size=1, max_size=4)
 SCALARS = st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=5) | st.just("// no comment")
 VALUES = st.recursive(
-    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3), max_leaves=8
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
+    max_leaves=8,
 )
 BLANKS = st.sampled_from(
-    ["", " ", "\n", "\r\n", "\n  ", "\n\t", "\t", "/* c */", " // c }\n", "\n// \"a\": 1,\n  ", "/* ,\n */", "\n\n"]
+    [
+        "",
+        " ",
+        "\n",
+        "\r\n",
+        "\n  ",
+        "\n\t",
+        "\t",
+        "/* c */",
+        " // c }\n",
+        '\n// "a": 1,\n  ',
+        "/* ,\n */",
+        "\n\n",
+    ]
 )
 
 
 @st.composite
 def documents(draw: st.DrawFn, values: st.SearchStrategy[Any] = VALUES) -> tuple[str, Any]:
     """Return a document in any layout, with its content."""
-    blank = lambda: draw(BLANKS)  # noqa: E731
+
+    def blank() -> str:
+        return draw(BLANKS)
 
     def render(value: Any) -> str:
         if not isinstance(value, (dict, list)):
