@@ -143,7 +143,6 @@ def save(record: ChangeRecord) -> None:
         ],
     }
     record_path = path_of(record.client, record.path)
-    os.makedirs(os.path.dirname(record_path), 0o700, exist_ok=True)
     with suppress(FileNotFoundError):
         os.replace(record_path, f"{record_path}.old")
     write_private(record_path, json.dumps(document, indent=1).encode())
@@ -173,6 +172,8 @@ def undone(
     Raises ClientFileError.
     """
     text = content.text
+    if not content.exists:
+        return Undone("", exists=False, exact=False, kept=[])
     if record is not None:
         if digest(text) == record.before:
             # A killed process recorded the change, and did not make it.

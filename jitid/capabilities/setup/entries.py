@@ -329,8 +329,8 @@ _SECTION = re.compile(r"[ \t]*(\[[^\n\r]*\])[ \t]*")
 
 def _own_lines(form: Form, text: str) -> Iterator[Entry]:
     header = ""
-    for line in text.removeprefix(MARK).splitlines():
-        if found := _SECTION.fullmatch(line):
+    for line in text.removeprefix(MARK).split("\n"):
+        if found := _SECTION.fullmatch(line.rstrip("\r")):
             header = found[1]
             continue
         key, _, value = line.partition("=")

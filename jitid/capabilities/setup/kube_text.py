@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from jitid.capabilities.setup.splice import ClientFileError, Splice, newline_of, terminated
+from jitid.capabilities.setup.splice import ClientFileError, Splice, lines_of, newline_of, terminated
 from jitid.values.text import MARK, quote
 
 _USERS = re.compile(r"^(?:users|\"users\"|'users')[ \t]*:[ \t]*(?P<rest>[^\r\n]*)", re.MULTILINE)
@@ -68,7 +68,7 @@ def adding(text: str, name: str, exec_: dict[str, Any]) -> list[Splice]:
 
 
 def _check_form(text: str) -> None:
-    documents = [line for line in text.splitlines() if line.startswith(("---", "...", "%"))]
+    documents = [line for line in lines_of(text) if line.startswith(("---", "...", "%"))]
     found = list(_USERS.finditer(text))
     if (
         len(documents) > 1
@@ -81,7 +81,7 @@ def _check_form(text: str) -> None:
 
 
 def _item_indent(rest: str) -> str:
-    for line in rest.splitlines()[1:]:
+    for line in lines_of(rest)[1:]:
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         found = re.match(r"( *)- ", f"{line} ")
@@ -102,7 +102,8 @@ def _is_name(line: str, name: str) -> bool:
 def _users(text: str) -> Sequence[str]:
     """Return the lines of the list of users."""
     found = _USERS.search(text)
-    lines = [] if found is None else text[found.end() :].splitlines()[1:]
+    rest = "" if found is None else text[found.end() :]
+    lines = [line.rstrip("\r\n") for line in lines_of(rest)[1:]]
     end = next((index for index, line in enumerate(lines) if line[:1] not in ("", " ", "-", "#")), len(lines))
     return lines[:end]
 

@@ -8,7 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from jitid.capabilities.setup.splice import ClientFileError, Splice, difference, newline_of, terminated
+from jitid.capabilities.setup.splice import (
+    ClientFileError,
+    Splice,
+    difference,
+    lines_of,
+    newline_of,
+    terminated,
+)
 from jitid.values.text import MARK, quote
 
 _HEADER = re.compile(r"[ \t]*\[[^\n]*", re.ASCII)
@@ -30,7 +37,7 @@ def inserted(text: str, header: str, lines: Sequence[str]) -> list[Splice]:
 
     Raises ClientFileError for a key that the section has already.
     """
-    all_lines = text.splitlines(keepends=True)
+    all_lines = lines_of(text)
     headers = [index for index, line in enumerate(all_lines) if _same_header(line, header)]
     if not headers:
         return appended(text, header, lines, gap=True)
@@ -62,7 +69,7 @@ def removing(text: str, header: str, lines: Sequence[str]) -> list[Splice] | Non
 
     Without the last of the lines, the user changed them: the result is then None.
     """
-    all_lines = text.splitlines(keepends=True)
+    all_lines = lines_of(text)
     own = [line.strip() for line in lines]
     for start, _ in _sections(text, header):
         end = _section_end(all_lines, start)
@@ -87,7 +94,7 @@ def removing(text: str, header: str, lines: Sequence[str]) -> list[Splice] | Non
 
 
 def _sections(text: str, header: str) -> list[tuple[int, list[str]]]:
-    all_lines = text.splitlines(keepends=True)
+    all_lines = lines_of(text)
     return [(index, all_lines) for index, line in enumerate(all_lines) if _same_header(line, header)]
 
 

@@ -81,6 +81,13 @@ def line_of(text: str, offset: int) -> int:
     return text.count("\n", 0, offset) + 1
 
 
+def lines_of(text: str) -> list[str]:
+    """Return the lines of a text with their ends; unlike `str.splitlines`, only a newline ends one."""
+    lines = text.split("\n")
+    last = lines.pop()
+    return [f"{line}\n" for line in lines] + ([last] if last else [])
+
+
 def newline_of(text: str) -> str:
     """Return the line ending of a text; of a text with both, that of its first line."""
     end = text.find("\n")

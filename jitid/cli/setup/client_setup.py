@@ -59,8 +59,8 @@ def setup(cli: Invocation, args: commands.SetupCommand) -> None:
         if client.name == "gh":
             raise UsageError(*_GH)
         _check_enough(args, client)
-        _change(cli, args, client, lambda: change.plan_setup(client, request))
-        for note in client.notes(request):
+        planned = _change(cli, args, client, lambda: change.plan_setup(client, request))
+        for note in client.notes(request) if any(each.changes for each in planned) else ():
             cli.note(note)
 
 
