@@ -209,6 +209,7 @@ def test_undo_of_a_user_of_a_kubeconfig_that_somebody_changed_says_what_is_left(
         (("kube", "--name", "a: b"), "invalid name"),
         (("codex", "--gateway", GATEWAY, "--project"), "Codex reads no model provider from a project's file"),
         (("codex", "--audience", "https://a.example"), "--audience requires --gateway"),
+        (("aws", "--template", "d", "--parent-file", "a\nb = c"), "has a control character"),
         (("--undo",), "--undo requires a client"),
         (("claude-code", "--undo", "--check"), "exclude each other"),
     ],

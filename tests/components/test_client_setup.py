@@ -17,7 +17,7 @@ import jitid
 from tests import agents
 from tests.components.helping import is_for, shell_with_programs
 from tests.model_gateway import model_gateway
-from tests.real import Shell
+from tests.real import Shell, need
 
 MCP = ("--mcp", "docs=https://mcp.example/mcp")
 
@@ -165,10 +165,28 @@ def test_opencode_has_no_credential_outside_of_a_run(shell: Shell, packages: Pat
 def test_gemini_reads_the_servers_that_were_added(shell: Shell, packages: Path) -> None:
     program = agents.gemini(packages)
     shell.good("setup", "gemini", *MCP)
-    shown = use(shell, "node", program, "mcp", "list")
+    shown = use(shell, need("node"), program, "mcp", "list")
     text = shown.stdout + shown.stderr
     assert "docs: https://mcp.example/mcp (http)" in text
     assert "jitid: jitid --ledger" in text
+
+
+def test_a_session_of_gemini_is_an_identity(shell: Shell, packages: Path) -> None:
+    """It ends with the session, although the gateway does not speak its protocol."""
+    program = agents.gemini(packages)
+    path = shell.home / ".gemini/settings.json"
+    path.parent.mkdir()
+    path.write_text('{"security": {"auth": {"selectedType": "gemini-api-key"}}}')
+    before = path.read_bytes()
+    with model_gateway() as gateway:
+        shell.good("setup", "gemini")
+        variables = {"GEMINI_API_KEY": "none", "GOOGLE_GEMINI_BASE_URL": gateway.address}
+        use(shell, need("node"), program, "--skip-trust", "-p", "hello", **variables)
+    items = json.loads(shell.good("list", "--json"))["items"]
+    (session,) = [item for item in items if item["agent"] == "gemini"]
+    assert (session["state"], session["delegator_proof"]) == ("revoked", "os-user")
+    shell.good("setup", "gemini", "--undo")
+    assert path.read_bytes() == before
 
 
 def test_copilot_reads_the_servers_that_were_added(shell: Shell, packages: Path) -> None:

@@ -41,7 +41,7 @@ CLIENTS = {
             "gemini",
             "Gemini CLI",
             ("gemini",),
-            "mcp name project",
+            f"mcp name project {_HELPER}",
             mcp_clients.gemini_files,
             bypass.gemini,
             mcp_clients.start_notes("Gemini CLI", "gemini"),

@@ -47,7 +47,7 @@ def claude_files(request: SetupRequest) -> list[ClientFile]:
         ]
     if request.gateway is not None:
         entries.append(Entry(("env", "ANTHROPIC_BASE_URL"), request.gateway.rstrip("/")))
-    entries += _hooks(request, "claude-code")
+    entries += hooks(request, "claude-code")
     servers = []
     for name, url in request.servers:
         path = ("mcpServers", name)
@@ -66,16 +66,19 @@ def claude_files(request: SetupRequest) -> list[ClientFile]:
     ]
 
 
-def _hooks(request: SetupRequest, client: str) -> list[Entry]:
-    """Return the hooks that report sessions and subagents; the settings of both clients have the same form."""
+def hooks(request: SetupRequest, client: str) -> list[Entry]:
+    """Return the hooks that report sessions and subagents; the settings of three clients have the same form."""
     reach = [word for each in request.audiences() for word in ("--may-audience", each)]
     entries = []
     for event, verb in _EVENTS.items():
+        if client == "gemini" and event.startswith("Subagent"):
+            continue
         words = ("session", verb, "--client", client)
         # The client names the session that ends: the options belong to its start.
         line = request.line(*words, *reach) if verb == "start" else request._replace(options=()).line(*words)
-        seconds = _END_SECONDS if client == "codex" and event == "SessionEnd" else _HOOK_SECONDS
-        hook = {"type": "command", "command": line, "timeout": seconds}
+        limit = _END_SECONDS if client == "codex" and event == "SessionEnd" else _HOOK_SECONDS
+        # Gemini CLI counts milliseconds.
+        hook = {"type": "command", "command": line, "timeout": limit * 1_000 if client == "gemini" else limit}
         entries.append(Entry(("hooks", event), {"hooks": [hook]}, append=True))
     return entries
 
@@ -130,7 +133,7 @@ def codex_files(request: SetupRequest) -> list[ClientFile]:
         )
     return [
         ClientFile(os.path.abspath(f"{folder}/config.toml"), Form.TOML, entries),
-        ClientFile(os.path.abspath(f"{folder}/hooks.json"), Form.JSON, _hooks(request, "codex")),
+        ClientFile(os.path.abspath(f"{folder}/hooks.json"), Form.JSON, hooks(request, "codex")),
     ]
 
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 
 from jitid.capabilities.setup.client import TOKEN_VARIABLE, ClientFile, SetupRequest, one_audience, start_line
-from jitid.capabilities.setup.coding_agents import xdg_configuration
+from jitid.capabilities.setup.coding_agents import hooks, xdg_configuration
 from jitid.capabilities.setup.entries import Entry, Form
 from jitid.errors import UsageError
 
@@ -26,7 +26,7 @@ def gemini_files(request: SetupRequest) -> list[ClientFile]:
     ]
     # Gemini CLI removes variables from the environment of its servers, unless the entry names them.
     tools = {**request.mcp_server(), "env": {"JITID_PARENT_FILE": "$JITID_PARENT_FILE"}}
-    entries.append(Entry(("mcpServers", request.name), tools))
+    entries += [Entry(("mcpServers", request.name), tools), *hooks(request, "gemini")]
     folder = os.getcwd() if request.project else request.environ.get("GEMINI_CLI_HOME") or request.home
     return [ClientFile(os.path.abspath(f"{folder}/.gemini/settings.json"), Form.JSON, entries)]
 

@@ -141,6 +141,11 @@ def _request(cli: Invocation, args: commands.SetupCommand, client: ClientSetup) 
         raise UsageError("--audience requires --gateway here; nothing was changed")
     if args.gateway is not None:
         _check_address(args.gateway, "--gateway")
+    words = (*_command(cli), *_helper_options(args))
+    unprintable = next((word for word in words if not word.isprintable()), None)
+    if unprintable is not None:
+        # A line break would begin another setting in some files.
+        raise UsageError(f"{quote(unprintable)} has a control character; nothing was changed")
     name = args.name or "jitid"
     if not _NAME.fullmatch(name):
         raise UsageError(
