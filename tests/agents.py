@@ -10,6 +10,9 @@ from tests.real import missing, need
 
 CLAUDE_CODE = "@anthropic-ai/claude-code@2.1.197"
 CODEX = "@openai/codex@0.171.0"
+OPENCODE = "opencode-ai@1.18.33"
+GEMINI = "@google/gemini-cli@0.61.0"
+COPILOT = "@github/copilot@1.0.102"
 
 
 def agent_program(folder: Path, package: str, pattern: str) -> str:
@@ -47,3 +50,18 @@ def claude_code(folder: Path) -> str:
 def codex(folder: Path) -> str:
     """Return the program of Codex."""
     return agent_program(folder, CODEX, "node_modules/@openai/codex-*/vendor/*/bin/codex")
+
+
+def opencode(folder: Path) -> str:
+    """Return the program of opencode."""
+    return agent_program(folder, OPENCODE, "node_modules/opencode-linux-*/bin/opencode")
+
+
+def gemini(folder: Path) -> str:
+    """Return the script of Gemini CLI."""
+    return agent_program(folder, GEMINI, "node_modules/@google/gemini-cli/bundle/gemini.js")
+
+
+def copilot(folder: Path) -> str:
+    """Return the program of Copilot CLI."""
+    return agent_program(folder, COPILOT, "node_modules/@github/copilot-linux-*/copilot")

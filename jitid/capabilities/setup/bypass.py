@@ -1,4 +1,4 @@
-"""Credentials that a client finds by itself: in the environment, in files and in keychains. Names only, never values."""
+"""Credentials that a client finds by itself, in the environment, in files and in keychains: names, never values."""
 
 from __future__ import annotations
 
@@ -8,34 +8,19 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 from jitid.capabilities.setup import jsonc, toml_text
-from jitid.capabilities.setup.client import SetupRequest
+from jitid.capabilities.setup.client import Ambient, Configured, SetupRequest
 from jitid.capabilities.setup.coding_agents import claude_folder, claude_state, xdg_configuration
 from jitid.capabilities.setup.splice import ClientFileError
 from jitid.system import xdg
 from jitid.system.files import read_regular
-from jitid.values.record import Record
 
 _MOST = 8 << 20
 _SECONDS = 10
-
-
-class Ambient(Record):
-    """A credential, or a place that could not be examined."""
-
-    kind: str
-    """`environment`, `file`, `setting` or `keychain`."""
-    name: str
-    effect: str
-    """`bypass`: the client uses it instead of jitid; `unused`: it lies about; `unexamined`."""
-    about: str
-
-
-Configured = frozenset[str]
-"""The first names of the entries of jitid that are in force, such as `apiKeyHelper`."""
 
 
 def _variables(request: SetupRequest, names: Iterable[str], effect: str, about: str) -> Iterator[Ambient]:
@@ -164,10 +149,10 @@ _CLAUDE = {
 """Seen with Claude Code 2.1.197, for each variable that comes before apiKeyHelper."""
 
 
-def _second(has_helper: bool, entry: str) -> tuple[str, str]:  # noqa: FBT001 - a fact
+def _second(has_helper: bool, entry: str) -> tuple[str, str]:
     """Return effect and description of a credential that comes after the entry of jitid."""
     if has_helper:
-        return "unused", f"comes after {entry}, and lies about"
+        return "unused", f"comes after {entry}, and is not used"
     return "bypass", "is the credential for models: jitid supplies none without --gateway"
 
 
@@ -266,16 +251,16 @@ def mcp(request: SetupRequest, configured: Configured) -> list[Ambient]:  # noqa
 
 
 def git(request: SetupRequest, configured: Configured) -> list[Ambient]:
-    """Return the credentials that git sends before it asks the helper of jitid, and its other helpers."""
+    """Return the credentials that git sends before it runs the helper of jitid, and its other helpers."""
     hosts = _hosts(request, configured)
-    found = []
+    found: list[Ambient] = []
     for path in (f"{request.home}/.git-credentials", f"{xdg_configuration(request)}/git/credentials"):
         about = "the helper `store` of git reads it, unless the entry of jitid is in force"
         found += _file(path, "unused" if configured else "bypass", about, lambda text: _mentions(text, hosts))
     found += _file(
         request.environ.get("NETRC") or f"{request.home}/.netrc",
         "bypass",
-        "git sends it before it asks a helper",
+        "git sends it before it runs a helper",
         lambda text: _mentions(text, hosts) or "default" in text.split(),
     )
     for key, value in _git_settings():
@@ -383,14 +368,13 @@ def kube(request: SetupRequest, configured: Configured) -> list[Ambient]:  # noq
     found: list[Ambient] = []
     for path in paths or [f"{request.home}/.kube/config"]:
         for member in _STATIC:
-            pattern = re.compile(rf"^[ \t-]*\"?{member}\"?[ \t]*:[ \t]*\S", re.MULTILINE)
-            found += _file(
-                path,
-                "bypass",
-                f"a user has a static credential: {member}",
-                lambda text, p=pattern: bool(p.search(text)),
-            )
+            about = f"a user has a static credential: {member}"
+            found += _file(path, "bypass", about, partial(_has_member, member))
     return found
+
+
+def _has_member(member: str, text: str) -> bool:
+    return re.search(rf"^[ \t-]*\"?{member}\"?[ \t]*:[ \t]*\S", text, re.MULTILINE) is not None
 
 
 _STATIC = ("token", "tokenFile", "client-key-data", "client-key", "password")

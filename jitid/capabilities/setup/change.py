@@ -8,11 +8,11 @@ import shlex
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from jitid.capabilities.setup import client_file, entries, record
-from jitid.capabilities.setup.client import Client, ClientFile, SetupRequest
+from jitid.capabilities.setup import change_record, client_file, entries
+from jitid.capabilities.setup.change_record import ChangeRecord
+from jitid.capabilities.setup.client import ClientFile, ClientSetup, SetupRequest
 from jitid.capabilities.setup.client_file import FileContent
 from jitid.capabilities.setup.entries import AddedEntry, Entry, Form
-from jitid.capabilities.setup.record import ChangeRecord
 from jitid.capabilities.setup.splice import ClientFileError, Splice
 from jitid.errors import ConfigurationError
 from jitid.values.record import Record
@@ -27,11 +27,11 @@ class FileChange(Record):
     exists: bool
     """Whether the file is to exist."""
     new_record: ChangeRecord | None
-    """What is recorded; None to forget the file."""
+    """The new record; None to forget the file."""
     folders: list[str]
     """The folders to remove with the file, if they are empty."""
     kept: list[Entry]
-    """Entries of jitid that somebody changed, and that stay."""
+    """Entries of jitid that were changed since, and stay."""
 
     @property
     def changes(self) -> bool:
@@ -48,7 +48,7 @@ class FileChange(Record):
         return "changed" if self.content.exists else "created"
 
 
-def plan_setup(client: Client, request: SetupRequest) -> list[FileChange]:
+def plan_setup(client: ClientSetup, request: SetupRequest) -> list[FileChange]:
     """Return the changes that set a client up; files without a change are among them.
 
     Raises ConfigurationError for a file that cannot be changed.
@@ -56,15 +56,16 @@ def plan_setup(client: Client, request: SetupRequest) -> list[FileChange]:
     return [change for file in client.files(request) if (change := _planned(client, file)) is not None]
 
 
-def _planned(client: Client, file: ClientFile) -> FileChange | None:
+def _planned(client: ClientSetup, file: ClientFile) -> FileChange | None:
     content = client_file.read(file.path)
     try:
-        last = record.load(client.name, content.path, content.text)
+        last = change_record.load(client.name, content.path, content.text)
         if not file.entries and last is None:
             return None
         if _is_done(file, content, last):
             return FileChange(client.name, content, content.text, content.exists, last, [], [])
-        base = record.undone(file.form, content, last)
+        new = _in_form(file, entries.form_of(file.form, content.text))
+        base = change_record.undone(file.form, content, last, new)
         text, steps, added = _with_entries(file, base.text)
     except ClientFileError as error:
         raise client_file.failure(file.path, error) from None
@@ -75,8 +76,8 @@ def _planned(client: Client, file: ClientFile) -> FileChange | None:
         file.form,
         existed,
         [*(last.folders if last is not None else []), *_missing(os.path.dirname(content.path))],
-        record.digest(base.text),
-        record.digest(text),
+        change_record.digest(base.text),
+        change_record.digest(text),
         steps,
         added,
     )
@@ -105,7 +106,7 @@ def _is_done(file: ClientFile, content: FileContent, last: ChangeRecord | None) 
 
 
 def _in_form(file: ClientFile, form: Form) -> list[Entry]:
-    """Return the entries of a file as they are in its form: a kubeconfig may be JSON."""
+    """Return the entries of a file in its form: a kubeconfig may be JSON."""
     if file.form is form:
         return file.entries
     return [
@@ -133,22 +134,22 @@ def _missing(folder: str) -> list[str]:
     return missing
 
 
-def plan_undo(client: Client, request: SetupRequest) -> list[FileChange]:
-    """Return the changes that remove what jitid added for a client, in all files that it changed.
+def plan_undo(client: ClientSetup, request: SetupRequest) -> list[FileChange]:
+    """Return the changes that remove the entries of a client, in all files with a record.
 
     Raises ConfigurationError for a file that cannot be changed.
     """
     changes = []
     for path, form in _paths(client, request):
         content = client_file.read(path)
-        last = record.load(client.name, content.path, content.text)
+        last = change_record.load(client.name, content.path, content.text)
         if not content.exists:
             changes.append(
                 FileChange(client.name, content, "", exists=False, new_record=None, folders=[], kept=[])
             )
             continue
         try:
-            base = record.undone(form, content, last)
+            base = change_record.undone(form, content, last)
         except ClientFileError as error:
             raise client_file.failure(path, error) from None
         folders = last.folders if last is not None and not base.exists else []
@@ -160,11 +161,11 @@ def plan_undo(client: Client, request: SetupRequest) -> list[FileChange]:
     return changes
 
 
-def _paths(client: Client, request: SetupRequest) -> list[tuple[str, Form]]:
+def _paths(client: ClientSetup, request: SetupRequest) -> list[tuple[str, Form]]:
     """Return the files of a client: the usual ones, and those with a record; of a project, that of the project."""
     usual = {os.path.realpath(file.path): (file.path, file.form) for file in client.files(request)}
     if not request.project:
-        for last in record.all_of(client.name):
+        for last in change_record.all_of(client.name):
             usual.setdefault(last.path, (last.path, last.form))
     return list(usual.values())
 
@@ -182,20 +183,20 @@ def carry_out(changes: Sequence[FileChange]) -> None:
         path = change.content.path
         if change.new_record is not None and change.changes:
             # The record comes first: a process that is killed in between leaves the way back.
-            record.save(change.new_record)
+            change_record.save(change.new_record)
         if change.changes and change.exists:
             client_file.write(change.content, change.text)
         elif change.changes:
             client_file.delete(change.content)
             client_file.remove_folders(change.folders)
         if change.new_record is None:
-            record.forget(change.client, path)
+            change_record.forget(change.client, path)
         else:
-            record.confirm(change.client, path)
+            change_record.confirm(change.client, path)
 
 
 class FileState(Record):
-    """What is in force in a file of a client."""
+    """The entries in force in a file of a client."""
 
     path: str
     state: str
@@ -206,15 +207,15 @@ class FileState(Record):
     """The programs that the entries start."""
 
 
-def states(client: Client, request: SetupRequest) -> list[FileState]:
+def states(client: ClientSetup, request: SetupRequest) -> list[FileState]:
     """Return the state of each file of a client."""
     return [_state(client, path, form) for path, form in _paths(client, request)]
 
 
-def _state(client: Client, path: str, form: Form) -> FileState:
+def _state(client: ClientSetup, path: str, form: Form) -> FileState:
     try:
         content = client_file.read(path)
-        last = record.load(client.name, content.path, content.text)
+        last = change_record.load(client.name, content.path, content.text)
         form = entries.form_of(form, content.text)
         own = [added.entry for added in entries.own(form, content.text)] if content.exists else []
         recorded = [added.entry for added in last.entries] if last is not None else []
@@ -255,7 +256,10 @@ def _programs(value: Any) -> set[str]:  # noqa: ANN401 - of any form
         return set()
     line = value.partition("=")[2] if _is_assignment(value) else value
     line = line.strip().strip('"').removeprefix("!")
-    return {shlex.split(line)[0]} if entries.is_jitid_line(line, "helper", "mcp") else set()
+    if not entries.is_jitid_line(line, "helper", "mcp"):
+        return set()
+    # Assignments of variables may come before the program.
+    return {next(word for word in shlex.split(line) if "=" not in word)}
 
 
 def _is_assignment(line: str) -> bool:

@@ -1,11 +1,10 @@
-"""What jitid needs to know of a client: its files, the entries in them, and what would bypass them."""
+"""A client: its files, the entries of jitid in them, and the credentials that would bypass them."""
 
 from __future__ import annotations
 
 import os
 import shlex
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 from jitid.capabilities.setup.entries import Entry, Form
 from jitid.errors import UsageError
@@ -13,17 +12,29 @@ from jitid.system import xdg
 from jitid.system.program_request import origin
 from jitid.values.record import Record
 
-if TYPE_CHECKING:
-    from jitid.capabilities.setup.bypass import Ambient
-
 REFRESH_MS = 300_000
 """Milliseconds after which clients request a new token; the default of Claude Code."""
-TOKEN_VARIABLE = "JITID_TOKEN"
+TOKEN_VARIABLE = "MCP_BEARER_TOKEN"  # noqa: S105 - its name
 """The variable for clients that read a token once, at their start."""
 
 
+class Ambient(Record):
+    """A credential that a client finds by itself, or a place that could not be examined."""
+
+    kind: str
+    """`environment`, `file`, `setting` or `keychain`."""
+    name: str
+    effect: str
+    """`bypass`: the client uses it instead of jitid; `unused`: the client prefers jitid; `unexamined`."""
+    about: str
+
+
+Configured = frozenset[str]
+"""The first names of the entries of jitid that are in force, such as `apiKeyHelper`."""
+
+
 class SetupRequest(Record):
-    """What a user requests for a client."""
+    """The options of a line for a client."""
 
     command: tuple[str, ...]
     """The words that start jitid, with the options that select its ledger."""
@@ -73,6 +84,13 @@ class SetupRequest(Record):
         found = [] if model is None else [model]
         return list(dict.fromkeys([*found, *(origin(url) for _, url in self.servers)]))
 
+    def reach(self) -> list[str]:
+        """Return the options for a session that the client's first token opens, if it is for several services."""
+        audiences = self.audiences()
+        if len(audiences) < 2:
+            return []
+        return [word for audience in audiences for word in ("--may-audience", audience)]
+
     def refresh_ms(self) -> int:
         """Return the milliseconds after which a client requests a new token: at most half of its lifetime."""
         return min(REFRESH_MS, self.ttl * 500) if self.ttl else REFRESH_MS
@@ -91,8 +109,8 @@ class ClientFile(Record):
     entries: list[Entry]
 
 
-class Client(Record):
-    """A client: how to set it up, and what to know about it."""
+class ClientSetup(Record):
+    """A client and its setup."""
 
     name: str
     title: str
@@ -102,10 +120,10 @@ class Client(Record):
     """The options of the request that have a meaning for it, with blanks between."""
     files: Callable[[SetupRequest], list[ClientFile]]
     """Returns its files with the entries of a request; the files are the same for any request."""
-    ambient: Callable[[SetupRequest, frozenset[str]], list[Ambient]]
+    ambient: Callable[[SetupRequest, Configured], list[Ambient]]
     """Returns the credentials that it finds by itself, for the first names of the entries in force."""
     notes: Callable[[SetupRequest], list[str]]
-    """Returns what a user must know about the result."""
+    """Returns sentences about the result for the user."""
 
 
 def one_audience(request: SetupRequest, title: str) -> None:

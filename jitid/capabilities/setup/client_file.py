@@ -20,7 +20,7 @@ _UNCHANGED = "nothing was changed"
 
 
 class FileContent(Record):
-    """What a client's file holds."""
+    """The content of a client's file."""
 
     path: str
     """Its real path: behind all links."""
@@ -160,7 +160,7 @@ def remove_folders(folders: list[str]) -> None:
 def locked(folder: str) -> Iterator[None]:
     """Let one process at a time change clients' files: a second one waits. Raises StorageError."""
     try:
-        os.makedirs(folder, 0o700, exist_ok=True)
+        _make_folders(folder)
         descriptor = os.open(
             os.path.join(folder, "lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
         )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 
-from jitid.capabilities.setup.client import TOKEN_VARIABLE, ClientFile, SetupRequest, start_line
+from jitid.capabilities.setup.client import ClientFile, SetupRequest, start_line
 from jitid.capabilities.setup.entries import Entry, Form
 from jitid.errors import UsageError
 from jitid.system import xdg
@@ -39,21 +40,21 @@ def claude_files(request: SetupRequest) -> list[ClientFile]:
     entries = []
     audience = request.model_audience()
     if audience is not None:
-        line = request.line("token", "--audience", audience)
+        line = request.line("token", "--audience", audience, *request.reach())
         entries += [
             Entry(("apiKeyHelper",), line),
             Entry(("env", "CLAUDE_CODE_API_KEY_HELPER_TTL_MS"), str(request.refresh_ms())),
         ]
     if request.gateway is not None:
         entries.append(Entry(("env", "ANTHROPIC_BASE_URL"), request.gateway.rstrip("/")))
-    entries += _hooks(request, "claude-code")
+    entries += hooks(request, "claude-code")
     servers = []
     for name, url in request.servers:
         path = ("mcpServers", name)
         servers += [
             Entry((*path, "type"), "http", keep=True),
             Entry((*path, "url"), url),
-            Entry((*path, "headersHelper"), request.line("headers")),
+            Entry((*path, "headersHelper"), request.line("headers", *request.reach())),
         ]
     if request.tools:
         servers.append(Entry(("mcpServers", request.name), request.mcp_server()))
@@ -65,22 +66,25 @@ def claude_files(request: SetupRequest) -> list[ClientFile]:
     ]
 
 
-def _hooks(request: SetupRequest, client: str) -> list[Entry]:
-    """Return the hooks that report sessions and subagents; the settings of both clients have the same form."""
+def hooks(request: SetupRequest, client: str) -> list[Entry]:
+    """Return the hooks that report sessions and subagents; the settings of three clients have the same form."""
     reach = [word for each in request.audiences() for word in ("--may-audience", each)]
     entries = []
     for event, verb in _EVENTS.items():
+        if client == "gemini" and event.startswith("Subagent"):
+            continue
         words = ("session", verb, "--client", client)
         # The client names the session that ends: the options belong to its start.
         line = request.line(*words, *reach) if verb == "start" else request._replace(options=()).line(*words)
-        seconds = _END_SECONDS if client == "codex" and event == "SessionEnd" else _HOOK_SECONDS
-        hook = {"type": "command", "command": line, "timeout": seconds}
+        limit = _END_SECONDS if client == "codex" and event == "SessionEnd" else _HOOK_SECONDS
+        # Gemini CLI counts milliseconds.
+        hook = {"type": "command", "command": line, "timeout": limit * 1_000 if client == "gemini" else limit}
         entries.append(Entry(("hooks", event), {"hooks": [hook]}, append=True))
     return entries
 
 
 def claude_notes(request: SetupRequest) -> list[str]:
-    """Return what to know about the result in Claude Code."""
+    """Return sentences about the result in Claude Code."""
     notes = []
     if request.model_audience() is None:
         notes.append("the hooks record sessions and subagents; for tokens to a gateway add: --gateway URL")
@@ -100,7 +104,7 @@ def codex_files(request: SetupRequest) -> list[ClientFile]:
     entries = []
     if request.gateway is not None:
         audience = request.model_audience() or ""
-        words = request.helper("token", "--audience", audience)
+        words = request.helper("token", "--audience", audience, *request.reach())
         provider = {
             "name": "gateway with tokens of jitid",
             "base_url": api_root(request.gateway),
@@ -117,8 +121,8 @@ def codex_files(request: SetupRequest) -> list[ClientFile]:
             Entry(("model_providers", request.name), provider),
         ]
     for name, url in request.servers:
-        server = {"url": url, "bearer_token_env_var": TOKEN_VARIABLE}
-        entries.append(Entry(("mcp_servers", name), server))
+        line = _bare_line(request, "headers", "--audience", origin(url), *request.reach())
+        entries.append(Entry(("mcp_servers", name), {"url": url, "http_headers_helper": line}))
     if request.tools:
         tools = {**request.mcp_server(), "env_vars": ["JITID_PARENT_FILE"]}
         entries.append(Entry(("mcp_servers", request.name), tools))
@@ -129,25 +133,27 @@ def codex_files(request: SetupRequest) -> list[ClientFile]:
         )
     return [
         ClientFile(os.path.abspath(f"{folder}/config.toml"), Form.TOML, entries),
-        ClientFile(os.path.abspath(f"{folder}/hooks.json"), Form.JSON, _hooks(request, "codex")),
+        ClientFile(os.path.abspath(f"{folder}/hooks.json"), Form.JSON, hooks(request, "codex")),
     ]
 
 
-def codex_notes(request: SetupRequest) -> list[str]:
-    """Return what to know about the result in Codex."""
-    notes = ["Codex runs new hooks only after a review: type /hooks in a session of Codex, and trust them"]
-    if not request.servers:
-        return notes
-    only = request._replace(gateway=None, audience=None)
-    return [
-        *notes,
-        "Codex reads the token for MCP servers from the environment, once, at its start; start it by: "
-        + start_line(only, "codex", variable=True),
-    ]
+_FOLDERS = ("XDG_RUNTIME_DIR", "XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME")
+
+
+def _bare_line(request: SetupRequest, *words: str) -> str:
+    """Return a helper as a line of a shell that gets only HOME, PATH and PWD, as Codex runs it for headers."""
+    values = {name: request.environ.get(name, "") for name in _FOLDERS}
+    folders = [f"{name}={shlex.quote(value)}" for name, value in values.items() if value.startswith("/")]
+    return " ".join([*folders, request.line(*words)])
+
+
+def codex_notes(request: SetupRequest) -> list[str]:  # noqa: ARG001 - as its siblings
+    """Return sentences about the result in Codex."""
+    return ["Codex runs new hooks only after a review: type /hooks in a session of Codex, and trust them"]
 
 
 def opencode_files(request: SetupRequest) -> list[ClientFile]:
-    """Return the configuration of opencode: the one that exists, or a new opencode.json."""
+    """Return the configuration of opencode: the existing file, or a new opencode.json."""
     entries = []
     if request.gateway is not None:
         token = _token_file(request, request.model_audience() or "")
@@ -168,7 +174,7 @@ def opencode_files(request: SetupRequest) -> list[ClientFile]:
     if request.tools:
         entries.append(Entry(("mcp", request.name), {"type": "local", "command": request.words("mcp")}))
     if entries:
-        # opencode would add it itself, and the file would no longer be the one that jitid wrote.
+        # opencode would add it itself, and the file would differ from jitid's.
         entries.insert(0, Entry(("$schema",), "https://opencode.ai/config.json", keep=True))
     folder = os.getcwd() if request.project else f"{xdg_configuration(request)}/opencode"
     names = ("opencode.jsonc", "opencode.json")
@@ -189,7 +195,7 @@ def _token_file(request: SetupRequest, audience: str) -> str:
 
 
 def opencode_notes(request: SetupRequest) -> list[str]:
-    """Return what to know about the result in opencode."""
+    """Return sentences about the result in opencode."""
     if not request.audiences():
         return []
     return [

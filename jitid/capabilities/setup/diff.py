@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 
+from jitid.capabilities.setup.splice import lines_of
 from jitid.redaction.token_format import MASK, masked
 from jitid.values.text import safe
 
@@ -26,7 +27,8 @@ _KNOWN = re.compile(
 )
 _SCHEME = re.compile(r"(?i)\b(bearer|basic)\s+([^\s\"',}]{6,})")
 _URL = re.compile(r"(://[^/\s:@\"']*:)[^@/\s\"']+(@)")
-_JITID = re.compile(r"\bjitid\b.*\b(?:helper|mcp)\b|JITID_[A-Z_]+")
+_JITID = re.compile(r"(?:\S*/)?jitid .*\b(?:helper|mcp)\b.*|jitid")
+_REFERENCE = re.compile(r"(?:Bearer )?(?:\$\{?[\w:]+\}?|\{(?:env|file):[\w{:]*\}+)|!?[\w./-]*/[\w./-]+")
 _HARMLESS = re.compile(r"[\"']?(?:true|false|null|none|[0-9]{1,7}|)[\"']?,?|[\[{|>&].?")
 
 
@@ -48,25 +50,27 @@ def redacted(line: str) -> str:
 
 
 def _shown(value: str) -> bool:
-    """Return whether a value with a suspicious name is no secret: a command of jitid, or a reference."""
+    """Return whether a value with a suspicious name is harmless: a command of jitid, or a reference."""
     bare = value.strip().rstrip(",").strip("\"'")
-    return (
-        _HARMLESS.fullmatch(value.strip()) is not None
-        or _JITID.search(bare) is not None
-        or re.fullmatch(r"\$\{?[\w:]+\}?|\{(?:env|file):[^}]*\}+|!?[\w./-]*/[\w./-]+", bare) is not None
+    return any(
+        (
+            _HARMLESS.fullmatch(value.strip()),
+            _JITID.fullmatch(bare.removeprefix("!")),
+            _REFERENCE.fullmatch(bare),
+        )
     )
 
 
 def unified(path: str, old: str | None, new: str | None) -> list[str]:
     """Return the lines of a unified diff of a file; None is a missing file."""
-    before, after = (text.splitlines() if text is not None else [] for text in (old, new))
+    before, after = (text_lines(text) if text is not None else [] for text in (old, new))
     lines = [
         f"--- {safe(path) if old is not None else '/dev/null'}",
         f"+++ {safe(path) if new is not None else '/dev/null'}",
     ]
     start, end = _ends(before, after)
     changes = list(_changes(before[start : len(before) - end], after[start : len(after) - end], start))
-    for group in _groups(changes, before):
+    for group in _groups(changes):
         lines += _hunk(group, before, after)
     if old is not None and new is not None and before == after and old != new:
         lines.append("\\ the end of a line changes")
@@ -80,6 +84,11 @@ def _ends(before: Sequence[str], after: Sequence[str]) -> tuple[int, int]:
     while end < most - start and before[-1 - end] == after[-1 - end]:
         end += 1
     return start, end
+
+
+def text_lines(text: str) -> list[str]:
+    """Return the lines of a text without their ends."""
+    return [line.removesuffix("\n").removesuffix("\r") for line in lines_of(text)]
 
 
 _Change = tuple[int, int, int, int]
@@ -99,7 +108,7 @@ def _changes(before: Sequence[str], after: Sequence[str], offset: int) -> Iterat
             yield first + offset, last + offset, new_first + offset, new_last + offset
 
 
-def _groups(changes: Sequence[_Change], before: Sequence[str]) -> Iterator[list[_Change]]:
+def _groups(changes: Sequence[_Change]) -> Iterator[list[_Change]]:
     group: list[_Change] = []
     for change in changes:
         if group and change[0] - group[-1][1] > 2 * _CONTEXT:
@@ -134,7 +143,8 @@ def _range(first: int, last: int) -> str:
 
 
 def _shown_line(line: str, *, own: bool = False) -> str:
-    text = safe(redacted(line))
+    # A tab has no effect but its width.
+    text = "\t".join(map(safe, redacted(line).split("\t")))
     return text if own or len(text) <= _LONG else f"{text[:_LONG]}…"
 
 

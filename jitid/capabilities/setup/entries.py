@@ -1,4 +1,4 @@
-"""Entries in a client's file, whatever its form: how each is added, found again and removed."""
+"""Entries in a client's file of any form: each is added, found again and removed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Entry(Record):
 
 
 class AddedEntry(Record):
-    """An entry that is in a file, with what its removal must know."""
+    """An entry in a file, with the facts for its removal."""
 
     entry: Entry
     previous: str | None = None
@@ -139,7 +139,7 @@ def _same(left: object, right: object) -> bool:
     return json.dumps(left, sort_keys=True, default=str) == json.dumps(right, sort_keys=True, default=str)
 
 
-def _replaceable(entry: Entry, scalar: bool, text: str) -> str:  # noqa: FBT001 - a fact about the text
+def _replaceable(entry: Entry, scalar: bool, text: str) -> str:
     name = quote(".".join(entry.path))
     if not scalar:
         raise ClientFileError(f"{name} has other content")
@@ -156,7 +156,7 @@ def _depth(root: jsonc.Node | None, path: Sequence[str]) -> int:
 
 
 def remove(form: Form, text: str, added: AddedEntry) -> str | None:
-    """Return a text without an entry; None if the entry is not there, or somebody changed it.
+    """Return a text without an entry; None if the entry is missing or was changed.
 
     Raises ClientFileError.
     """
@@ -208,7 +208,7 @@ def _pruned(text: str, path: Sequence[str], depth: int) -> str:
         if outer is None or item is None or item.node.items or item.node.kind == "scalar":
             break
         if text[item.node.start + 1 : item.node.end - 1].strip():
-            # A comment that somebody wrote.
+            # A comment of the user.
             break
         text = applied(text, jsonc.removing(text, outer, item))
     return text
@@ -318,7 +318,9 @@ def _own_toml(content: Mapping[str, Any]) -> Iterator[Entry]:
             yield Entry(("model_providers", name), provider)
     servers = content.get("mcp_servers")
     for name, server in (servers if isinstance(servers, dict) else {}).items():
-        if isinstance(server, dict) and is_jitid(_words(server), "mcp"):
+        if isinstance(server, dict) and (
+            is_jitid(_words(server), "mcp") or is_jitid_line(server.get("http_headers_helper"), "helper")
+        ):
             yield Entry(("mcp_servers", name), server)
 
 
@@ -327,8 +329,8 @@ _SECTION = re.compile(r"[ \t]*(\[[^\n\r]*\])[ \t]*")
 
 def _own_lines(form: Form, text: str) -> Iterator[Entry]:
     header = ""
-    for line in text.removeprefix(MARK).splitlines():
-        if found := _SECTION.fullmatch(line):
+    for line in text.removeprefix(MARK).split("\n"):
+        if found := _SECTION.fullmatch(line.rstrip("\r")):
             header = found[1]
             continue
         key, _, value = line.partition("=")

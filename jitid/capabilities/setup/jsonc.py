@@ -28,7 +28,7 @@ class Node:
 
     __slots__ = ("end", "items", "kind", "start", "value")
 
-    def __init__(self, start: int, end: int, kind: str, items: list[Item], value: object = None) -> None:
+    def __init__(self, start: int, end: int, kind: str, items: list[JsonItem], value: object = None) -> None:
         self.start = start
         self.end = end
         self.kind = kind
@@ -37,7 +37,7 @@ class Node:
         self.value = value
         """The value of a scalar."""
 
-    def member(self, name: str) -> Item | None:
+    def member(self, name: str) -> JsonItem | None:
         """Return the member of an object with a name."""
         return (
             next((item for item in self.items if item.name == name), None) if self.kind == "object" else None
@@ -52,7 +52,7 @@ class Node:
         return self.value
 
 
-class Item:
+class JsonItem:
     """A member of an object or an element of an array."""
 
     __slots__ = ("comma", "name", "node", "start")
@@ -103,7 +103,7 @@ class _Parser:
 
     def _container(self, start: int, closing: str, depth: int) -> Node:
         text = self._text
-        items: list[Item] = []
+        items: list[JsonItem] = []
         names: set[str] = set()
         self._position += 1
         while True:
@@ -119,7 +119,7 @@ class _Parser:
             self._blank()
             comma = self._position if text.startswith(",", self._position) else None
             self._position += comma is not None
-            items.append(Item(item_start, name, node, comma))
+            items.append(JsonItem(item_start, name, node, comma))
 
     def _name(self, names: set[str]) -> str:
         start = self._position
@@ -279,8 +279,8 @@ def _into_empty(text: str, container: Node, label: str, value: object, style: _S
     return Splice(inner_start, "", body + closes)
 
 
-def removing(text: str, container: Node, item: Item) -> list[Splice]:
-    """Return the changes that remove an item, with its line if nothing else is on it."""
+def removing(text: str, container: Node, item: JsonItem) -> list[Splice]:
+    """Return the changes that remove an item, with its line if the line is otherwise empty."""
     index = container.items.index(item)
     start, end = item.start, item.node.end
     splices = []
@@ -322,7 +322,7 @@ def _with_line(text: str, start: int, end: int, *, last: bool) -> tuple[int, int
 
 
 def _own_line_indent(text: str, offset: int) -> str | None:
-    """Return the white space before an offset if nothing else precedes it on its line; else None."""
+    """Return the white space before an offset if no other text precedes it on its line; else None."""
     start = max(text.rfind("\n", 0, offset), text.rfind("\r", 0, offset)) + 1
     before = text[start:offset]
     return before if start and not before.strip(" \t") else None

@@ -1,6 +1,6 @@
 """A user in a kubeconfig (YAML): added and removed as lines; every other line stays identical.
 
-Only the usual form is changed: one document, whose list of users is in block style. kubectl and all common tools write
+Only the usual form is changed: one document, with a list of users in block style. kubectl and all common tools write
 it so. For any other form, kubectl makes the change.
 """
 
@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from jitid.capabilities.setup.splice import ClientFileError, Splice, newline_of, terminated
+from jitid.capabilities.setup.splice import ClientFileError, Splice, lines_of, newline_of, terminated
 from jitid.values.text import MARK, quote
 
 _USERS = re.compile(r"^(?:users|\"users\"|'users')[ \t]*:[ \t]*(?P<rest>[^\r\n]*)", re.MULTILINE)
@@ -49,7 +49,7 @@ def adding(text: str, name: str, exec_: dict[str, Any]) -> list[Splice]:
         return [Splice(len(text), "", terminated(text) + new)]
     _check_form(body)
     if named(text, name):
-        raise ClientFileError(f"it has a user {quote(name)}, who is not of jitid")
+        raise ClientFileError(f"its user {quote(name)} is not of jitid")
     found = _USERS.search(text)
     if found is None:
         added = newline.join(("users:", *lines)) + newline
@@ -68,7 +68,7 @@ def adding(text: str, name: str, exec_: dict[str, Any]) -> list[Splice]:
 
 
 def _check_form(text: str) -> None:
-    documents = [line for line in text.splitlines() if line.startswith(("---", "...", "%"))]
+    documents = [line for line in lines_of(text) if line.startswith(("---", "...", "%"))]
     found = list(_USERS.finditer(text))
     if (
         len(documents) > 1
@@ -81,7 +81,7 @@ def _check_form(text: str) -> None:
 
 
 def _item_indent(rest: str) -> str:
-    for line in rest.splitlines()[1:]:
+    for line in lines_of(rest)[1:]:
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         found = re.match(r"( *)- ", f"{line} ")
@@ -102,31 +102,33 @@ def _is_name(line: str, name: str) -> bool:
 def _users(text: str) -> Sequence[str]:
     """Return the lines of the list of users."""
     found = _USERS.search(text)
-    lines = [] if found is None else text[found.end() :].splitlines()[1:]
+    rest = "" if found is None else text[found.end() :]
+    lines = [line.rstrip("\r\n") for line in lines_of(rest)[1:]]
     end = next((index for index, line in enumerate(lines) if line[:1] not in ("", " ", "-", "#")), len(lines))
     return lines[:end]
 
 
 def removing(text: str, name: str, exec_: dict[str, Any]) -> list[Splice] | None:
-    """Return the change that removes a user exactly as jitid added it; None if somebody changed it."""
+    """Return the change that removes a user exactly as jitid added it; None if it was changed."""
     newline = newline_of(text)
     for indent in ("", "  ", "    "):
         block = "".join(f"{newline}{indent}{line}" for line in item_lines(name, exec_))
         start = text.find(block)
         after = text[start + len(block) :] if start >= 0 else ""
-        # A further line of the item was added by somebody.
+        # The user added a further line to the item.
         if start >= 0 and (not after.strip() or re.match(rf"\r?\n {{0,{len(indent)}}}[^ \r\n]", after)):
             return [Splice(start, block, "")]
     return None
 
 
 _OWN_LINE = re.compile(
-    r"[ \t]*(?:-[ \t]+name:.*|user:|exec:|apiVersion:.*|command:.*|args:|-[ \t]+\S.*|interactiveMode:.*|provideClusterInfo:.*)"
+    r"[ \t]*(?:-[ \t]+name:.*|user:|exec:|apiVersion:.*|command:.*|args:|-[ \t]+\S.*"
+    r"|interactiveMode:.*|provideClusterInfo:.*)"
 )
 
 
 def own(text: str) -> list[tuple[str, dict[str, Any]]]:
-    """Return the users whose exec plug-in is jitid, with nothing but what jitid writes; each with its plug-in."""
+    """Return the users that have only the lines of jitid, each with its exec plug-in."""
     result: list[tuple[str, dict[str, Any]]] = []
     lines = _users(text)
     starts = [index for index, line in enumerate(lines) if re.match(r"[ \t]*-[ \t]+name:", line)]

@@ -8,7 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from jitid.capabilities.setup.splice import ClientFileError, Splice, difference, newline_of, terminated
+from jitid.capabilities.setup.splice import (
+    ClientFileError,
+    Splice,
+    difference,
+    lines_of,
+    newline_of,
+    terminated,
+)
 from jitid.values.text import MARK, quote
 
 _HEADER = re.compile(r"[ \t]*\[[^\n]*", re.ASCII)
@@ -30,21 +37,21 @@ def inserted(text: str, header: str, lines: Sequence[str]) -> list[Splice]:
 
     Raises ClientFileError for a key that the section has already.
     """
-    all_lines = text.splitlines(keepends=True)
-    places = [index for index, line in enumerate(all_lines) if _same_header(line, header)]
-    if not places:
+    all_lines = lines_of(text)
+    headers = [index for index, line in enumerate(all_lines) if _same_header(line, header)]
+    if not headers:
         return appended(text, header, lines, gap=True)
-    if len(places) > 1:
+    if len(headers) > 1:
         raise ClientFileError(f"it has the section {quote(header)} more than once")
-    section = all_lines[places[0] + 1 : _section_end(all_lines, places[0])]
+    section = all_lines[headers[0] + 1 : _section_end(all_lines, headers[0])]
     present = {found[1].lower() for line in section if (found := _KEY.match(line))}
     for line in lines:
         key = line.partition("=")[0].strip().lower()
         if key in present:
-            raise ClientFileError(f"{quote(header)} has a {quote(key)} of its own")
+            raise ClientFileError(f"{quote(header)} has another {quote(key)}")
     newline = newline_of(text)
-    offset = sum(map(len, all_lines[: places[0] + 1]))
-    before = "" if all_lines[places[0]].endswith("\n") else newline
+    offset = sum(map(len, all_lines[: headers[0] + 1]))
+    before = "" if all_lines[headers[0]].endswith("\n") else newline
     return [Splice(offset, "", before + "".join(f"{line}{newline}" for line in lines))]
 
 
@@ -58,18 +65,18 @@ def present(text: str, header: str, line: str) -> bool:
 
 
 def removing(text: str, header: str, lines: Sequence[str]) -> list[Splice] | None:
-    """Return the changes that remove lines from a section, and the section if nothing else is in it.
+    """Return the changes that remove lines from a section, and the section if it is empty then.
 
-    The last of the lines is what matters: without it, somebody changed them, and the result is None.
+    Without the last of the lines, the user changed them: the result is then None.
     """
-    all_lines = text.splitlines(keepends=True)
+    all_lines = lines_of(text)
     own = [line.strip() for line in lines]
     for start, _ in _sections(text, header):
         end = _section_end(all_lines, start)
         indexes = [index for index in range(start + 1, end) if all_lines[index].strip() in own]
         if not any(all_lines[index].strip() == own[-1] for index in indexes):
             continue
-        # A comment may stand above the next section.
+        # A comment may precede the next section.
         others = [
             index for index in range(start + 1, end) if index not in indexes and all_lines[index].strip()
         ]
@@ -87,7 +94,7 @@ def removing(text: str, header: str, lines: Sequence[str]) -> list[Splice] | Non
 
 
 def _sections(text: str, header: str) -> list[tuple[int, list[str]]]:
-    all_lines = text.splitlines(keepends=True)
+    all_lines = lines_of(text)
     return [(index, all_lines) for index, line in enumerate(all_lines) if _same_header(line, header)]
 
 

@@ -8,12 +8,12 @@ import sys
 from collections.abc import Callable
 
 from jitid.capabilities.setup.client import TOKEN_VARIABLE, ClientFile, SetupRequest, one_audience, start_line
-from jitid.capabilities.setup.coding_agents import xdg_configuration
+from jitid.capabilities.setup.coding_agents import hooks, xdg_configuration
 from jitid.capabilities.setup.entries import Entry, Form
 from jitid.errors import UsageError
 
 
-def _bearer(variable: str) -> dict[str, str]:
+def _headers(variable: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {variable}"}
 
 
@@ -21,12 +21,12 @@ def gemini_files(request: SetupRequest) -> list[ClientFile]:
     """Return the settings of Gemini CLI."""
     one_audience(request, "Gemini CLI")
     entries = [
-        Entry(("mcpServers", name), {"httpUrl": url, "headers": _bearer(f"${TOKEN_VARIABLE}")})
+        Entry(("mcpServers", name), {"httpUrl": url, "headers": _headers(f"${TOKEN_VARIABLE}")})
         for name, url in request.servers
     ]
     # Gemini CLI removes variables from the environment of its servers, unless the entry names them.
     tools = {**request.mcp_server(), "env": {"JITID_PARENT_FILE": "$JITID_PARENT_FILE"}}
-    entries.append(Entry(("mcpServers", request.name), tools))
+    entries += [Entry(("mcpServers", request.name), tools), *hooks(request, "gemini")]
     folder = os.getcwd() if request.project else request.environ.get("GEMINI_CLI_HOME") or request.home
     return [ClientFile(os.path.abspath(f"{folder}/.gemini/settings.json"), Form.JSON, entries)]
 
@@ -37,7 +37,7 @@ def copilot_files(request: SetupRequest) -> list[ClientFile]:
     entries = [
         Entry(
             ("mcpServers", name),
-            {"type": "http", "url": url, "headers": _bearer(f"${{{TOKEN_VARIABLE}}}"), "tools": ["*"]},
+            {"type": "http", "url": url, "headers": _headers(f"${{{TOKEN_VARIABLE}}}"), "tools": ["*"]},
         )
         for name, url in request.servers
     ]
@@ -51,7 +51,7 @@ def cursor_files(request: SetupRequest) -> list[ClientFile]:
     """Return the MCP servers of Cursor."""
     one_audience(request, "Cursor")
     entries = [
-        Entry(("mcpServers", name), {"url": url, "headers": _bearer(f"${{env:{TOKEN_VARIABLE}}}")})
+        Entry(("mcpServers", name), {"url": url, "headers": _headers(f"${{env:{TOKEN_VARIABLE}}}")})
         for name, url in request.servers
     ]
     entries.append(Entry(("mcpServers", request.name), request.mcp_server()))
@@ -65,7 +65,7 @@ def vscode_files(request: SetupRequest) -> list[ClientFile]:
     entries = [
         Entry(
             ("servers", name),
-            {"type": "http", "url": url, "headers": _bearer(f"${{env:{TOKEN_VARIABLE}}}")},
+            {"type": "http", "url": url, "headers": _headers(f"${{env:{TOKEN_VARIABLE}}}")},
         )
         for name, url in request.servers
     ]
@@ -96,7 +96,7 @@ def mcp_files(request: SetupRequest) -> list[ClientFile]:
 
 
 def mcp_notes(request: SetupRequest) -> list[str]:
-    """Return what to know about the file of a project."""
+    """Return sentences about the file of a project."""
     notes = [_IN_RUN]
     if request.servers:
         notes.append("Claude Code runs `headersHelper`; other clients ignore it, and send no token")
@@ -121,7 +121,7 @@ def start_notes(title: str, program: str) -> Callable[[SetupRequest], list[str]]
 
 
 def copilot_notes(request: SetupRequest) -> list[str]:
-    """Return what to know about the result in Copilot CLI."""
+    """Return sentences about the result in Copilot CLI."""
     notes = start_notes("Copilot CLI", "copilot")(request._replace(gateway=None, audience=None))
     audience = request.model_audience()
     if audience is not None:

@@ -81,14 +81,21 @@ def line_of(text: str, offset: int) -> int:
     return text.count("\n", 0, offset) + 1
 
 
+def lines_of(text: str) -> list[str]:
+    """Return the lines of a text with their ends; unlike `str.splitlines`, only a newline ends one."""
+    lines = text.split("\n")
+    last = lines.pop()
+    return [f"{line}\n" for line in lines] + ([last] if last else [])
+
+
 def newline_of(text: str) -> str:
-    """Return the line ending of a text; of one with both, the one that its first line has."""
+    """Return the line ending of a text; of a text with both, that of its first line."""
     end = text.find("\n")
     return "\r\n" if end > 0 and text[end - 1] == "\r" else "\n"
 
 
 def terminated(text: str) -> str:
-    """Return what a text needs before a new line can be appended: its line ending, or an empty text."""
+    """Return the text that must precede an appended line: a line ending, or an empty text."""
     return "" if not text or text.endswith("\n") or text == "\ufeff" else newline_of(text)
 
 

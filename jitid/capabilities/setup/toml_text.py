@@ -1,6 +1,6 @@
 """Changes of keys and tables in a TOML file: every other character stays identical.
 
-A table is appended as lines of its own; TOML allows it after any other table. Each change is checked by parsing the
+A table is appended as separate lines; TOML allows it after any other table. Each change is checked by parsing the
 result with the standard library.
 """
 
@@ -73,7 +73,7 @@ def _ways(text: str, content: Mapping[str, Any], path: Path, value: object) -> I
     line = _lines({key: value}, newline)
     if key in content:
         for found in _assignments(text, key):
-            yield Splice(found.start(), found[0], line + ("" if found[0].endswith("\n") else ""))
+            yield Splice(found.start(), found[0], line)
         return
     leading = _LEADING.match(text)
     assert leading is not None, "it matches an empty text"
@@ -115,7 +115,7 @@ def _with(content: Mapping[str, Any], path: Path, value: object) -> dict[str, An
 def removing(text: str, path: Path, value: object, previous: str | None) -> list[Splice] | None:
     """Return the changes that remove a key or a table with a value; None if it has another value now.
 
-    `previous` is the text that the value replaced. Of a table that somebody extended, only the own keys are removed.
+    `previous` is the text that the value replaced. Of an extended table, only the keys of jitid are removed.
     Raises ClientFileError.
     """
     content = parse(text)

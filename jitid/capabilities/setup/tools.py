@@ -1,4 +1,4 @@
-"""Tools with a credential helper of their own: git, AWS's tools and kubectl."""
+"""Tools that run a credential helper: git, AWS's tools and kubectl."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _git_value(value: str) -> str:
 
 
 def git_notes(request: SetupRequest) -> list[str]:
-    """Return what to know about the result in git."""
+    """Return sentences about the result in git."""
     return [_elsewhere("git")] if not request.options else []
 
 
@@ -58,7 +58,7 @@ def aws_files(request: SetupRequest) -> list[ClientFile]:
 
 
 def aws_notes(request: SetupRequest) -> list[str]:
-    """Return what to know about the result in AWS's tools."""
+    """Return sentences about the result in AWS's tools."""
     notes = [f"to use it: aws --profile {request.name} …, or AWS_PROFILE={request.name}"]
     return notes if request.options else [*notes, _elsewhere("aws")]
 
@@ -81,16 +81,16 @@ def kube_files(request: SetupRequest) -> list[ClientFile]:
 
 
 def kube_notes(request: SetupRequest) -> list[str]:
-    """Return what to know about the result in kubectl."""
-    notes = [
-        f"to use it: kubectl --user {request.name} …, or: "
-        f"kubectl config set-context --current --user {request.name}"
-    ]
+    """Return sentences about the result in kubectl."""
+    name = request.name
+    notes = [f"to use it: kubectl --user {name} …, or: kubectl config set-context --current --user {name}"]
     return notes if request.options else [*notes, _elsewhere("kubectl")]
 
 
 def _elsewhere(program: str) -> str:
-    return f"without --task and --delegator the helper of {program} works inside of `jitid run` and of recorded sessions"
+    return (
+        f"without --task and --delegator, the helper of {program} works only in `jitid run` and in sessions"
+    )
 
 
 def gh_files(request: SetupRequest) -> list[ClientFile]:  # noqa: ARG001 - as its siblings
@@ -99,5 +99,5 @@ def gh_files(request: SetupRequest) -> list[ClientFile]:  # noqa: ARG001 - as it
 
 
 def gh_notes(request: SetupRequest) -> list[str]:  # noqa: ARG001 - as its siblings
-    """Return what to know about gh."""
+    """Return no sentences: gh is not set up."""
     return []

@@ -1,4 +1,4 @@
-"""`jitid setup`: hook up a client, undo that, and report what bypasses it."""
+"""`jitid setup`: hook up a client, undo that, and report credentials that bypass it."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from collections.abc import Iterator, Sequence
 from shlex import split
 from typing import TYPE_CHECKING, Any
 
-from jitid.capabilities.setup import change, client_file, diff, record
-from jitid.capabilities.setup.bypass import Ambient
+from jitid.capabilities.setup import change, change_record, client_file, diff
 from jitid.capabilities.setup.change import FileChange, FileState
-from jitid.capabilities.setup.client import Client, SetupRequest
-from jitid.capabilities.setup.clients import CLIENTS
+from jitid.capabilities.setup.client import Ambient, ClientSetup, SetupRequest
+from jitid.capabilities.setup.client_list import CLIENTS
 from jitid.cli.invocation import Invocation
 from jitid.cli.setup import commands
 from jitid.errors import ExitStatus, NotFoundError, PartialError, StorageError, UsageError
-from jitid.system import output
+from jitid.system import output, xdg
 from jitid.system.installation import program
 from jitid.system.program_request import origin
 from jitid.values.text import number_of, quote
@@ -31,7 +30,7 @@ _ADDRESS = re.compile(r"https?://[!-~]+", re.ASCII)
 _OPTIONS = ("gateway", "audience", "mcp", "tools", "host", "template", "name", "project")
 _OF_HELPERS = ("task", "delegator", "agent", "scope", "ttl", "parent_file")
 _PATHS = ("--config", "--ledger", "--credential-file")
-_WANTS = {
+_REQUIRED = {
     "opencode": ("gateway", "mcp", "tools"),
     "git": ("host",),
     "aws": ("template",),
@@ -45,7 +44,7 @@ _GH = (
 
 def setup(cli: Invocation, args: commands.SetupCommand) -> None:
     """Perform `jitid setup`."""
-    if args.undo and (args.check or args.dry_run and args.check):
+    if args.undo and args.check:
         raise UsageError("--undo and --check exclude each other", "omit one of them")
     if args.client is None:
         _without_client(cli, args)
@@ -55,14 +54,13 @@ def setup(cli: Invocation, args: commands.SetupCommand) -> None:
     if args.check:
         _check(cli, args, [client], request)
     elif args.undo:
-        _change(cli, args, client, lambda: change.plan_undo(client, request))
-        _check_undone(client, request, dry_run=args.dry_run)
+        _check_undone(_change(cli, args, client, lambda: change.plan_undo(client, request)))
     else:
         if client.name == "gh":
             raise UsageError(*_GH)
         _check_enough(args, client)
-        _change(cli, args, client, lambda: change.plan_setup(client, request))
-        for note in client.notes(request):
+        planned = _change(cli, args, client, lambda: change.plan_setup(client, request))
+        for note in client.notes(request) if any(each.changes for each in planned) else ():
             cli.note(note)
 
 
@@ -108,7 +106,7 @@ def _command(cli: Invocation) -> tuple[str, ...]:
     found = shutil.which("jitid")
     by_name = found is not None and (len(own) > 1 or os.path.realpath(found) == os.path.realpath(own[0]))
     words = ["jitid"] if by_name else own
-    flags = split(cli.command("jitid helper"))[1:-1]
+    flags = split(_selecting(cli).command("jitid helper"))[1:-1]
     for index, word in enumerate(flags):
         # The client starts the helper in any folder.
         if index and flags[index - 1] in _PATHS and "://" not in word:
@@ -116,7 +114,23 @@ def _command(cli: Invocation) -> tuple[str, ...]:
     return (*words, *flags)
 
 
-def _request(cli: Invocation, args: commands.SetupCommand, client: Client) -> SetupRequest:
+def _selecting(cli: Invocation) -> Invocation:
+    """Return the line's selection of a ledger as options: a client may pass no variables to its helpers."""
+    selecting = Invocation()
+    environ = os.environ
+    selecting.config_file = cli.config_file or environ.get("JITID_CONFIG")
+    selecting.profile = cli.profile or environ.get("JITID_PROFILE")
+    selecting.ledger = cli.ledger or environ.get("JITID_LEDGER")
+    selecting.remote = cli.remote or environ.get("JITID_REMOTE")
+    selecting.credential_file = cli.credential_file or environ.get("JITID_REMOTE_CREDENTIAL_FILE")
+    if environ.get("XDG_CONFIG_HOME") and os.path.exists(xdg.user_file()):
+        selecting.config_file = selecting.config_file or xdg.user_file()
+    if environ.get("XDG_DATA_HOME") and selecting.remote is None:
+        selecting.ledger = selecting.ledger or cli.config().ledger
+    return selecting
+
+
+def _request(cli: Invocation, args: commands.SetupCommand, client: ClientSetup) -> SetupRequest:
     taken = client.takes.split()
     for name in (*_OPTIONS, *_OF_HELPERS):
         if getattr(args, name) and name not in taken:
@@ -127,6 +141,11 @@ def _request(cli: Invocation, args: commands.SetupCommand, client: Client) -> Se
         raise UsageError("--audience requires --gateway here; nothing was changed")
     if args.gateway is not None:
         _check_address(args.gateway, "--gateway")
+    words = (*_command(cli), *_helper_options(args))
+    unprintable = next((word for word in words if not word.isprintable()), None)
+    if unprintable is not None:
+        # A line break would begin another setting in some files.
+        raise UsageError(f"{quote(unprintable)} has a control character; nothing was changed")
     name = args.name or "jitid"
     if not _NAME.fullmatch(name):
         raise UsageError(
@@ -188,27 +207,27 @@ def _server(pair: str, own: str) -> tuple[str, str]:
     return name, url
 
 
-def _check_enough(args: commands.SetupCommand, client: Client) -> None:
-    needs = _WANTS.get(client.name, ())
+def _check_enough(args: commands.SetupCommand, client: ClientSetup) -> None:
+    needs = _REQUIRED.get(client.name, ())
     if needs and not any(getattr(args, name) for name in needs):
         options = [f"--{name}" for name in needs]
         raise UsageError(f"{client.name} requires {' or '.join(options)}; nothing was changed")
 
 
 def _change(
-    cli: Invocation, args: commands.SetupCommand, client: Client, plan: Callable[[], list[FileChange]]
-) -> None:
-    """Plan changes, show them, ask, and carry them out."""
+    cli: Invocation, args: commands.SetupCommand, client: ClientSetup, plan: Callable[[], list[FileChange]]
+) -> list[FileChange]:
+    """Plan changes, show them, request confirmation, and carry them out. Return them."""
     if args.dry_run:
-        _show(cli, args, plan())
-        return
-    if cli.can_prompt() and not args.yes:
+        planned = plan()
+        _show(cli, args, planned)
+    elif cli.can_prompt() and not args.yes:
         planned = plan()
         change.check(planned)
         _show(cli, args, planned)
         if any(each.changes for each in planned):
             _confirm(sum(each.changes for each in planned))
-        with client_file.locked(record.folder()):
+        with client_file.locked(change_record.folder()):
             again = plan()
             if [_essence(each) for each in again] != [_essence(each) for each in planned]:
                 raise StorageError(
@@ -216,7 +235,7 @@ def _change(
                 )
             change.carry_out(again)
     else:
-        with client_file.locked(record.folder()):
+        with client_file.locked(change_record.folder()):
             planned = plan()
             change.check(planned)
             change.carry_out(planned)
@@ -226,6 +245,7 @@ def _change(
             cli.note(f"{each.content.path}: {change.spelled(entry)} was changed since, and stays")
     if not any(each.changes for each in planned):
         cli.note(f"{client.name}: nothing to {'undo' if args.undo else 'change'}")
+    return planned
 
 
 def _essence(each: FileChange) -> tuple[object, ...]:
@@ -267,17 +287,18 @@ def _diff(each: FileChange) -> list[str]:
     )
 
 
-def _check_undone(client: Client, request: SetupRequest, *, dry_run: bool) -> None:
-    """Raise PartialError if a file still calls jitid."""
-    left = [state.path for state in change.states(client, request) if state.commands]
-    if left and not dry_run:
-        raise PartialError(
-            f"{quote(left[0], 200)} still calls jitid: somebody changed the entry", "remove it in an editor"
-        )
+def _check_undone(undone: Sequence[FileChange]) -> None:
+    """Raise PartialError if a changed entry stays that still calls jitid."""
+    for each in undone:
+        if each.exists and any(entry.path[0] == "users" for entry in each.kept):
+            raise PartialError(
+                f"{quote(each.content.path, 200)} still calls jitid: the user was changed since",
+                "remove it by kubectl",
+            )
 
 
 def _check(
-    cli: Invocation, args: commands.SetupCommand, clients: Sequence[Client], request: SetupRequest
+    cli: Invocation, args: commands.SetupCommand, clients: Sequence[ClientSetup], request: SetupRequest
 ) -> None:
     rows: list[dict[str, Any]] = []
     found: list[Ambient] = []
@@ -304,7 +325,7 @@ def _condition(states: Sequence[FileState]) -> Iterator[Ambient]:
     """Yield the faults of the setup itself."""
     for state in states:
         if state.state == "edited":
-            yield Ambient("file", state.path, "bypass", "somebody changed or removed entries of jitid")
+            yield Ambient("file", state.path, "bypass", "entries of jitid were changed or removed")
         elif state.state == "unreadable":
             yield Ambient("file", state.path, "unexamined", "it cannot be read")
         for name in sorted(state.commands):

@@ -142,9 +142,9 @@ class SetupCommand(Verb):
     """Hook up a client: Claude Code, Codex, git, kubectl and others.
 
     Writes the client's own configuration, so that it gets tokens from jitid: a command for its key, hooks, MCP servers,
-    a credential helper. Shows the changes as a diff; at a terminal it asks before it writes. Without CLIENT, list the
-    clients and their state. --undo restores each file byte for byte if nothing else changed since, and otherwise
-    removes the entries of jitid alone. No secret is written or copied.
+    a credential helper. Shows the changes as a diff; at a terminal it requests confirmation. Without CLIENT, list the
+    clients and their state. --undo restores an unchanged file byte for byte; from a changed one it removes only the
+    entries of jitid. No secret is written or copied.
     """
 
     verb = "setup"
@@ -179,7 +179,7 @@ class SetupCommand(Verb):
     parent_file: str | None = opt(FILE, "--parent-file", help="File with the parent's token, for the line.")
 
     def shown_view(self) -> Columns:
-        """Return the fields of the output, which depend on what is done."""
+        """Return the fields of the output: of clients, of changes or of credentials."""
         if self.check:
             return _AMBIENT
         return _CLIENTS if self.client is None else _CHANGES

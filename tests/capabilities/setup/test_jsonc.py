@@ -40,7 +40,9 @@ BLANKS = st.sampled_from(
 @st.composite
 def documents(draw: st.DrawFn, values: st.SearchStrategy[Any] = VALUES) -> tuple[str, Any]:
     """Return a document in any layout, with its content."""
-    blank = lambda: draw(BLANKS)  # noqa: E731
+
+    def blank() -> str:
+        return draw(BLANKS)
 
     def render(value: Any) -> str:
         if not isinstance(value, (dict, list)):

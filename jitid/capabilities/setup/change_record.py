@@ -1,4 +1,4 @@
-"""What jitid changed in a client's file: kept in the state folder for the way back, and never the file's own content.
+"""Records of changes of clients' files, for the way back: without the files' own content.
 
 A record has the digests of the file before and after, the text that jitid inserted, and the text that it replaced,
 which jitid refuses to replace if it looks like a secret.
@@ -46,7 +46,7 @@ class ChangeRecord(Record):
 
 
 class Undone(Record):
-    """A text without what jitid added."""
+    """A text without the entries of jitid."""
 
     text: str
     exists: bool
@@ -54,7 +54,7 @@ class Undone(Record):
     exact: bool
     """Whether it is the text of before, byte for byte."""
     kept: list[Entry]
-    """The entries that somebody changed, and that stay."""
+    """The entries that were changed since, and stay."""
 
 
 def digest(text: str) -> str:
@@ -77,16 +77,16 @@ def load(client: str, path: str, text: str) -> ChangeRecord | None:
 
     A process that was killed between the record and the change has left the earlier record, too.
     """
-    place = path_of(client, path)
-    current, earlier = _read(place, path), _read(f"{place}.old", path)
+    record_path = path_of(client, path)
+    current, earlier = _read(record_path, path), _read(f"{record_path}.old", path)
     if earlier is not None and (current is None or digest(text) == earlier.after):
         return earlier
     return current
 
 
-def _read(place: str, path: str | None) -> ChangeRecord | None:
+def _read(record_path: str, path: str | None) -> ChangeRecord | None:
     try:
-        with open(place, "rb") as file:
+        with open(record_path, "rb") as file:
             document = strict_json.loads(file.read(_MAX_BYTES))
         if document["schema"] != _SCHEMA or path not in (None, document["path"]):
             raise ValueError
@@ -95,7 +95,7 @@ def _read(place: str, path: str | None) -> ChangeRecord | None:
         return None
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise ConfigurationError(
-            f"the record {quote(place, 200)} cannot be read; nothing was changed",
+            f"the record {quote(record_path, 200)} cannot be read; nothing was changed",
             "delete it: jitid then finds its entries by their commands",
         ) from error
 
@@ -142,18 +142,17 @@ def save(record: ChangeRecord) -> None:
             for added in record.entries
         ],
     }
-    place = path_of(record.client, record.path)
-    os.makedirs(os.path.dirname(place), 0o700, exist_ok=True)
+    record_path = path_of(record.client, record.path)
     with suppress(FileNotFoundError):
-        os.replace(place, f"{place}.old")
-    write_private(place, json.dumps(document, indent=1).encode())
+        os.replace(record_path, f"{record_path}.old")
+    write_private(record_path, json.dumps(document, indent=1).encode())
 
 
 def forget(client: str, path: str) -> None:
     """Delete the record about a file, if there is one."""
-    for place in (path_of(client, path), f"{path_of(client, path)}.old"):
+    for record_path in (path_of(client, path), f"{path_of(client, path)}.old"):
         with suppress(FileNotFoundError):
-            os.unlink(place)
+            os.unlink(record_path)
 
 
 def confirm(client: str, path: str) -> None:
@@ -162,13 +161,19 @@ def confirm(client: str, path: str) -> None:
         os.unlink(f"{path_of(client, path)}.old")
 
 
-def undone(form: Form, content: FileContent, record: ChangeRecord | None) -> Undone:
-    """Return a file without what jitid added to it.
+def undone(
+    form: Form, content: FileContent, record: ChangeRecord | None, new: Sequence[Entry] | None = None
+) -> Undone:
+    """Return a file without the entries of jitid.
 
-    If nobody else changed it, that is its text of before. Otherwise each entry is removed that is unchanged; without a
-    record, each that calls jitid. Raises ClientFileError.
+    If the file is unchanged since, that is its text of before. Otherwise each entry is removed that is unchanged, or
+    that still calls jitid; without a record, each that calls jitid, or only those in the place of a new one.
+
+    Raises ClientFileError.
     """
     text = content.text
+    if not content.exists:
+        return Undone("", exists=False, exact=False, kept=[])
     if record is not None:
         if digest(text) == record.before:
             # A killed process recorded the change, and did not make it.
@@ -183,14 +188,29 @@ def undone(form: Form, content: FileContent, record: ChangeRecord | None) -> Und
             kept.append(added.entry)
         else:
             text = shorter
-    changed = text != content.text
     for added in _own(form, text):
+        # A changed entry still belongs to jitid if it calls jitid in the same place.
+        record_path = next((entry for entry in kept if _place(entry) == _place(added.entry)), None)
+        if record is not None and record_path is None:
+            continue
+        if (
+            record is None
+            and new is not None
+            and not any(_place(entry) == _place(added.entry) for entry in new)
+        ):
+            continue
         shorter = entries.remove(entries.form_of(form, text), text, added)
-        text = text if shorter is None else shorter
+        if shorter is not None:
+            text = shorter
+            kept = [entry for entry in kept if entry is not record_path]
     exists = content.exists and not (
         record is not None and not record.existed and entries.is_empty(entries.form_of(form, text), text)
     )
-    return Undone(text, exists, exact=False, kept=kept if changed or record is not None else [])
+    return Undone(text, exists, exact=False, kept=kept)
+
+
+def _place(entry: Entry) -> tuple[tuple[str, ...], bool]:
+    return entry.path, entry.append
 
 
 def _own(form: Form, text: str) -> Sequence[AddedEntry]:
@@ -198,7 +218,7 @@ def _own(form: Form, text: str) -> Sequence[AddedEntry]:
 
 
 def _reversed(text: str, record: ChangeRecord) -> str | None:
-    """Return the text of before; None if the text is not the one that jitid wrote."""
+    """Return the text of before; None if jitid did not write this text."""
     if digest(text) != record.after:
         return None
     try:
@@ -218,8 +238,8 @@ def all_of(client: str) -> list[ChangeRecord]:
     found = []
     for name in names:
         if name.startswith(f"{client}-") and name.endswith(".json"):
-            place = f"{folder()}/{name}"
-            last = _read(place, None)
+            record_path = f"{folder()}/{name}"
+            last = _read(record_path, None)
             if last is not None:
                 found.append(last)
     return found

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from jitid.capabilities.setup import bypass, coding_agents, mcp_clients, tools
-from jitid.capabilities.setup.client import Client
+from jitid.capabilities.setup.client import ClientSetup
 
 _HELPER = "task delegator agent scope ttl parent_file"
 
 CLIENTS = {
     client.name: client
     for client in (
-        Client(
+        ClientSetup(
             "claude-code",
             "Claude Code",
             ("claude",),
@@ -19,7 +19,7 @@ CLIENTS = {
             bypass.claude_code,
             coding_agents.claude_notes,
         ),
-        Client(
+        ClientSetup(
             "codex",
             "Codex",
             ("codex",),
@@ -28,7 +28,7 @@ CLIENTS = {
             bypass.codex,
             coding_agents.codex_notes,
         ),
-        Client(
+        ClientSetup(
             "opencode",
             "opencode",
             ("opencode",),
@@ -37,16 +37,16 @@ CLIENTS = {
             bypass.opencode,
             coding_agents.opencode_notes,
         ),
-        Client(
+        ClientSetup(
             "gemini",
             "Gemini CLI",
             ("gemini",),
-            "mcp name project",
+            f"mcp name project {_HELPER}",
             mcp_clients.gemini_files,
             bypass.gemini,
             mcp_clients.start_notes("Gemini CLI", "gemini"),
         ),
-        Client(
+        ClientSetup(
             "copilot",
             "Copilot CLI",
             ("copilot",),
@@ -55,7 +55,7 @@ CLIENTS = {
             bypass.copilot,
             mcp_clients.copilot_notes,
         ),
-        Client(
+        ClientSetup(
             "cursor",
             "Cursor",
             ("cursor", "cursor-agent"),
@@ -64,7 +64,7 @@ CLIENTS = {
             bypass.cursor,
             mcp_clients.start_notes("Cursor", "cursor"),
         ),
-        Client(
+        ClientSetup(
             "vscode",
             "VS Code",
             ("code",),
@@ -73,7 +73,7 @@ CLIENTS = {
             bypass.vscode,
             mcp_clients.start_notes("VS Code", "code"),
         ),
-        Client(
+        ClientSetup(
             "mcp",
             "MCP servers of a project",
             (),
@@ -82,7 +82,7 @@ CLIENTS = {
             bypass.mcp,
             mcp_clients.mcp_notes,
         ),
-        Client(
+        ClientSetup(
             "git",
             "git",
             ("git",),
@@ -91,8 +91,8 @@ CLIENTS = {
             bypass.git,
             tools.git_notes,
         ),
-        Client("gh", "gh", ("gh",), "", tools.gh_files, bypass.gh, tools.gh_notes),
-        Client(
+        ClientSetup("gh", "gh", ("gh",), "", tools.gh_files, bypass.gh, tools.gh_notes),
+        ClientSetup(
             "aws",
             "AWS's tools",
             ("aws",),
@@ -101,7 +101,7 @@ CLIENTS = {
             bypass.aws,
             tools.aws_notes,
         ),
-        Client(
+        ClientSetup(
             "kube",
             "kubectl",
             ("kubectl",),

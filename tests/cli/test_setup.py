@@ -1,0 +1,545 @@
+"""`jitid setup`: the diff, the question, the way back, and the credentials that bypass jitid."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.cli.test_terminal import Terminal
+from tests.components.helping import shell_with_programs
+from tests.real import Shell, module, need
+
+GATEWAY = "http://127.0.0.1:9"
+CLIENTS = [
+    "claude-code",
+    "codex",
+    "opencode",
+    "gemini",
+    "copilot",
+    "cursor",
+    "vscode",
+    "mcp",
+    "git",
+    "gh",
+    "aws",
+    "kube",
+]
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    """Return a shell with `jitid` in PATH."""
+    made = shell_with_programs(tmp_path)
+    made.environment["SHELL"] = "/bin/sh"
+    return made
+
+
+def settings(shell: Shell) -> Path:
+    return shell.home / ".claude/settings.json"
+
+
+def rows(shell: Shell, *words: str) -> list[dict[str, object]]:
+    done = shell.run("setup", *words, "--json")
+    items: list[dict[str, object]] = json.loads(done.stdout)["items"]
+    return items
+
+
+def test_without_a_client_all_clients_are_listed_with_their_state(shell: Shell) -> None:
+    assert [row["client"] for row in rows(shell)] == CLIENTS
+    assert {row["state"] for row in rows(shell)} == {"absent"}
+    shell.good("setup", "claude-code")
+    assert rows(shell)[0] == {
+        "client": "claude-code",
+        "state": "in-force",
+        "installed": False,
+        "path": str(settings(shell)),
+    }
+    settings(shell).write_text(settings(shell).read_text().replace("SessionStart", "Stop"))
+    assert rows(shell)[0]["state"] == "edited"
+    settings(shell).write_text("{")
+    assert rows(shell)[0]["state"] == "unreadable"
+
+
+def test_in_a_pipe_it_writes_and_prints_the_diff(shell: Shell) -> None:
+    settings(shell).parent.mkdir()
+    settings(shell).write_text('{\n  "model": "m"\n}\n')
+    done = shell.run("setup", "claude-code", "--gateway", GATEWAY)
+    assert done.returncode == 0
+    lines = done.stdout.splitlines()
+    assert lines[:2] == [f"--- {settings(shell)}", f"+++ {settings(shell)}"]
+    assert '+  "apiKeyHelper": "jitid --ledger ' in done.stdout
+    assert "-  " not in done.stdout.replace('-  "model": "m"', "")
+    again = shell.run("setup", "claude-code", "--gateway", GATEWAY)
+    assert (again.returncode, again.stdout) == (0, "")
+    assert "claude-code: nothing to change" in again.stderr
+
+
+def test_a_dry_run_changes_nothing(shell: Shell) -> None:
+    done = shell.run("setup", "claude-code", "--dry-run")
+    assert done.stdout.startswith(f"--- /dev/null\n+++ {settings(shell)}\n")
+    assert not settings(shell).parent.exists()
+    assert not (shell.home / ".local/state/jitid/setup").exists()
+
+
+def test_a_terminal_asks_and_any_answer_but_yes_changes_nothing(shell: Shell) -> None:
+    for answer, status in (("n", 2), ("", 2), ("y", 0)):
+        terminal = Terminal(shell, "setup", "claude-code", columns=200)
+        terminal.until("write 1 file? [y/N]")
+        assert not settings(shell).exists()
+        terminal.type(answer)
+        done, shown = terminal.end()
+        assert done == status, shown
+        assert ("nothing was changed" in shown) == bool(status)
+        assert settings(shell).exists() == (not status)
+    terminal = Terminal(shell, "setup", "claude-code", "--undo", "--yes", columns=200)
+    assert terminal.end()[0] == 0
+    assert not settings(shell).exists()
+
+
+def test_a_file_that_changes_while_a_user_reads_the_diff_is_not_written(shell: Shell) -> None:
+    terminal = Terminal(shell, "setup", "claude-code", columns=200)
+    terminal.until("write 1 file? [y/N]")
+    settings(shell).parent.mkdir()
+    settings(shell).write_text('{"mine": 1}')
+    terminal.type("y")
+    done, shown = terminal.end()
+    assert done == 5
+    assert "a file changed since the diff was shown" in shown
+    assert settings(shell).read_text() == '{"mine": 1}'
+
+
+HOSTILE = "\x1b]0;pwned\x07\u202e[bold]"
+
+
+def test_the_diff_shows_no_secret_and_no_control_character(shell: Shell) -> None:
+    path = shell.home / ".cursor/mcp.json"
+    path.parent.mkdir()
+    secrets = {
+        "API_TOKEN": "hunter2hunter2",
+        "Authorization": "Bearer abcdefghijkl",
+        "password": 'p\\"q',
+        "X": "ghp_0123456789abcdefghijABCDEFGHIJ012345",
+        "url": "postgres://u:pass1word@h/db",
+    }
+    text = json.dumps({"mcpServers": {"a": {"env": secrets}}}, indent=2)
+    path.write_text(text.replace("    }\n", f"    }} // {HOSTILE}\n"))
+    done = shell.run("setup", "cursor", "--dry-run")
+    assert done.returncode == 0
+    for part in ("hunter2", "abcdefghijkl", "ghp_0", "pass1word", '\\"q', "\x1b", "\u202e", "\x07"):
+        assert part not in done.stdout
+    assert "\\x1b]0;pwned" in done.stdout
+    path.write_text(json.dumps({"mcpServers": {"a": {"env": {**secrets, "z": "y" * 400}}}}))
+    done = shell.run("setup", "cursor", "--dry-run", "--json")
+    for part in ("hunter2", "abcdefghijkl", "ghp_0", "pass1word", '\\"q'):
+        assert part not in done.stdout
+    assert len(done.stdout) < 2_000
+
+
+def test_the_output_as_data_has_a_row_for_each_file(shell: Shell) -> None:
+    words = ("setup", "claude-code", "--mcp", "docs=https://mcp.example/mcp", "--json")
+    document = json.loads(shell.good(*words))
+    assert document["schema"] == "jitid.setup/1"
+    assert [(row["state"], row["path"]) for row in document["files"]] == [
+        ("created", str(settings(shell))),
+        ("created", str(shell.home / ".claude.json")),
+    ]
+    undone = shell.good("setup", "claude-code", "--undo", "--field", "state", "--field", "path")
+    assert undone == f"deleted\t{settings(shell)}\ndeleted\t{shell.home / '.claude.json'}\n"
+
+
+def test_undo_removes_an_entry_that_somebody_changed_and_that_still_calls_jitid(shell: Shell) -> None:
+    settings(shell).parent.mkdir()
+    settings(shell).write_text('{"z": 1}')
+    shell.good("setup", "claude-code", "--gateway", GATEWAY)
+    text = settings(shell).read_text().replace('"timeout": 30', '"timeout": 31', 1)
+    settings(shell).write_text(
+        text.replace("helper token", "helper token --ttl 5m").replace(GATEWAY + '"}', 'https://m"}')
+    )
+    done = shell.run("setup", "claude-code", "--undo")
+    assert done.returncode == 0
+    assert "env.ANTHROPIC_BASE_URL was changed since, and stays" in done.stderr
+    assert json.loads(settings(shell).read_text()) == {"z": 1, "env": {"ANTHROPIC_BASE_URL": "https://m"}}
+
+
+def test_a_line_of_jitid_that_the_user_wrote_stays(shell: Shell) -> None:
+    path = shell.home / ".cursor/mcp.json"
+    path.parent.mkdir()
+    path.write_text('{"mcpServers": {"mine": {"command": "jitid", "args": ["mcp", "--keep"]}}}')
+    shell.good("setup", "cursor")
+    path.write_text(path.read_text() + "\n")
+    shell.good("setup", "cursor", "--undo")
+    assert [*json.loads(path.read_text())["mcpServers"]] == ["mine"]
+
+
+def test_undo_of_a_user_of_a_kubeconfig_that_somebody_changed_says_what_is_left(shell: Shell) -> None:
+    shell.good("setup", "kube")
+    path = shell.home / ".kube/config"
+    path.write_text(path.read_text() + "      env: []\n")
+    done = shell.run("setup", "kube", "--undo")
+    assert done.returncode == 9
+    assert "still calls jitid: the user was changed since" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("codex", "--host", "h"), "`--host` does not apply to codex"),
+        (("git",), "git requires --host"),
+        (("aws",), "aws requires --template"),
+        (("opencode",), "opencode requires --gateway or --mcp or --tools"),
+        (("gh",), "gh has no setting for a command that prints its token"),
+        (("nobody",), "invalid client: `nobody`"),
+        (("claude-code", "--gateway", "ftp://x"), "is not an address"),
+        (("claude-code", "--gateway", "http://llm.example"), "would cross the network unencrypted"),
+        (("claude-code", "--gateway", "https://u:p@llm.example"), "is not an address with a host"),
+        (("claude-code", "--mcp", "docs"), "`docs` is not NAME=URL"),
+        (("claude-code", "--mcp", "a b=https://x.example"), "is not NAME=URL"),
+        (("claude-code", "--mcp", "jitid=https://x.example"), "is the name of jitid's own entry"),
+        (
+            ("gemini", "--mcp", "a=https://a.example", "--mcp", "b=https://b.example"),
+            "reads one token at its start",
+        ),
+        (("git", "--host", 'h"]\n[x'), "is not an address with a host"),
+        (("kube", "--name", "a: b"), "invalid name"),
+        (("codex", "--gateway", GATEWAY, "--project"), "Codex reads no model provider from a project's file"),
+        (("codex", "--audience", "https://a.example"), "--audience requires --gateway"),
+        (("aws", "--template", "d", "--parent-file", "a\nb = c"), "has a control character"),
+        (("--undo",), "--undo requires a client"),
+        (("claude-code", "--undo", "--check"), "exclude each other"),
+    ],
+)
+def test_a_line_that_makes_no_sense_is_a_usage_error(
+    shell: Shell, words: tuple[str, ...], reason: str
+) -> None:
+    done = shell.run("setup", *words)
+    assert done.returncode == 2, done.stderr
+    assert reason in done.stderr
+    assert not list(shell.home.glob(".c*"))
+
+
+@pytest.mark.parametrize("client", ["opencode", "gemini", "copilot", "cursor", "vscode"])
+def test_the_command_in_the_note_starts_the_client_with_its_token(shell: Shell, client: str) -> None:
+    """The configuration names a variable that the command sets."""
+    done = shell.run("setup", client, "--mcp", "docs=https://mcp.example/mcp")
+    line = next(line for line in done.stderr.splitlines() if "start it by: jitid run" in line)
+    words = shlex.split(line.partition("start it by: jitid ")[2])
+    program = shell.home / "bin" / words[-1]
+    program.write_text("#!/bin/sh\nenv | cut -d= -f1\n")
+    program.chmod(0o755)
+    variables = shell.good(*words[:1], "--task", "T1", "--delegator", "alice", *words[1:]).split()
+    path = shell.good("setup", client, "--undo", "--dry-run", "--field", "path").strip()
+    named = re.search(r"Bearer \$?\{?(?:\{?env:|file:\{env:)?(\w+)", Path(path).read_text())
+    assert named is not None
+    assert named[1] in variables
+
+
+SCHEMAS = {
+    "vscode": {
+        "properties": {
+            "inputs": {"type": "array"},
+            "servers": {
+                "additionalProperties": {
+                    "oneOf": [
+                        {
+                            "required": ["type", "command"],
+                            "properties": {
+                                "type": {"const": "stdio"},
+                                "command": {"type": "string"},
+                                "args": {"type": "array", "items": {"type": "string"}},
+                                "env": {"type": "object"},
+                                "envFile": {"type": "string"},
+                            },
+                            "additionalProperties": False,
+                        },
+                        {
+                            "required": ["type", "url"],
+                            "properties": {
+                                "type": {"enum": ["http", "sse"]},
+                                "url": {"type": "string"},
+                                "headers": {"additionalProperties": {"type": "string"}},
+                            },
+                            "additionalProperties": False,
+                        },
+                    ]
+                }
+            },
+        },
+        "required": ["servers"],
+        "additionalProperties": False,
+    },
+    "cursor": {
+        "properties": {
+            "mcpServers": {
+                "additionalProperties": {
+                    "oneOf": [
+                        {
+                            "required": ["command"],
+                            "properties": {
+                                "command": {"type": "string"},
+                                "args": {"type": "array", "items": {"type": "string"}},
+                                "env": {"type": "object"},
+                            },
+                            "additionalProperties": False,
+                        },
+                        {
+                            "required": ["url"],
+                            "properties": {
+                                "url": {"type": "string"},
+                                "headers": {"additionalProperties": {"type": "string"}},
+                            },
+                            "additionalProperties": False,
+                        },
+                    ]
+                }
+            }
+        },
+        "required": ["mcpServers"],
+        "additionalProperties": False,
+    },
+}
+"""The parts of the documented forms of two clients that cannot run here; written from their documentation."""
+
+
+@pytest.mark.parametrize("client", SCHEMAS)
+def test_the_file_of_a_client_that_cannot_run_here_has_its_documented_form(shell: Shell, client: str) -> None:
+    jsonschema = module("jsonschema")
+    shell.good("setup", client, "--mcp", "docs=https://mcp.example/mcp")
+    path = shell.good("setup", client, "--undo", "--dry-run", "--field", "path").strip()
+    content = json.loads(Path(path).read_text())
+    jsonschema.validate(content, SCHEMAS[client])
+    broken = json.loads(json.dumps(content).replace('"command"', '"commands"'))
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(broken, SCHEMAS[client])
+
+
+def check(shell: Shell, *words: str, **variables: str) -> tuple[int, list[tuple[str, str, str]]]:
+    done = shell.run("setup", *words, "--check", "--json", more=variables)
+    assert "sk-static" not in done.stdout + done.stderr
+    items = json.loads(done.stdout)["items"]
+    return done.returncode, [(row["kind"], row["name"], row["effect"]) for row in items]
+
+
+def test_check_of_a_client_that_is_not_set_up_is_not_found(shell: Shell) -> None:
+    assert check(shell, "claude-code")[0] == 3
+
+
+def test_check_names_what_bypasses_jitid_in_claude_code(shell: Shell) -> None:
+    shell.good("setup", "claude-code", "--gateway", GATEWAY)
+    assert check(shell, "claude-code") == (0, [])
+    status, found = check(
+        shell,
+        "claude-code",
+        ANTHROPIC_API_KEY="sk-static-1",
+        ANTHROPIC_AUTH_TOKEN="sk-static-2",
+        CLAUDE_CODE_OAUTH_TOKEN="sk-static-3",
+        CLAUDE_CODE_USE_BEDROCK="1",
+    )
+    assert status == 10
+    assert found == [
+        ("environment", "CLAUDE_CODE_USE_BEDROCK", "bypass"),
+        ("environment", "ANTHROPIC_AUTH_TOKEN", "bypass"),
+        ("environment", "ANTHROPIC_API_KEY", "bypass"),
+        ("environment", "CLAUDE_CODE_OAUTH_TOKEN", "unused"),
+    ]
+    credentials = settings(shell).with_name(".credentials.json")
+    credentials.write_text('{"claudeAiOauth": {"accessToken": "sk-static"}}')
+    assert check(shell, "claude-code") == (0, [("file", str(credentials), "unused")])
+    shell.good("setup", "claude-code")
+    assert check(shell, "claude-code") == (10, [("file", str(credentials), "bypass")])
+    (shell.home / ".claude.json").write_text(
+        '{"mcpServers": {"a": {"headers": {"Authorization": "sk-static", "X-Token": "${T}"}}}}'
+    )
+    assert (
+        "setting",
+        f"{shell.home / '.claude.json'}: mcpServers.a.headers.Authorization",
+        "bypass",
+    ) in check(shell, "claude-code")[1]
+
+
+def test_check_finds_an_edited_setup_and_a_missing_program(shell: Shell) -> None:
+    shell.good("setup", "claude-code", "--gateway", GATEWAY)
+    settings(shell).write_text(settings(shell).read_text().replace("SubagentStop", "Stop"))
+    assert check(shell, "claude-code") == (10, [("file", str(settings(shell)), "bypass")])
+    shell.good("setup", "claude-code", "--undo")
+    shell.good("setup", "claude-code", "--gateway", GATEWAY)
+    (shell.home / "bin/jitid").unlink()
+    shell.environment["PATH"] = f"{shell.home / 'bin'}:/usr/bin:/bin"
+    status, found = check(shell, "claude-code")
+    if not any(os.access(f"{folder}/jitid", os.X_OK) for folder in ("/usr/bin", "/bin")):
+        assert (status, found) == (10, [("file", str(settings(shell)), "bypass")])
+
+
+@pytest.mark.parametrize(
+    ("client", "options", "file", "text", "effect"),
+    [
+        ("codex", ("--gateway", GATEWAY), ".codex/auth.json", '{"a": 1}', "unused"),
+        ("codex", (), ".codex/auth.json", '{"a": 1}', "bypass"),
+        ("opencode", ("--gateway", GATEWAY), ".local/share/opencode/auth.json", "{}", "unused"),
+        ("gemini", (), ".gemini/oauth_creds.json", "{}", "bypass"),
+        ("gemini", (), ".gemini/.env", "GEMINI_API_KEY=sk-static", "bypass"),
+        ("copilot", (), ".copilot/config.json", '{"copilotTokens": {}}', "bypass"),
+        ("git", ("--host", "git.example"), ".netrc", "machine git.example password sk-static", "bypass"),
+        ("git", ("--host", "git.example"), ".git-credentials", "https://a:sk-static@git.example", "unused"),
+        (
+            "aws",
+            ("--template", "d"),
+            ".aws/credentials",
+            "[jitid]\naws_secret_access_key = sk-static",
+            "bypass",
+        ),
+        (
+            "aws",
+            ("--template", "d"),
+            ".aws/credentials",
+            "[other]\naws_secret_access_key = sk-static",
+            "unused",
+        ),
+    ],
+)
+def test_check_names_the_files_with_keys(
+    shell: Shell, client: str, options: tuple[str, ...], file: str, text: str, effect: str
+) -> None:
+    shell.good("setup", client, *options)
+    assert check(shell, client) == (0, [])
+    path = shell.home / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    assert check(shell, client) == (10 if effect == "bypass" else 0, [("file", str(path), effect)])
+
+
+@pytest.mark.parametrize(
+    ("client", "options", "variable"),
+    [
+        ("gemini", (), "GEMINI_API_KEY"),
+        ("copilot", (), "COPILOT_PROVIDER_API_KEY"),
+        ("copilot", (), "GH_TOKEN"),
+        ("cursor", (), "CURSOR_API_KEY"),
+        ("aws", ("--template", "d"), "AWS_ACCESS_KEY_ID"),
+        ("aws", ("--template", "d"), "AWS_PROFILE"),
+        ("opencode", ("--tools",), "OPENCODE_CONFIG_CONTENT"),
+    ],
+)
+def test_check_names_the_variables_with_keys(
+    shell: Shell, client: str, options: tuple[str, ...], variable: str
+) -> None:
+    shell.good("setup", client, *options)
+    assert check(shell, client) == (0, [])
+    assert check(shell, client, **{variable: "sk-static"}) == (10, [("environment", variable, "bypass")])
+
+
+def test_check_names_the_keys_of_a_kubeconfig(shell: Shell) -> None:
+    path = shell.home / ".kube/config"
+    path.parent.mkdir()
+    user = "client-key-data: sk-static\n    token: sk-static"
+    path.write_text(f"apiVersion: v1\nusers:\n- name: a\n  user:\n    {user}\n")
+    shell.good("setup", "kube")
+    assert check(shell, "kube") == (10, [("file", str(path), "bypass")] * 2)
+
+
+def test_gh_is_checked_although_it_cannot_be_set_up(shell: Shell) -> None:
+    assert check(shell, "gh") == (0, [])
+    assert check(shell, "gh", GH_TOKEN="sk-static") == (10, [("environment", "GH_TOKEN", "bypass")])
+    hosts = shell.home / ".config/gh/hosts.yml"
+    hosts.parent.mkdir(parents=True)
+    hosts.write_text("github.com:\n    oauth_token: sk-static\n")
+    assert check(shell, "gh") == (10, [("file", str(hosts), "bypass")])
+
+
+def test_a_keychain_that_cannot_be_examined_is_said(shell: Shell) -> None:
+    (shell.home / "bin/git").symlink_to(need("git"))
+    more = {"DBUS_SESSION_BUS_ADDRESS": "unix:path=/nonexistent", "PATH": f"{shell.home / 'bin'}"}
+    status, found = check(shell, "gh", **more)
+    assert (status, found) == (11, [("keychain", "gh:github.com", "unexamined")])
+
+
+def test_the_keychain_is_asked_and_its_answer_is_not_shown(shell: Shell) -> None:
+    program = shell.home / "bin/secret-tool"
+    program.write_text('#!/bin/sh\ntest "$*" = "search service gh:github.com" && echo "secret = sk-static"\n')
+    program.chmod(0o755)
+    status, found = check(shell, "gh", DBUS_SESSION_BUS_ADDRESS="unix:path=/nonexistent")
+    assert (status, found) == (10, [("keychain", "gh:github.com", "bypass")])
+
+
+def test_git_gets_its_password_from_jitid_and_from_no_other_helper(shell: Shell) -> None:
+    """The helper `store` of an earlier configuration would keep the token."""
+    git = need("git")
+    config = shell.home / ".gitconfig"
+    config.write_text("[credential]\n\thelper = store\n")
+    (shell.home / ".git-credentials").write_text("https://old:sk-static@git.example\n")
+    shell.good(
+        "setup", "git", "--host", "git.example", "--task", "T1", "--delegator", "alice", "-s", "repo:read"
+    )
+    assert config.read_text().startswith(
+        '[credential]\n\thelper = store\n[credential "https://git.example"]\n'
+    )
+    done = subprocess.run(
+        [git, "credential", "fill"],
+        input="protocol=https\nhost=git.example\n\n",
+        capture_output=True,
+        text=True,
+        env={**shell.environment, "GIT_TERMINAL_PROMPT": "0"},
+        cwd=shell.home,
+        check=True,
+    )
+    answer = dict(line.split("=", 1) for line in done.stdout.splitlines())
+    assert answer["password"].count(".") == 2
+    subprocess.run(
+        [git, "credential", "approve"],
+        input=done.stdout,
+        text=True,
+        env=shell.environment,
+        cwd=shell.home,
+        check=True,
+    )
+    assert answer["password"] not in (shell.home / ".git-credentials").read_text()
+    shell.good("setup", "git", "--undo")
+    assert config.read_text() == "[credential]\n\thelper = store\n"
+
+
+def test_kubectl_reads_the_user_that_was_added(shell: Shell) -> None:
+    kubectl = need("kubectl")
+    path = shell.home / ".kube/config"
+    path.parent.mkdir()
+    text = "apiVersion: v1\nkind: Config\n# mine\nusers:\n  - name: a\n    user: {}\ncontexts: []\n"
+    path.write_text(text)
+    shell.good("setup", "kube", "--name", "true", "--task", "1", "--delegator", "alice")
+    shown = subprocess.run(
+        [kubectl, "config", "view", "--raw", "-o", "json"],
+        capture_output=True,
+        text=True,
+        env=shell.environment,
+        check=True,
+    )
+    users = {user["name"]: user["user"] for user in json.loads(shown.stdout)["users"]}
+    assert users["true"]["exec"]["command"] == "jitid"
+    assert users["true"]["exec"]["args"][-6:] == [
+        "helper",
+        "kube",
+        "--task",
+        "1",
+        "--delegator",
+        "user:alice",
+    ]
+    assert users["true"]["exec"]["provideClusterInfo"] is True
+    assert [*users] == ["a", "true"] or [*users] == ["true", "a"]
+    shell.good("setup", "kube", "--undo")
+    assert path.read_text() == text
+
+
+def test_the_tools_of_aws_read_the_profile(shell: Shell) -> None:
+    aws = need("aws")
+    shell.good("setup", "aws", "--template", "deploy", "--name", "deploy", "--task", "T 1".replace(" ", ""))
+    done = subprocess.run(
+        [aws, "configure", "get", "credential_process", "--profile", "deploy"],
+        capture_output=True,
+        text=True,
+        env={**shell.environment, "AWS_EC2_METADATA_DISABLED": "true"},
+        check=True,
+    )
+    assert done.stdout.strip().endswith("helper aws --template deploy --task T1")
