@@ -40,9 +40,7 @@ class Guide(Record):
     federation: Federation
 
 
-def subject_rule(
-    template: str | None, vendor: Vendor, trust_domain: str, delegator: str | None, agent: str | None
-) -> str:
+def subject_rule(template: str | None, trust_domain: str, delegator: str | None, agent: str | None) -> str:
     """Return the rule for `sub`, filled with the names that are given; from the first open field on it is `*`."""
     if template is None:
         return "*" if delegator is None else delegator

@@ -197,6 +197,10 @@ class Secrets:
         }
         self._vendors = Vendors(federations, paths, identity)
         self._vendor_variables = self._vendors.environment()
+        lives = ", ".join(
+            f"{federation.vendor.title} {format_duration(federation.lifetime)}" for federation in federations.values()
+        )
+        self._cli.note(f"no revocation ends what a vendor gave in exchange; it may live on: {lives}")
         for held in self._held.values():
             longest = (held.ends_at - held.issued_at) * (1 - SOONEST)
             if held.wanted.left > longest:

@@ -81,7 +81,7 @@ def _guide(cli: Invocation, args: FederateCommand, found: Federation, audience: 
     algorithm = choose(FOR_SERVICES, [audience], config.algorithms)
     trust_domain = authority.perform(PublishBundle()).trust_domain
     keys = trust.of_algorithm(authority.perform(PublishKeys()), algorithm)
-    subject = trust.subject_rule(template, found.vendor, trust_domain, args.delegator, args.agent)
+    subject = trust.subject_rule(template, trust_domain, args.delegator, args.agent)
     return Guide(found.name, found.vendor, issuer, audience, algorithm, keys, template, subject, found)
 
 
