@@ -319,7 +319,7 @@ class Credential(Record):
     proved_subject: str | None = None
     """The subject of the ID token that proved the root delegator, as `ISSUER SUB`, if the directory did not know it."""
     subject: str | None = None
-    """The template of the token's `sub` (`model/subject.py`); None: the root delegator."""
+    """The template of the token's `sub` (`model/subject_template.py`); None: the root delegator."""
     exchange_life: int | None = None
     """The longest life, in seconds, of what a vendor gives in exchange for it; None without a vendor."""
     token_use: str | None = None

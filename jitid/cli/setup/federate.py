@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from jitid.authority.open import open_authority
-from jitid.capabilities.trust import federation as trust
-from jitid.capabilities.trust.federation import CHOSEN, CLAIMS, Guide
+from jitid.capabilities.trust import vendor_guide as trust
 from jitid.capabilities.trust.operations import PublishBundle, PublishKeys
+from jitid.capabilities.trust.vendor_guide import CHOSEN, CLAIMS, Guide
 from jitid.errors import ConfigurationError, UsageError
 from jitid.model.federation import Federation, find
 from jitid.model.signature_algorithm import FOR_SERVICES, choose

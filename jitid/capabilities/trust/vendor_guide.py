@@ -9,7 +9,7 @@ from jitid.capabilities.trust import offline
 from jitid.crypto import jws
 from jitid.errors import InvalidCredentialError
 from jitid.model.federation import Federation
-from jitid.model.subject import encoded, parse_template
+from jitid.model.subject_template import encoded, parse_template
 from jitid.model.vendor import Vendor
 from jitid.values import strict_json
 from jitid.values.record import Record

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jitid.errors import UsageError
-from jitid.model.subject import FIELDS, SubjectNames, fields_of, parse_template, render, unproved
+from jitid.model.subject_template import FIELDS, SubjectNames, fields_of, parse_template, render, unproved
 
 _NAMES = st.text("abz019._@:/+-", min_size=1, max_size=12)
 _IDS = st.text("0123456789abcdefghjkmnpqrstvwxyz", min_size=26, max_size=26).map(lambda text: f"jid_{text}")

@@ -48,7 +48,7 @@ def stated(
     if kind != Kind.JWT or terms.subjects.keys().isdisjoint(draft.audiences):
         return draft
     template, longest = _template(draft.audiences, terms)
-    from jitid.model import subject
+    from jitid.model import subject_template as subject
 
     names = subject.SubjectNames(draft.trust_domain, draft.delegator, proof, draft.agent, registered, _ID)
     if (why := subject.unproved(template, names)) is not None:

@@ -28,7 +28,7 @@ _MOST = 255
 _HINT = "such as jitid/{trust_domain}/{agent}/ (fields: " + ", ".join(FIELDS) + ")"
 
 
-class Part(Record):
+class TemplatePart(Record):
     """A part of a template: a fixed text, or a field."""
 
     text: str
@@ -49,7 +49,7 @@ class SubjectNames(Record):
 
 
 @lru_cache(maxsize=64)
-def parse_template(text: str) -> tuple[Part, ...]:
+def parse_template(text: str) -> tuple[TemplatePart, ...]:
     """Return the parts of a template.
 
     A field ends at a `/`: an encoded name has none, so that no rendered name is a prefix of another one.
@@ -60,7 +60,7 @@ def parse_template(text: str) -> tuple[Part, ...]:
     """
     if not 1 <= len(text) <= _MOST:
         raise UsageError(f"a template for `sub` has 1 to {_MOST} characters", _HINT)
-    parts: list[Part] = []
+    parts: list[TemplatePart] = []
     for index, piece in enumerate(re.split(r"[{}]", text)):
         if index % 2 == 0:
             if not _LITERAL.fullmatch(piece):
@@ -74,13 +74,13 @@ def parse_template(text: str) -> tuple[Part, ...]:
                     "otherwise a vendor's rule for one name would match longer names",
                 )
             if piece:
-                parts.append(Part(piece, is_field=False))
+                parts.append(TemplatePart(piece, is_field=False))
         elif piece in FIELDS:
             if parts and not parts[-1].text.endswith(("/", ":")):
                 raise UsageError(
                     f"in the template {quote(text)}, a `/` or `:` must precede `{{{piece}}}`", _HINT
                 )
-            parts.append(Part(piece, is_field=True))
+            parts.append(TemplatePart(piece, is_field=True))
         else:
             raise UsageError(f"the template {quote(text)} has an unknown field {quote(piece)}", _HINT)
     if re.sub(r"\{[a-z_]*\}", "", text) != "".join([part.text for part in parts if not part.is_field]):
