@@ -19,6 +19,7 @@ from jitid import __version__
 from jitid.capabilities.audit import audit_log
 from jitid.crypto import jws
 from jitid.errors import IntegrityError, InvalidCredentialError, NewerSchemaError, StorageError, UsageError
+from jitid.keys.keyring import MAX_KEY
 from jitid.ledger.sqlite.schema import SQLITE_STEPS
 from jitid.model.event import Head
 from jitid.model.ledger_rows import Names
@@ -40,7 +41,6 @@ MAX_MANIFEST = 1 << 20
 """The limit in bytes, enough for some thousand members."""
 MAX_HEAD = 16_384
 """The limit in bytes, the same as for any token."""
-_MAX_KEY = 512
 _MAX_POLICY = 64 << 20
 _MOST = 2_000
 """The maximum number of members of a backup."""
@@ -77,7 +77,7 @@ def largest(name: str) -> int | None:
         return MAX_MANIFEST if name == MANIFEST else MAX_HEAD
     folder, _, base_name = name.partition("/")
     if folder == KEYS and _KEY.fullmatch(base_name):
-        return _MAX_KEY
+        return MAX_KEY
     if folder == POLICY and is_name(base_name):
         return _MAX_POLICY
     raise IntegrityError(f"the backup has an unknown member {quote(name)}")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 _SEED_BYTES = 32
-_MOST_BYTES = 2_048
+MAX_KEY = 2_048
 """The maximum length of a key's file: that of an RSA key has about 1,220 bytes."""
 _PKCS8 = bytes.fromhex("020100300d06092a864886f70d01010105000482")
 """The beginning of an RSA key in PKCS#8, after its tag and length: version and algorithm (RFC 5958, section 2)."""
@@ -306,7 +306,7 @@ class Keyring:
         # Without O_NONBLOCK, opening a named pipe in its place would block.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            return os.read(descriptor, _MOST_BYTES + 1)
+            return os.read(descriptor, MAX_KEY + 1)
         finally:
             os.close(descriptor)
 
@@ -409,7 +409,7 @@ def _rsa_signer(der: bytes) -> Signer:
     from cryptography.hazmat.primitives.hashes import SHA256
     from cryptography.hazmat.primitives.serialization import load_der_private_key
 
-    if not der.startswith(_PKCS8, 4) or len(der) > _MOST_BYTES:
+    if not der.startswith(_PKCS8, 4) or len(der) > MAX_KEY:
         raise ValueError("RS256")
     try:
         # The library's own check proves that two numbers are prime, which takes a hundred times as long as a signature.

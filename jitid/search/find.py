@@ -30,10 +30,10 @@ MARK = SIGNED_MARK.encode()
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _FROM_URL = bytes.maketrans(b"-_", b"+/")
 HEADER = b"eyJhbGciOi"  # {"alg":
-_JITID_HEADER = b"eyJhbGciOiJF"  # {"alg":"E, of EdDSA and ES256
+_JITID_HEADERS = (b"eyJhbGciOiJF", b"eyJhbGciOiJSUzI1NiIs")  # {"alg":"E, of EdDSA and ES256; {"alg":"RS256",
 OBJECT = b"eyJ"
 """The beginning of a JSON object in base64, as in headers and payloads of signed tokens."""
-# The first 51 characters hold `{"jti":"jti_` and the rest of the jti; both algorithms' signatures have 64 bytes.
+# The first 51 characters hold `{"jti":"jti_` and the rest of the jti; a signature has 64 bytes, one of RS256 has 256.
 _JTI_LENGTH = 51
 # Four characters encode three of 0-9 and a-v, so a payload without a jti is skipped before anything is decoded.
 _JTI = re.compile(
@@ -42,7 +42,8 @@ _JTI = re.compile(
 _RUN = re.compile(rb"[\w-]*")
 _SIGNED = re.compile(rb"[\w-]")
 _SIGNATURE = re.compile(rb"\.([\w-]{86})")
-_FOREIGN = re.compile(rb"eyJ[\w-]{10,1000}\.[\w-]+\.[\w-]{86}")
+_RSA_SIGNATURE = re.compile(rb"\.([\w-]{342})")
+_FOREIGN = re.compile(rb"(eyJ[\w-]{10,1000})\.[\w-]+(?=\.[\w-]{86})")
 _LONGEST_HEADER = 1_004
 
 _CERTIFICATE = CERTIFICATE.encode()
@@ -221,10 +222,20 @@ def signed_strings(window: bytes | bytearray, marks: Iterable[int]) -> Iterator[
 def _whole(window: bytes | bytearray, position: int, end: int) -> bytes:
     """Return the token with the payload `window[position:end]`; empty if a part of it is missing."""
     header = _header_before(window, position)
-    signature = _SIGNATURE.match(window, end) if header else None
+    signature = _signature_of(header).match(window, end) if header else None
     if signature is None or len(header) + 1 + signature.end() - position > MAX_TOKEN:
         return b""
     return header + b"." + bytes(window[position : signature.end()])
+
+
+def _signature_of(header: bytes) -> re.Pattern[bytes]:
+    """Return the pattern of the signature after a header, which its algorithm determines."""
+    if header.startswith(_JITID_HEADERS[0]):
+        return _SIGNATURE
+    if header.startswith(_JITID_HEADERS[1]):
+        return _RSA_SIGNATURE
+    text = a2b_base64(header[: len(header) // 4 * 4].translate(_FROM_URL))
+    return _RSA_SIGNATURE if b'"RS256"' in text else _SIGNATURE
 
 
 def foreign_at(window: bytes | bytearray, position: int, *, glued: bool) -> str:
@@ -241,11 +252,12 @@ def foreign_at(window: bytes | bytearray, position: int, *, glued: bool) -> str:
     if window.startswith(MARK, dot + 1) and window.startswith(HEADER, position):
         return ""
     match = _FOREIGN.match(window, position, position + MAX_TOKEN)
-    if match is None:
+    signature = match and _signature_of(match[1]).match(window, match.end(), position + MAX_TOKEN)
+    if signature is None or match is None:
         return ""
-    glued = glued or window.startswith(_JITID_HEADER, position)
-    has_more = not glued and _SIGNED.match(window, match.end())
-    return "" if has_more else match[0].decode("ascii")
+    glued = glued or window.startswith(_JITID_HEADERS, position)
+    has_more = not glued and _SIGNED.match(window, signature.end())
+    return "" if has_more else (match[0] + signature[0]).decode("ascii")
 
 
 def has_jitid_payload(window: bytes | bytearray, position: int) -> bool:

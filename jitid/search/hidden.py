@@ -106,16 +106,16 @@ _DENSE = 8
 _DECIDED = _NEAR // 2
 """After a mark with fewer escapes around it, marks within this distance are skipped: they have no more around them."""
 _LAST = "AQgw"
-"""The digits of base64url with which 64 bytes can end: four of their bits are zero (RFC 4648, section 3.5)."""
+"""The digits of base64url with which 64 or 256 bytes can end: four of their bits are zero (RFC 4648, section 3.5)."""
 _ID = re.compile(rb"j(?:id|ti)_[0-9a-v]{26}")
 _BEGINNING = b'{"jti":"'
 _BROKEN_ID = re.compile(rb"j(?:id|ti)_(?:[\s>|]*[0-9a-v]){26}(?![0-9A-Za-z])")
 _OPAQUE_SPAN = re.compile(rb"(?:[^0-9A-Za-z]{0,80}[0-9A-Za-z]){1,90}")
-_TAIL = re.compile(rb"\.(?:[^0-9A-Za-z_-]{0,80}[0-9A-Za-z_-]){1,110}")
+_TAIL = re.compile(rb"\.(?:[^0-9A-Za-z_-]{0,80}[0-9A-Za-z_-]){1,366}")
 _CONTEXT = 512
 """Bytes before such a letter that are searched, since the word may begin there."""
-_MORE = 256
-"""Bytes after it that are searched, since the last line may be short."""
+_MORE = 1_024
+"""Bytes after it that are searched: the last line may be short, and a signature of RS256 may follow in lines."""
 _AHEAD = 1_024
 """The maximum distance from the start of a hidden string to its first sign."""
 _MOST = 1 << 26

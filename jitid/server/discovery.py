@@ -36,7 +36,10 @@ from jitid.values.secret import Secret
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+    from collections.abc import Mapping
+
     from jitid.authority.local import LocalAuthority
+    from jitid.model.ledger_rows import Names
     from jitid.server.service import Service
 
 
@@ -58,8 +61,9 @@ def routes(service: Service) -> list[BaseRoute]:
 
     async def found(request: Request) -> Response:
         # Read for each request: the issuer may be renamed while the service runs.
-        issuer = (await service.names_now()).issuer
-        metadata = _metadata(service, issuer)
+        names = await service.names_now()
+        issuer = names.issuer
+        metadata = await _metadata(service, names)
         if request.scope["path"] not in _places(issuer):
             return document({"error": "not_found", "error_description": "no issuer has this path"}, 404)
         if metadata is None:
@@ -76,9 +80,16 @@ def routes(service: Service) -> list[BaseRoute]:
             )
         return Response(dumps(metadata), 200, _PUBLIC, "application/json")
 
-    async def keys(_request: Request) -> Response:
-        published = await service.within(lambda authority: authority.perform(PublishKeys()))
-        return Response(dumps(published), 200, _PUBLIC, "application/jwk-set+json")
+    async def keys(request: Request) -> Response:
+        wanted = request.query_params.getlist("alg")
+        if len(wanted) > 1 or not ALGORITHMS.issuperset(wanted):
+            known = ", ".join(sorted(ALGORITHMS))
+            return document(
+                {"error": "invalid_request", "error_description": f"alg must be one of: {known}"}, 400
+            )
+        operation = PublishKeys(algorithm=wanted[0] if wanted else None)
+        text = dumps(await service.within(lambda authority: authority.perform(operation)))
+        return _with_etag(request, text, _PUBLIC, "application/jwk-set+json")
 
     # Any path: the issuer, and so its path, may change.
     templates = (
@@ -104,12 +115,35 @@ def _places(issuer: str) -> set[str]:
     }
 
 
-def _metadata(service: Service, issuer: str) -> dict[str, Any] | None:
+def _etag(raw: bytes) -> str:
+    return f'"{sha256(raw).hexdigest()[:32]}"'
+
+
+def _with_etag(
+    request: Request, text: bytes | str, headers: Mapping[str, str], media_type: str, etag: str | None = None
+) -> Response:
+    """Return a cacheable document; only its headers if the client has it already (RFC 9110, section 13.1.2)."""
+    raw = text.encode() if isinstance(text, str) else text
+    etag = etag or _etag(raw)
+    headers = {**headers, "etag": etag}
+    known_etags = [known.strip() for known in request.headers.get("if-none-match", "").split(",")]
+    if etag in known_etags or f"W/{etag}" in known_etags:
+        return Response(None, 304, headers)
+    return Response(raw, 200, headers, media_type)
+
+
+async def _metadata(service: Service, names: Names) -> dict[str, Any] | None:
     """Return the metadata of the authorization server; None if its issuer is not an http(s) address."""
+    issuer = names.issuer
     if urlsplit(issuer).scheme not in ("https", "http"):
         return None
     base_url = service.base_url
     algorithms = sorted(CLIENT_ALGORITHMS)
+    keys = await service.within(lambda authority: authority.perform(PublishKeys()))
+    used = {key["alg"] for key in keys["keys"]} | set(service.config.algorithms.values())
+    if names.service_algorithm is not None:
+        # The first service token makes its key.
+        used.add(names.service_algorithm)
     metadata: dict[str, Any] = {
         "issuer": issuer,
         # Common clients require it, even for other grants; it refuses every response type.
@@ -118,7 +152,7 @@ def _metadata(service: Service, issuer: str) -> dict[str, Any] | None:
         "grant_types_supported": list(oauth.GRANTS),
         "response_types_supported": RESPONSE_TYPES,
         "subject_types_supported": ["public"],
-        "id_token_signing_alg_values_supported": sorted(ALGORITHMS),
+        "id_token_signing_alg_values_supported": sorted(used),
     }
     types = service.config.many("detail_types")
     if types:
@@ -175,9 +209,7 @@ class _Lists:
             text = await self._service.within(lambda authority: authority.perform(operation), long=True)
             if len(self._kept) >= _MOST:
                 self._kept.clear()
-            new_list = self._kept[name] = _KeptList(
-                text, f'"{sha256(text.encode()).hexdigest()[:32]}"', monotonic()
-            )
+            new_list = self._kept[name] = _KeptList(text, _etag(text.encode()), monotonic())
             return new_list
 
     def _fresh(self, name: str) -> _KeptList | None:
@@ -191,11 +223,13 @@ def status_list_routes(service: Service) -> list[BaseRoute]:
 
     async def listed(request: Request) -> Response:
         kept_list = await lists.get(request.path_params["name"])
-        headers = {"cache-control": f"public, max-age={_FRESH}", "etag": kept_list.etag}
-        known_etags = [etag.strip() for etag in request.headers.get("if-none-match", "").split(",")]
-        if kept_list.etag in known_etags or f"W/{kept_list.etag}" in known_etags:
-            return Response(None, 304, headers)
-        return Response(kept_list.text, 200, headers, status_list.MEDIA_TYPE)
+        return _with_etag(
+            request,
+            kept_list.text,
+            {"cache-control": f"public, max-age={_FRESH}"},
+            status_list.MEDIA_TYPE,
+            kept_list.etag,
+        )
 
     return [Route(f"/{status_lists.FOLDER}/{{name}}", listed)]
 

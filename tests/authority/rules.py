@@ -27,8 +27,8 @@ READS = {
     "sweeper": "Sweep ForeseeFix MakeReport AdoptedShapes",
     "auditor": "ReadLog FollowLog SignHead VerifyLog ExportLog",
     "admin": "ListKeys ListAlgorithms Examine ExamineTargets StoredPolicy ReplayDecisions Explain "
-    "ClassifyAgents SuggestPolicy ShowAgent ListAgents ShowDelegator ListDelegators ListAdopted ProbeAdopted SuggestReplacements ListAccess "
-    "ListApprovals FindApprovals ShowApproval",
+    "ClassifyAgents SuggestPolicy ShowAgent ListAgents ShowDelegator ListDelegators ListAdopted "
+    "ProbeAdopted SuggestReplacements ListAccess ListApprovals FindApprovals ShowApproval",
 }
 CHANGES = {
     "verifier": "Authorize",

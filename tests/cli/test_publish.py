@@ -82,6 +82,7 @@ def test_what_is_published_is_for_everybody_and_says_what_others_look_for(shell:
     assert set(states) - lists <= {
         "jitid.json",
         "jwks.json",
+        "jwks.eddsa.json",
         f"status/{today - 1}.jwt",
         ".well-known/openid-configuration",
         ".well-known/oauth-authorization-server",
@@ -339,7 +340,11 @@ def test_whoever_cannot_federate_is_told(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert "is not an address" in done.stderr
     assert "set publish_url" in done.stderr
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["jitid.json", "jwks.json"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "jitid.json",
+        "jwks.eddsa.json",
+        "jwks.json",
+    ]
     far = tmp_path / "far"
     far.mkdir()
     done = publisher(far, issuer="https://id.example/jitid").run("publish", "out")

@@ -26,14 +26,19 @@ JID = identity_id(bytes(range(16)))
 PRINT = sha256(b"x").hexdigest()
 
 
-def signed(jti: str = JTI, *, purpose: str = "", kid: str = "k" * 43) -> str:
+def signed(jti: str = JTI, *, purpose: str = "", kid: str = "k" * 43, alg: str = "EdDSA") -> str:
     """Return a token in jitid's form with an invalid signature."""
-    header = json.dumps({"alg": "EdDSA", "kid": kid, "typ": "at+jwt"}, separators=(",", ":"))
+    header = json.dumps({"alg": alg, "kid": kid, "typ": "at+jwt"}, separators=(",", ":"))
     payload = f'{{"jti":"{jti}","act":{{"sub":"spiffe://x/agent/a/t/{JID}"}},"purpose":"{purpose}"}}'
-    return f"{encode(header.encode())}.{encode(payload.encode())}.{encode(bytes(64))}"
+    signature = random.Random(2).randbytes(256) if alg == "RS256" else bytes(64)
+    return f"{encode(header.encode())}.{encode(payload.encode())}.{encode(signature)}"
 
 
 TOKEN = signed()
+RSA_TOKEN = signed(alg="RS256")
+RSA_HEADER, _, RSA_SIGNATURE = RSA_TOKEN.split(".")
+RSA_FOREIGN = ".".join((RSA_HEADER, encode(b'{"iss":"x"}'), RSA_SIGNATURE))
+RSA_OTHER_ORDER = ".".join((encode(b'{"typ":"JWT","alg":"RS256"}'), *RSA_FOREIGN.split(".")[1:]))
 HEADER, PAYLOAD, SIGNATURE = TOKEN.split(".")
 FOREIGN = ".".join((HEADER, encode(b'{"iss":"x"}'), SIGNATURE))
 
@@ -86,6 +91,13 @@ def found_in_windows(text: bytes, cuts: list[int]) -> dict[str, Any]:
         (OPAQUE[:-1] + ("A" if OPAQUE[-1] != "A" else "B"), {"mistyped": 1}),
         (OPAQUE[:30], {"mistyped": 1}),
         (FOREIGN, {"foreign": {FOREIGN: 1}}),
+        (RSA_TOKEN, {"signed": {RSA_TOKEN: 1}}),
+        (f"{RSA_TOKEN}x", {"signed": {RSA_TOKEN: 1}}),
+        (RSA_TOKEN[:-1], {"cut": {JTI: 1}}),
+        (RSA_TOKEN[:-256], {"cut": {JTI: 1}}),
+        (RSA_FOREIGN, {"foreign": {RSA_FOREIGN: 1}}),
+        (f"{RSA_FOREIGN}x", {"foreign": {RSA_FOREIGN: 1}}),
+        (RSA_OTHER_ORDER, {"foreign": {RSA_OTHER_ORDER: 1}}),
         (f"{HEADER}{FOREIGN}.x", {"foreign": {FOREIGN: 1}}),
         (PAYLOAD + PAYLOAD, {"cut": {JTI: 2}}),
         (
@@ -114,6 +126,9 @@ def test_each_sort_of_string_is_found(text: str, expected: dict[str, object]) ->
         PAYLOAD[:50],
         "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln",
         encode(b'{"jti":"jti_' + b"Z" * 26 + b'","x":1}'),
+        RSA_FOREIGN[:-1],
+        f"{RSA_OTHER_ORDER}x",
+        ".".join((encode(b'{"alg":"RS384"}'), *RSA_FOREIGN.split(".")[1:])) + "x",
     ],
 )
 def test_what_is_not_ours_is_not_found(text: str) -> None:

@@ -47,6 +47,45 @@ def test_anybody_fetches_the_list_that_a_token_names(asked: Asked) -> None:
     assert asked.served.ask("GET", path_of(token), headers={"if-none-match": '"x"'}).status == 200
 
 
+def test_the_keys_of_one_algorithm_are_fetched_alone(asked: Asked) -> None:
+    """For a verifier that fails on a key of another kind; no algorithm means all keys."""
+    asked.token()
+    everything = asked.served.ask("GET", "/jwks")
+    algorithms = {key["alg"] for key in everything.json["keys"]}
+    assert algorithms == {"EdDSA", "ES256"}
+    etags = {everything.headers["etag"]}
+    for algorithm in (*sorted(algorithms), "RS256"):
+        found = asked.served.ask("GET", f"/jwks?alg={algorithm}")
+        assert found.status == 200
+        assert found.headers["content-type"] == "application/jwk-set+json"
+        assert found.headers["cache-control"] == "public, max-age=60"
+        keys = [key for key in everything.json["keys"] if key["alg"] == algorithm]
+        assert found.json == {"keys": keys}
+        etags.add(found.headers["etag"])
+        again = asked.served.ask(
+            "GET", f"/jwks?alg={algorithm}", headers={"if-none-match": found.headers["etag"]}
+        )
+        assert (again.status, again.body) == (304, b"")
+    assert len(etags) == 4
+    other = asked.served.ask("GET", "/jwks", headers={"if-none-match": found.headers["etag"]})
+    assert other.status == 200
+
+
+@pytest.mark.parametrize(
+    "query", ["alg=", "alg=none", "alg=HS256", "alg=es256", "alg=ES256&alg=EdDSA", "alg=%00"]
+)
+def test_an_unknown_algorithm_is_a_bad_request(asked: Asked, query: str) -> None:
+    found = asked.served.ask("GET", f"/jwks?{query}")
+    assert found.status == 400
+    assert found.json["error"] == "invalid_request"
+    assert "ES256, EdDSA, RS256" in found.json["error_description"]
+
+
+def test_the_metadata_name_the_algorithms_in_use(asked: Asked) -> None:
+    found = asked.served.ask("GET", "/.well-known/openid-configuration").json
+    assert found["id_token_signing_alg_values_supported"] == ["ES256", "EdDSA"]
+
+
 @pytest.mark.parametrize(
     "name",
     [

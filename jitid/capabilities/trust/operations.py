@@ -148,6 +148,7 @@ class PublishKeys(Operation["dict[str, Any]"]):
     """Print the public keys for verifiers (JWKS, RFC 7517).
 
     A rotated key stays while a credential that it signed may be valid. A revoked key is removed at once.
+    With --algorithm, the set has only keys of that algorithm, for verifiers that fail on keys of other kinds.
     """
 
     summary = "Return the JWKS (RFC 7517) for verifiers."
@@ -157,6 +158,7 @@ class PublishKeys(Operation["dict[str, Any]"]):
     function = "ledger.keys_verbs:jwks"
     only_formats = ("json",)
 
+    algorithm: str | None = opt(ALGORITHM, "--algorithm", help="Only keys of this algorithm.", default=None)
     out: str | None = local(public_out_opt())
 
     def fits(self, answer: dict[str, Any]) -> bool:

@@ -93,7 +93,7 @@ def publish_keys(context: Context, operation: ops.PublishKeys) -> dict[str, Any]
     from jitid.capabilities.trust import rotation
 
     with context.ledger.read() as snapshot:
-        return rotation.published(snapshot)
+        return rotation.published(snapshot, operation.algorithm)
 
 
 def publish_ssh_authorities(context: Context, operation: ops.PublishSshAuthorities) -> list[SshAuthority]:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 INDEX = "jitid.json"
 KEYS = "jwks.json"
+KEYS_BY_ALGORITHM = {algorithm: f"jwks.{algorithm.lower()}.json" for algorithm in sorted(jws.ALGORITHMS)}
+"""By algorithm: the file with its keys alone. Some verifiers fail on a set that has a key of another kind."""
 RESPONSE_TYPES = ["id_token"]
 """The response types in the metadata: the list is required (RFC 8414, section 2), and clients refuse an empty one.
 
@@ -114,7 +116,7 @@ def is_name(name: str) -> bool:
     """Return whether a document can have that name."""
     folder, slash, base = name.rpartition("/")
     if not slash:
-        return name in (INDEX, KEYS)
+        return name in (INDEX, KEYS, *KEYS_BY_ALGORITHM.values())
     return name in DISCOVERY or (folder in _FOLDERS and _BASE.fullmatch(base) is not None)
 
 
@@ -139,9 +141,8 @@ def documents(
     members = {"issuer": names.issuer, "trust_domain": names.trust_domain, **_former(names, snapshot.now)}
     yield Document(INDEX, _text({"schema": SCHEMA, "ledger": names.uuid, "url": url, **members}))
     keys = rotation.published(snapshot)
-    key_set = _text(keys)
-    wider_key_set = _text({"keys": [*keys["keys"], *_named(snapshot, keys, kids)]})
-    yield Document(KEYS, wider_key_set)
+    wider_keys = {"keys": [*keys["keys"], *_named(snapshot, keys, kids)]}
+    yield from _key_sets(snapshot, wider_keys)
     if url is not None:
         lists = status_lists.signed_lists(snapshot, keyring, url, terms.publish_lifetime)
         yield from (Document(name, text.encode()) for name, text in lists)
@@ -151,8 +152,17 @@ def documents(
     if is_address(names.issuer):
         metadata = _text(discovery(names.issuer, f"{base}/{KEYS}", keys))
         yield from (Document(name, metadata) for name in DISCOVERY)
-    if key_set != wider_key_set:
-        yield Document(KEYS, key_set)
+    if keys != wider_keys:
+        yield from _key_sets(snapshot, keys)
+
+
+def _key_sets(snapshot: View, keys: Mapping[str, Any]) -> Iterator[Document]:
+    """Yield the set of all keys, and the set of each algorithm that the ledger has or had a key for."""
+    yield Document(KEYS, _text(keys))
+    known = {key.algorithm for key in KeyStore(snapshot).signing_keys() if key.use == "jws"}
+    for algorithm, name in KEYS_BY_ALGORITHM.items():
+        if algorithm in known:
+            yield Document(name, _text({"keys": [key for key in keys["keys"] if key["alg"] == algorithm]}))
 
 
 def is_address(issuer: str) -> bool:

@@ -189,11 +189,14 @@ def find(snapshot: View, kid: str) -> SigningKey:
     return key
 
 
-def published(snapshot: View) -> dict[str, Any]:
-    """Return the JWKS (RFC 7517, section 5): each key that may have signed a live credential, without revoked keys."""
+def published(snapshot: View, algorithm: str | None = None) -> dict[str, Any]:
+    """Return the JWKS (RFC 7517, section 5): each key that may have signed a live credential, without revoked keys.
+
+    With `algorithm`, only keys of that algorithm.
+    """
     keys = [
         jws.public_jwk(key.algorithm, key.public, key.kid)
         for key in KeyStore(snapshot).signing_keys()
-        if key.use == "jws" and KeyStore(snapshot).is_needed(key)
+        if key.use == "jws" and algorithm in (None, key.algorithm) and KeyStore(snapshot).is_needed(key)
     ]
     return {"keys": keys}

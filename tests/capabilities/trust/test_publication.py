@@ -11,11 +11,18 @@ import pytest
 
 from jitid.capabilities.issue.operations import Renew
 from jitid.capabilities.trust import offline, publication
-from jitid.capabilities.trust.operations import MakePublication, MakeStatusList, RevokeKey, RotateKey
+from jitid.capabilities.trust.operations import (
+    MakePublication,
+    MakeStatusList,
+    PublishKeys,
+    RevokeKey,
+    RotateKey,
+)
 from jitid.capabilities.trust.publication import Document
 from jitid.capabilities.trust.publish_folder import publish
 from jitid.crypto import jws, status_list
 from jitid.errors import ConfigurationError, IntegrityError, InvalidCredentialError, NotFoundError
+from jitid.ledger.signing_keys import KeyChanges, KeyStore
 from jitid.model.request import RenewRequest
 from jitid.values.secret import Secret
 from tests.builders import NOW, PERMIT_ALL, World
@@ -57,9 +64,11 @@ def test_a_key_goes_only_after_the_lists_that_name_it(world: World) -> None:
     world.authority.perform(RevokeKey(kid=old, most=None))
     documents = made(world, old, "kid-of-somebody-else")
     names = [one.name for one in documents]
-    assert names[:2] == ["jitid.json", "jwks.json"]
-    assert names[-1] == "jwks.json"
+    assert names[:3] == ["jitid.json", "jwks.json", "jwks.eddsa.json"]
+    assert names[-2:] == ["jwks.json", "jwks.eddsa.json"]
     (new,) = kids(documents[-1])
+    assert kids(documents[-2]) == [new]
+    assert kids(documents[2]) == [new, old]
     assert kids(documents[1]) == [new, old]
     lists = [one for one in documents if one.name.startswith("status/")]
     types = status_list.TYPES
@@ -67,6 +76,33 @@ def test_a_key_goes_only_after_the_lists_that_name_it(world: World) -> None:
     # If no list names the key, it is removed at once.
     assert kids(made(world)[1]) == [new]
     assert [one.name for one in made(world)].count("jwks.json") == 1
+
+
+def test_each_algorithm_has_a_set_of_its_own(world: World) -> None:
+    """A set stays when its last key is gone: a verifier must not keep a former one."""
+    world.terms = world.terms._replace(algorithms={"urn:rsa": "RS256", "urn:ec": "ES256"})
+    for audience in ("urn:rsa", "urn:ec"):
+        world.issue(kind="jwt", audiences=(audience,))
+
+    def sets() -> dict[str, list[str]]:
+        found = {one.name: one.data for one in made(world) if one.name.startswith("jwks")}
+        return {name: [key["alg"] for key in json.loads(data)["keys"]] for name, data in found.items()}
+
+    assert sets() == {
+        "jwks.json": ["EdDSA", "RS256", "ES256"],
+        "jwks.eddsa.json": ["EdDSA"],
+        "jwks.es256.json": ["ES256"],
+        "jwks.rs256.json": ["RS256"],
+    }
+    with world.ledger.write() as transaction:
+        (key,) = [key for key in KeyStore(transaction).signing_keys() if key.algorithm == "RS256"]
+        KeyChanges(transaction).end_key(key.key, revoked=True)
+        transaction.append("key-revoke", {"kid": key.kid})
+    assert sets()["jwks.rs256.json"] == []
+    assert sets()["jwks.json"] == ["EdDSA", "ES256"]
+    for algorithm in ("EdDSA", "ES256", "RS256"):
+        keys = world.authority.perform(PublishKeys(algorithm=algorithm))["keys"]
+        assert [key["alg"] for key in keys] == sets()[f"jwks.{algorithm.lower()}.json"]
 
 
 def test_a_rotated_key_is_published_while_it_is_needed(world: World) -> None:

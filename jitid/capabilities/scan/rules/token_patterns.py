@@ -16,10 +16,11 @@ from jitid.values.text import quote
 CHECKSUM_LENGTH = 6
 _BASE62 = "[0-9A-Za-z]"
 _BASE64URL = "[0-9A-Za-z_-]"
-_HEADER = "eyJhbGciOiJF"
-"""`{"alg":"E` in base64url: of EdDSA and ES256."""
-_SIGNATURE_LENGTH = 86
-"""The length for both algorithms: 64 bytes (RFC 7515, appendix A.3, and RFC 8037)."""
+_SIGNED = {"eyJhbGciOiJF": 86, "eyJhbGciOiJSUzI1NiIs": 342}
+"""By the beginning of the header, the number of characters of the signature.
+
+`{"alg":"E` of EdDSA and ES256: 64 bytes (RFC 7515, appendix A.3, and RFC 8037); `{"alg":"RS256",`: 256 bytes.
+"""
 
 
 class Pattern(Record):
@@ -44,7 +45,10 @@ TOKEN = Pattern(
 SIGNED = Pattern(
     "jitid-signed-token",
     "signed token (JWT) of jitid: a credential of an agent",
-    rf"{_HEADER}{_BASE64URL}+\.{SIGNED_MARK}{_BASE64URL}+\.{_BASE64URL}{{{_SIGNATURE_LENGTH}}}",
+    "|".join(
+        rf"{header}{_BASE64URL}+\.{SIGNED_MARK}{_BASE64URL}+\.{_BASE64URL}{{{length}}}"
+        for header, length in _SIGNED.items()
+    ),
     SIGNED_MARK,
 )
 PATTERNS = (TOKEN, SIGNED)

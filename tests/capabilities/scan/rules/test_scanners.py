@@ -55,6 +55,8 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
         ("jwt", 18, ()),
         ("jwt-svid", 9, ("--audience", API)),
         ("opaque", 9, ("--audience", API)),
+        ("jwt", 9, ("--audience", API)),
+        ("jwt", 9, ("--audience", "api://AzureADTokenExchange")),
     ):
         line = ("--task", "T", "--delegator", "alice", "--kind", kind, "--count", str(count), *more)
         tokens += [json.loads(one)["token"] for one in shell.good("issue", *line).splitlines()]
