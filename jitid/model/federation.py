@@ -46,6 +46,17 @@ class Federation(Record):
         return None if provider is None else usual.replace("{provider}", provider.strip("/"))
 
     @property
+    def audiences(self) -> tuple[str, ...]:
+        """Every audience that the vendor accepts by its rule; empty if that depends on a missing setting."""
+        audience = self.audience
+        if audience is None:
+            return ()
+        if self.vendor_name == "google" and "audience" not in self.settings:
+            # By default, Google accepts the name of the provider with and without its scheme.
+            return (audience, audience.removeprefix("https:"))
+        return (audience,)
+
+    @property
     def subject(self) -> str | None:
         """The template of `sub`; None: the root delegator."""
         return self.settings.get("subject")

@@ -25,6 +25,7 @@ FIELDS: Mapping[str, str] = {
 
 _LITERAL = re.compile(r"[A-Za-z0-9:/.@-]*", re.ASCII)
 _MOST = 255
+_RESERVED = ("user:", "system:", "agent:", "spiffe:")
 _HINT = "such as jitid/{trust_domain}/{agent}/ (fields: " + ", ".join(FIELDS) + ")"
 
 
@@ -58,6 +59,11 @@ def parse_template(text: str) -> tuple[TemplatePart, ...]:
         UsageError: it is not a template.
 
     """
+    if text.startswith(_RESERVED):
+        raise UsageError(
+            f"the template {quote(text)} begins like the name of a delegator or a SPIFFE id",
+            "otherwise a token for another audience could have the same `sub`; such as jitid/{agent}/",
+        )
     if not 1 <= len(text) <= _MOST:
         raise UsageError(f"a template for `sub` has 1 to {_MOST} characters", _HINT)
     parts: list[TemplatePart] = []

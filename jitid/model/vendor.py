@@ -187,6 +187,23 @@ VENDORS: Mapping[str, Vendor] = {
         ),
         compares="prefix",
     ),
+    # Vault and OpenBao: the method `jwt`; no program of theirs reads the file of a JWT by itself.
+    "vault": Vendor(
+        "Vault or OpenBao",
+        "vault",
+        "ES256",
+        {
+            "address": VendorSetting("address of the server", "VAULT_ADDR"),
+            "role": VendorSetting("role of the method `jwt`", "JITID_VAULT_ROLE"),
+            "mount": VendorSetting("path of that method, if not `jwt`", "JITID_VAULT_MOUNT", required=False),
+            "namespace": VendorSetting("namespace", "VAULT_NAMESPACE", required=False),
+        },
+        "JITID_VAULT_TOKEN_FILE",
+        # The maximum of a server with its usual settings: 768 hours.
+        768 * HOUR,
+        ("VAULT_TOKEN", "BAO_TOKEN", "BAO_ADDR", "BAO_NAMESPACE"),
+        note="to log in: vault write auth/jwt/login role=$JITID_VAULT_ROLE jwt=@$JITID_VAULT_TOKEN_FILE",
+    ),
 }
 
 UNSUPPORTED: Mapping[str, tuple[str, str]] = {
@@ -204,7 +221,10 @@ UNSUPPORTED: Mapping[str, tuple[str, str]] = {
 
 def life_of(audience: str) -> int | None:
     """Return the longest life of what the vendor of a usual audience gives in exchange; None for another audience."""
-    for vendor in VENDORS.values():
+    for name, vendor in VENDORS.items():
+        if name == "vault":
+            # Its usual audience is a word that other services may have as well.
+            continue
         start = vendor.audience.partition("{")[0]
         if audience.startswith(start) or (
             start.startswith("https:") and audience.startswith(start[len("https:") :])

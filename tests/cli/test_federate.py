@@ -132,6 +132,24 @@ def test_what_is_missing_is_named(shell: Shell) -> None:
     assert (done.returncode, "federate.google.provider" in done.stderr) == (2, True)
 
 
+def test_a_vendor_that_accepts_two_names_has_one_template_for_both(shell: Shell) -> None:
+    """Google accepts the provider's name with and without `https:`."""
+    text = (shell.home / "settings.toml").read_text()
+    (shell.home / "settings.toml").write_text(
+        text.replace(f'provider = "{PROVIDER}"', f'provider = "{PROVIDER}"\nsubject = "jitid/{{delegator}}/"')
+    )
+    for scheme in ("https:", ""):
+        found = jwt.decode(
+            token(shell, f"{scheme}//iam.googleapis.com/{PROVIDER}").strip(), options={"verify_signature": False}
+        )
+        assert found["sub"].startswith("jitid/user_3A")
+    done = shell.run(
+        *("--config", "settings.toml", "issue", "--task", "T1", "-d", "alice"),
+        *("--audience", f"//iam.googleapis.com/{PROVIDER}"),
+    )
+    assert (done.returncode, "stated, not proved" in done.stderr) == (4, True)
+
+
 def test_the_list_names_all_vendors_and_tables(shell: Shell) -> None:
     with (shell.home / "settings.toml").open("a") as settings:
         settings.write('[federate.prod]\nvendor = "aws"\nrole = "arn:aws:iam::1:role/x"\n')
@@ -142,6 +160,7 @@ def test_the_list_names_all_vendors_and_tables(shell: Shell) -> None:
         "google": True,
         "azure": False,
         "aws": True,
+        "vault": False,
         "prod": True,
     }
 
@@ -210,10 +229,10 @@ def test_a_vendor_matches_the_subject_of_a_run(shell: Shell, tmp_path: Path) -> 
     with vendors(tmp_path, ISSUER, lambda: found["jwks"]["keys"]) as running:
         rule = running.rules["aws"]
         running.rules["aws"] = rule._replace(subject=lambda sub: sub == found["subject"])
-        words = ("--config", "settings.toml", "run", "--task", "T1", "-d", LOGIN, "--for", "aws", "--")
-        words = (*words, sys.executable, "-c")
+        words = ("--config", "settings.toml", "run", "--task", "T1", "-d", LOGIN, "--for", "aws")
         script = "import boto3; boto3.client('sts', region_name='eu-central-1').get_caller_identity()"
-        done = shell.run(*words, script, more=running.environment)
+        command = ("--", sys.executable, "-c", script)
+        done = shell.run(*words, *command, more=running.environment)
         assert done.returncode == 0, done.stderr
         running.rules["aws"] = rule._replace(subject=lambda sub: sub.startswith("jitid/user_3Aother/"))
-        assert shell.run(*words, script, more=running.environment).returncode == 1
+        assert shell.run(*words, *command, more=running.environment).returncode == 1

@@ -114,6 +114,10 @@ def test_a_delegator_of_the_greatest_length_is_encoded_with_its_kind() -> None:
         "x" * 256,
         "jitid/{agent}:x/",
         "a_b/{agent}/",
+        "user:{agent}/",
+        "system:x/{agent}/",
+        "agent:{agent}/",
+        "spiffe://jitid.local/agent/{agent}/",
     ],
 )
 def test_what_is_no_template_is_refused(template: str) -> None:
@@ -123,7 +127,7 @@ def test_what_is_no_template_is_refused(template: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "template", ["jitid/", "{agent}/", "a:{agent}/b/{id}/c", "{trust_domain}/{delegator}/"]
+    "template", ["jitid/", "{agent}/", "ab:{agent}/b/{id}/c", "{trust_domain}/{delegator}/"]
 )
 def test_what_is_a_template_keeps_its_text(template: str) -> None:
     assert (

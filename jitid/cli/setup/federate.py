@@ -80,7 +80,8 @@ def _guide(cli: Invocation, args: FederateCommand, found: Federation, audience: 
     issuer = _issuer(cli)
     algorithm = choose(FOR_SERVICES, [audience], config.algorithms)
     trust_domain = authority.perform(PublishBundle()).trust_domain
-    keys = trust.of_algorithm(authority.perform(PublishKeys()), algorithm)
+    jwks = authority.perform(PublishKeys())
+    keys = trust.of_algorithm(jwks, algorithm)
     subject = trust.subject_rule(template, trust_domain, args.delegator, args.agent)
     return Guide(found.name, found.vendor, issuer, audience, algorithm, keys, template, subject, found)
 
