@@ -215,8 +215,8 @@ class Config:
     def subjects(self) -> dict[str, tuple[str | None, int]]:
         """Audience -> the template of `sub` for its tokens, and the greatest length of `sub`.
 
-        A template can render any text, so that only files count that the environment cannot choose. The template is
-        None if another file alone has one.
+        A template can render any text, so that only files count that the environment cannot choose. It has no
+        text if another file alone has a template.
         """
         if not self._any_federation():
             return {}
@@ -225,7 +225,7 @@ class Config:
 
     @property
     def exchanges(self) -> dict[str, int]:
-        """Audience -> the longest life, in seconds, of what its vendor gives in exchange; of several, the longest."""
+        """Audience -> the longest lifetime of exchanged tokens, in seconds; of several tables, the longest."""
         if not self._any_federation():
             return {}
         from jitid.model.federation import Federation

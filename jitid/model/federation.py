@@ -1,4 +1,4 @@
-"""Federation with one vendor: its table in the configuration, the audience, and what may be missing."""
+"""Federation with one vendor: its table in the configuration, its audience, and its missing settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Templates for `sub`: proved names, each in a segment of its own, so that no name is a prefix of another one."""
+"""Templates for `sub`: proved names, each in a separate segment, so that no name is a prefix of another one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FIELDS: Mapping[str, str] = {
     "id": "the id of the identity",
     "trust_domain": "the trust domain of the ledger",
 }
-"""The fields of a template: only what a caller cannot choose."""
+"""The fields of a template: only names that a caller cannot choose."""
 
 _LITERAL = re.compile(r"[A-Za-z0-9:/.@-]*", re.ASCII)
 _MOST = 255
@@ -141,7 +141,7 @@ def rendered(credential: Credential, trust_domain: str) -> str:
 
 
 def encoded(field: str, value: str) -> str:
-    """Return the value of a field as it stands in `sub`: reversible, and without a `/`."""
+    """Return the value of a field in the form that `sub` has: reversible, and without a `/`."""
     if field in ("id", "trust_domain"):
         # They have no slash, and no characters to encode.
         return value

@@ -1,4 +1,4 @@
-"""Vendors that exchange a token of jitid for their own: what each needs, what its programs read, how it compares."""
+"""Vendors that exchange jitid's tokens: the settings of each, the variables of its programs, its rule for `sub`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Vendor(Record):
     token_file: str
     """The variable with the path of the token."""
     lifetime: int
-    """The longest life of an exchanged token in seconds, unless the table states another."""
+    """The longest lifetime of an exchanged token in seconds, unless the table states another."""
     hidden: tuple[str, ...]
     """Further variables with which its programs would use another credential; they are hidden from the command."""
     compares: Literal["prefix", "exact"] = "exact"
@@ -43,7 +43,7 @@ class Vendor(Record):
     """Whether the vendor accepts each `jti` once."""
     longest_subject: int = 255
     note: str = ""
-    """What a user must know: what its programs do not read by themselves."""
+    """A hint for users: values that its programs do not read by themselves."""
 
     @property
     def variables(self) -> frozenset[str]:
@@ -187,7 +187,7 @@ VENDORS: Mapping[str, Vendor] = {
         ),
         compares="prefix",
     ),
-    # Vault and OpenBao: the method `jwt`; no program of theirs reads the file of a JWT by itself.
+    # Vault and OpenBao: the method `jwt`; their programs do not read the file of a JWT automatically.
     "vault": Vendor(
         "Vault or OpenBao",
         "vault",
@@ -212,15 +212,15 @@ UNSUPPORTED: Mapping[str, tuple[str, str]] = {
         "a program that makes installation tokens can be a target: --secret github=exec:TARGET, see jitid-exec(7)",
     ),
     "git": (
-        "git asks a credential helper, and needs no exchange",
+        "git uses a credential helper, and needs no exchange",
         "for a host that accepts jitid's tokens: jitid setup git",
     ),
 }
-"""Names that users expect, each with the reason and what to do instead."""
+"""Names that users expect, each with the reason and an alternative."""
 
 
 def life_of(audience: str) -> int | None:
-    """Return the longest life of what the vendor of a usual audience gives in exchange; None for another audience."""
+    """Return the longest lifetime of tokens that the vendor of a usual audience exchanges; None for another audience."""
     for name, vendor in VENDORS.items():
         if name == "vault":
             # Its usual audience is a word that other services may have as well.

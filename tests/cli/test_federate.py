@@ -1,4 +1,4 @@
-"""`jitid federate`: what to enter at a vendor, and the check of a token as the vendor would check it."""
+"""`jitid federate`: the configuration to enter at a vendor, and the check of a token as the vendor would check it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def good(shell: Shell, *words: str, stdin: str = "") -> str:
 
 
 def shown(shell: Shell, *words: str) -> dict[str, Any]:
-    """Return what to enter."""
+    """Return the configuration to enter."""
     found: dict[str, Any] = json.loads(good(shell, "federate", *words, "--format", "json"))
     return found
 
@@ -98,7 +98,7 @@ def test_a_token_is_checked_as_the_vendor_would(shell: Shell) -> None:
 
 
 def test_without_a_template_the_rule_is_the_delegator(shell: Shell) -> None:
-    """Exactly that one: `user:ali` is no rule for alice."""
+    """Exactly that one: `user:ali` does not match alice."""
     assert shown(shell, "aws", "--delegator", "alice")["subject"] == "user:alice"
     text = token(shell, "sts.amazonaws.com", "alice")
     for name, code in (("alice", 0), ("ali", 8), ("alice-evil", 8)):

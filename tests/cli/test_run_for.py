@@ -86,7 +86,7 @@ STATIC = {
     "AWS_SECRET_ACCESS_KEY": "static",
     "AWS_PROFILE": "static",
 }
-"""What a shell of a developer may have; each of these would be used instead of the token."""
+"""Variables that a developer's shell may have; each of these would be used instead of the token."""
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ def run_sdk(
 def test_an_unmodified_sdk_exchanges_the_token_in_spite_of_static_keys(
     shell: Shell, loopback: Vendors, vendor: str
 ) -> None:
-    """The vendor accepts the token by its rule, and the API accepts what the vendor gave for it."""
+    """The vendor accepts the token by its rule, and the API accepts the exchanged token."""
     done = run_sdk(shell, loopback, vendor)
     assert done.returncode == 0, done.stderr
     (exchange,) = loopback.exchanges
@@ -241,7 +241,7 @@ def test_a_rule_for_another_audience_refuses_the_token(shell: Shell, loopback: V
 
 
 def test_a_reader_in_the_middle_of_a_renewal_finds_a_whole_token(shell: Shell) -> None:
-    """Renewals follow each other at once, since each read asks for one."""
+    """Renewals follow each other at once, since each read causes one."""
     script = """
 import os, time
 path = os.environ["ANTHROPIC_IDENTITY_TOKEN_FILE"]

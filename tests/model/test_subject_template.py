@@ -121,7 +121,7 @@ def test_a_delegator_of_the_greatest_length_is_encoded_with_its_kind() -> None:
     ],
 )
 def test_what_is_no_template_is_refused(template: str) -> None:
-    """Above all one whose rendered names would run into each other."""
+    """Above all a template that could render two names alike."""
     with pytest.raises(UsageError):
         parse_template(template)
 

@@ -24,7 +24,7 @@ CHOSEN = ("client_id", "txn", "scope", "jitid.purpose")
 
 
 class Guide(Record):
-    """What to enter at a vendor."""
+    """The configuration to enter at a vendor."""
 
     name: str
     vendor: Vendor
@@ -96,7 +96,7 @@ def matches(rule: str, subject: str) -> bool:
 
 
 def warnings(guide: Guide) -> Sequence[str]:
-    """Return what an operator should know before entering it."""
+    """Return warnings for the operator who enters it."""
     found = []
     if not guide.issuer.startswith("https://"):
         found.append(f"vendors require an https issuer, not {guide.issuer}: jitid ledger issuer set URL")

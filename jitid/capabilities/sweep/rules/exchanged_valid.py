@@ -1,4 +1,4 @@
-"""Rule `exchanged-valid`: vendors may still accept what they gave in exchange for credentials that have ended."""
+"""Rule `exchanged-valid`: vendors may still accept tokens that they exchanged for credentials that have ended."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def _find(context: RuleContext) -> Iterator[Finding]:
         tokens = number_of(credentials, "ended token")
         yield RULE.finding(
             audience,
-            f"{tokens} for {audience}, the first since {format_time(ended_at)}: what the vendor gave in exchange may "
-            f"be accepted until {format_time(until)}, and cannot be recalled",
+            f"{tokens} for {audience}, the first since {format_time(ended_at)}: the vendor may accept "
+            f"exchanged tokens until {format_time(until)}, which cannot be recalled",
             since=ended_at,
             credentials=credentials,
             evidence={"audience": audience, "ended_at": ended_at, "exchanged_until": until},
@@ -41,9 +41,9 @@ RULE = Rule(
     group=RuleGroup.VALID,
     owasp=("NHI1",),
     title="ended, but exchanged before",
-    reports="tokens of ended identities for a vendor that exchanges them: what it gave for them lives on",
+    reports="tokens of ended identities for a vendor that exchanges them: it may still accept the exchanged tokens",
     spares="tokens of an identity that is live, tokens for services without a vendor, and opaque tokens",
-    examines="tokens for vendors, until the longest life of what these give in exchange has passed, and "
+    examines="tokens for vendors, until the longest lifetime of exchanged tokens has passed, and "
     f"{LEEWAY_TEXT} more",
     find=_find,
 )
