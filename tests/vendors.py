@@ -1,7 +1,7 @@
 """Vendors on loopback: one proxy that answers for their real host names, by TLS, as their token services do.
 
 The unmodified programs of the vendors reach it by `HTTPS_PROXY`, and trust its certificate by their own variables. It
-verifies a token by the published keys, its audience, its algorithm and a rule for `sub`; what it gives is opaque.
+verifies a token by the published keys, its audience, its algorithm and a rule for `sub`; the exchanged tokens are opaque.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Vendors:
             "aws": Rule("sts.amazonaws.com", ("ES256",)),
         }
         self.given: dict[str, tuple[str, float]] = {}
-        """What was given in exchange -> its vendor and its end."""
+        """Exchanged token -> its vendor and its expiry."""
         self._seen: set[str] = set()
         self._lock = Lock()
         self.port = 0
@@ -101,7 +101,7 @@ class Vendors:
         return [exchange for exchange in self.exchanges if exchange.vendor == vendor]
 
     def exchange(self, vendor: str, text: str) -> str | None:
-        """Verify a token; return what the vendor gives for it, or None."""
+        """Verify a token; return the exchanged token, or None."""
         rule = self.rules[vendor]
         claims: Mapping[str, Any] = {}
         refusal = None
@@ -156,7 +156,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Print nothing."""
 
     def do_CONNECT(self) -> None:
-        """Answer as the host that the client wants to reach."""
+        """Answer as the host that the client requests."""
         host = self.path.partition(":")[0]
         if host not in HOSTS:
             self.send_error(502)
@@ -171,7 +171,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.rfile.close()
         self.wfile.close()
         self.rfile = self.connection.makefile("rb")
-        self.wfile = self.connection.makefile("wb", buffering=0)  # type: ignore[assignment]
+        self.wfile = self.connection.makefile("wb", buffering=0)
         self.host = host
         self.close_connection = False
 

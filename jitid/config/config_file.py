@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from jitid.config.settings import ALGORITHMS, SETTINGS, Value, absolute, convert, nearest, one_of
+from jitid.config.settings import ALGORITHMS, SETTINGS, Value, absolute, convert, meant, nearest, one_of
 from jitid.errors import ConfigurationError, UsageError
 from jitid.model.task import SENSITIVITIES, most_sensitive
 from jitid.system.files import open_to_others, trusted_uids
@@ -353,13 +353,26 @@ def _federations(document: Mapping[str, Any], label: str) -> dict[str, dict[str,
     tables = _table(document.get("federate", {}), "federate", label)
     if not tables:
         return {}
-    from jitid.model.federation import check_table
+    from jitid.model.federation import allowed, check_table
+    from jitid.model.vendor import VENDORS
 
     for name, table in tables.items():
         where = f"{label}: {quote(f'federate.{name}', 200)}"
         for key, value in _table(table, f"federate.{name}", label).items():
             if not isinstance(value, str) or not value.strip():
                 raise ConfigurationError(f"{where}: {quote(key)} must be a string")
+        vendor = table.get("vendor", name)
+        if vendor not in VENDORS:
+            at = f"{where}: `vendor`" if "vendor" in table else where
+            raise ConfigurationError(
+                f"{at}: there is no vendor {quote(vendor)}",
+                meant(vendor, tuple(VENDORS)) or f"set `vendor` to one of: {', '.join(VENDORS)}",
+            )
+        for key in table:
+            if key not in allowed(vendor):
+                raise ConfigurationError(
+                    f"{where}: there is no setting {quote(key)}", nearest(key, allowed(vendor))
+                )
         try:
             check_table(name, table)
         except ConfigurationError as error:

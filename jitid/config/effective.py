@@ -198,8 +198,8 @@ class Config:
 
             for name, table in self.federations.items():
                 federation = Federation(name, table)
-                if federation.audience is not None:
-                    self.algorithms.setdefault(federation.audience, federation.vendor.algorithm)
+                for audience in federation.audiences:
+                    self.algorithms.setdefault(audience, federation.vendor.algorithm)
 
     @property
     def scope_floors(self) -> dict[str, str]:
@@ -215,8 +215,8 @@ class Config:
     def subjects(self) -> dict[str, tuple[str | None, int]]:
         """Audience -> the template of `sub` for its tokens, and the greatest length of `sub`.
 
-        A template can render any text, so that only files count that the environment cannot choose. The template is
-        None if another file alone has one.
+        A template can render any text, so that only files count that the environment cannot choose. It has no
+        text if another file alone has a template.
         """
         if not self._any_federation():
             return {}
@@ -225,7 +225,7 @@ class Config:
 
     @property
     def exchanges(self) -> dict[str, int]:
-        """Audience -> the longest life, in seconds, of what its vendor gives in exchange; of several, the longest."""
+        """Audience -> the longest lifetime of exchanged tokens, in seconds; of several tables, the longest."""
         if not self._any_federation():
             return {}
         from jitid.model.federation import Federation
@@ -234,7 +234,7 @@ class Config:
         for layer in self._all_layers():
             for name, table in layer.federations.items():
                 federation = Federation(name, table)
-                if (audience := federation.audience) is not None:
+                for audience in federation.audiences:
                     longest[audience] = max(federation.lifetime, longest.get(audience, 0))
         return longest
 
@@ -424,17 +424,17 @@ def _subjects(layers: Sequence[ConfigLayer]) -> dict[str, tuple[str | None, int]
     subjects: dict[str, tuple[str | None, int]] = {}
     for name, table in tables.items():
         federation = Federation(name, table)
-        audience, template = federation.audience, federation.subject
-        if audience is None or template is None:
+        template, longest = federation.subject, federation.vendor.longest_subject
+        if template is None:
             continue
-        longest = federation.vendor.longest_subject
-        earlier, shortest = subjects.get(audience, (template, longest))
-        if earlier != template:
-            raise ConfigurationError(
-                f"two tables `federate` have different subjects for {quote(audience)}",
-                "an audience has one `subject`",
-            )
-        subjects[audience] = template, min(longest, shortest)
+        for audience in federation.audiences:
+            earlier, shortest = subjects.get(audience, (template, longest))
+            if earlier != template:
+                raise ConfigurationError(
+                    f"two tables `federate` have different subjects for {quote(audience)}",
+                    "an audience has one `subject`",
+                )
+            subjects[audience] = template, min(longest, shortest)
     return subjects
 
 

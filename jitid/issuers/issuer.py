@@ -56,7 +56,7 @@ class Draft(Record):
     subject: str | None = None
     """The template of a token's `sub`; None: the root delegator."""
     exchange_life: int | None = None
-    """The longest life, in seconds, of what a vendor gives in exchange for it."""
+    """The longest lifetime, in seconds, of a token that a vendor exchanges for it."""
 
     @property
     def is_identity(self) -> bool:

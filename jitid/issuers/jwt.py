@@ -170,7 +170,7 @@ def _with_subject(
     draft: Draft, template: str, actor: str, acted_before: str, claims: dict[str, Any]
 ) -> Callable[[Ids], str]:
     """Return the writer of claims whose `sub` follows a template; `jitid.delegator` then names the root delegator."""
-    from jitid.model.subject import SubjectNames, render
+    from jitid.model.subject_template import SubjectNames, render
 
     del claims["sub"]
     claims["jitid"]["delegator"] = draft.delegator

@@ -613,7 +613,7 @@ PRUNABLE_LEAK = (
 SIGNED = f"CASE WHEN c.claims_hash IS NOT NULL THEN c.expires_at + {LEEWAY} END"
 """The time until which a verifier may accept a signed credential `c`, even if the ledger refuses it."""
 EXCHANGED = f"CASE WHEN c.claims_hash IS NOT NULL THEN c.expires_at + {LEEWAY} + c.exchange_life END"
-"""The time until which a vendor may accept what it gave in exchange for a credential `c`; NULL without a vendor."""
+"""The time until which a vendor may accept a token that it exchanged for a credential `c`; NULL without a vendor."""
 LASTING = (
     f"CASE WHEN c.claims_hash IS NOT NULL THEN c.expires_at + {LEEWAY} + coalesce(c.exchange_life, 0) END"
 )

@@ -319,9 +319,9 @@ class Credential(Record):
     proved_subject: str | None = None
     """The subject of the ID token that proved the root delegator, as `ISSUER SUB`, if the directory did not know it."""
     subject: str | None = None
-    """The template of the token's `sub` (`model/subject.py`); None: the root delegator."""
+    """The template of the token's `sub` (`model/subject_template.py`); None: the root delegator."""
     exchange_life: int | None = None
-    """The longest life, in seconds, of what a vendor gives in exchange for it; None without a vendor."""
+    """The longest lifetime, in seconds, of a token that a vendor exchanges for it; None without a vendor."""
     token_use: str | None = None
     """Its use, as in `TokenUse`; None if it is not a token of jitid."""
 
@@ -372,7 +372,7 @@ def accepted_until(expires_at: int) -> int:
 
 
 def exchanged_until(expires_at: int, exchange_life: int | None) -> int | None:
-    """Return until when a vendor may accept what it gave in exchange for a token; None without a vendor.
+    """Return until when a vendor may accept a token that it exchanged for another one; None without a vendor.
 
     A vendor may exchange the token up to the last moment at which it accepts it.
     """

@@ -1,11 +1,13 @@
-"""Federation with one vendor: its table in the configuration, the audience, and what may be missing."""
+"""Federation with one vendor: its table in the configuration, its audience, and its missing settings."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from jitid.errors import ConfigurationError, UsageError
+from jitid.model.subject_template import parse_template
 from jitid.model.vendor import UNSUPPORTED, VENDORS, Vendor
+from jitid.values.names import check_audience
 from jitid.values.record import Record
 from jitid.values.text import quote
 from jitid.values.times import parse_duration
@@ -13,6 +15,7 @@ from jitid.values.times import parse_duration
 COMMON = ("vendor", "audience", "subject", "lifetime")
 """The settings that each table `[federate.NAME]` may have."""
 _LONGEST_NAME = 32
+_LONGEST_VALUE = 512
 
 
 class Federation(Record):
@@ -41,6 +44,17 @@ class Federation(Record):
             return usual
         provider = self.settings.get("provider")
         return None if provider is None else usual.replace("{provider}", provider.strip("/"))
+
+    @property
+    def audiences(self) -> tuple[str, ...]:
+        """Every audience that the vendor accepts by its rule; empty if that depends on a missing setting."""
+        audience = self.audience
+        if audience is None:
+            return ()
+        if self.vendor_name == "google" and "audience" not in self.settings:
+            # By default, Google accepts the name of the provider with and without its scheme.
+            return (audience, audience.removeprefix("https:"))
+        return (audience,)
 
     @property
     def subject(self) -> str | None:
@@ -84,39 +98,29 @@ def find(name: str, tables: Mapping[str, Mapping[str, str]]) -> Federation:
     raise UsageError(f"there is no vendor {quote(name)}", f"known names: {known}")
 
 
+def allowed(vendor: str) -> tuple[str, ...]:
+    """Return the names of the settings that a table of a vendor may have."""
+    return (*COMMON, *VENDORS[vendor].settings)
+
+
 def check_table(name: str, table: Mapping[str, str]) -> None:
-    """Check a table of the configuration. Raises ConfigurationError."""
+    """Check the name and the values of a table of a known vendor. Raises ConfigurationError."""
     if not is_name(name):
         raise ConfigurationError(
             f"the name of a federation must have 1 to {_LONGEST_NAME} letters, digits, `_-`, and begin with a letter"
         )
-    vendor = table.get("vendor", name)
-    if vendor not in VENDORS:
-        raise ConfigurationError(
-            f"there is no vendor {quote(vendor)}", f"set `vendor` to one of: {', '.join(VENDORS)}"
-        )
-    allowed = (*COMMON, *VENDORS[vendor].settings)
     for key, value in table.items():
-        if key not in allowed:
-            raise ConfigurationError(
-                f"there is no setting {quote(key)}", f"known names: {', '.join(allowed)}"
-            )
-        if not value.isprintable() or not value.isascii() or '"' in value or len(value) > 512:
-            raise ConfigurationError(f"{quote(key)} must have 1 to 512 printable ASCII characters")
+        if not value.isprintable() or not value.isascii() or '"' in value or len(value) > _LONGEST_VALUE:
+            raise ConfigurationError(f"{quote(key)} must have 1 to {_LONGEST_VALUE} printable ASCII characters")
     if "lifetime" in table:
         _checked(table["lifetime"], parse_duration)
-    if "audience" in table or "provider" in table:
-        from jitid.values.names import check_audience
-
-        _checked(Federation(name, table).audience or "", check_audience)
+    if (audience := Federation(name, table).audience) is not None:
+        _checked(audience, check_audience)
     if "subject" in table:
-        from jitid.model.subject import parse_template
-
         _checked(table["subject"], parse_template)
 
 
-def _checked(text: str, check: object) -> None:
-    assert callable(check)
+def _checked(text: str, check: Callable[[str], object]) -> None:
     try:
         check(text)
     except UsageError as error:

@@ -185,7 +185,7 @@ class CredentialRow(Record):
     subject: int | None = None
     """The template of the token's `sub`; None: the root delegator."""
     exchange_life: int | None = None
-    """The longest life, in seconds, of what a vendor gives in exchange for it; None without a vendor."""
+    """The longest lifetime, in seconds, of a token that a vendor exchanges for it; None without a vendor."""
 
 
 CREDENTIAL_COLUMNS = ("id", *CredentialRow._fields[1:])
@@ -368,7 +368,7 @@ class Radius(Record):
     at_targets: int | None = None
     """The time until which targets may accept any of them, as far as targets have answered; None without an answer."""
     exchanged_until: int | None = None
-    """The time until which vendors may accept what they gave in exchange for any of them; None without a vendor."""
+    """The time until which vendors may accept tokens that they exchanged for any of them; None without a vendor."""
 
 
 class ClosedByEvent(Record):

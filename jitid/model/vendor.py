@@ -1,4 +1,4 @@
-"""Vendors that exchange a token of jitid for their own: what each needs, what its programs read, how it compares."""
+"""Vendors that exchange jitid's tokens: the settings of each, the variables of its programs, its rule for `sub`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jitid.values.record import Record
 HOUR = 3_600
 
 
-class Setting(Record):
+class VendorSetting(Record):
     """One setting of a vendor in the table `[federate.NAME]`."""
 
     meaning: str
@@ -28,11 +28,11 @@ class Vendor(Record):
     """The audience that the vendor expects unless the table states another; `{provider}` stands for that setting."""
     algorithm: str
     """The algorithm that is known to be accepted."""
-    settings: Mapping[str, Setting]
+    settings: Mapping[str, VendorSetting]
     token_file: str
     """The variable with the path of the token."""
     lifetime: int
-    """The longest life of an exchanged token in seconds, unless the table states another."""
+    """The longest lifetime of an exchanged token in seconds, unless the table states another."""
     hidden: tuple[str, ...]
     """Further variables with which its programs would use another credential; they are hidden from the command."""
     compares: Literal["prefix", "exact"] = "exact"
@@ -43,7 +43,7 @@ class Vendor(Record):
     """Whether the vendor accepts each `jti` once."""
     longest_subject: int = 255
     note: str = ""
-    """What a user must know: what its programs do not read by themselves."""
+    """A hint for users: values that its programs do not read by themselves."""
 
     @property
     def variables(self) -> frozenset[str]:
@@ -53,20 +53,20 @@ class Vendor(Record):
 
 
 VENDORS: Mapping[str, Vendor] = {
-    # anthropic 2.15, `lib/credentials`: the variables, their order, and the refresh 120 s before the end.
+    # anthropic 2.15: the variables, their order, and the refresh 120 s before the end.
     "anthropic": Vendor(
         "Anthropic",
         "https://api.anthropic.com",
         "ES256",
         {
-            "rule": Setting("id of the federation rule, such as fdrl_01AbC", "ANTHROPIC_FEDERATION_RULE_ID"),
-            "organization": Setting("id of the organization, a UUID", "ANTHROPIC_ORGANIZATION_ID"),
-            "service_account": Setting(
+            "rule": VendorSetting("id of the federation rule, such as fdrl_01AbC", "ANTHROPIC_FEDERATION_RULE_ID"),
+            "organization": VendorSetting("id of the organization, a UUID", "ANTHROPIC_ORGANIZATION_ID"),
+            "service_account": VendorSetting(
                 "id of the service account, such as svac_01AbC",
                 "ANTHROPIC_SERVICE_ACCOUNT_ID",
                 required=False,
             ),
-            "workspace": Setting(
+            "workspace": VendorSetting(
                 "id of the workspace, such as wrkspc_01AbC", "ANTHROPIC_WORKSPACE_ID", required=False
             ),
         },
@@ -84,19 +84,19 @@ VENDORS: Mapping[str, Vendor] = {
         compares="prefix",
         once=True,
     ),
-    # openai 3.57, `auth/_workload.py`: the audience of its provider for Google, and no variable for the ids.
+    # openai 3.57: the audience of its provider for Google, and no variable for the ids.
     "openai": Vendor(
         "OpenAI",
         "https://api.openai.com/v1",
         "ES256",
         {
-            "rule": Setting(
+            "rule": VendorSetting(
                 "id of the federation rule, for Codex", "OPENAI_FEDERATION_RULE_ID", required=False
             ),
-            "provider": Setting(
+            "provider": VendorSetting(
                 "id of the identity provider, for the SDK", "OPENAI_IDENTITY_PROVIDER_ID", required=False
             ),
-            "service_account": Setting(
+            "service_account": VendorSetting(
                 "id of the service account, for the SDK", "OPENAI_SERVICE_ACCOUNT_ID", required=False
             ),
         },
@@ -112,12 +112,12 @@ VENDORS: Mapping[str, Vendor] = {
         "https://iam.googleapis.com/{provider}",
         "ES256",
         {
-            "provider": Setting(
+            "provider": VendorSetting(
                 "name of the pool's provider: projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/ID"
             ),
-            "service_account": Setting("e-mail of a service account to impersonate", required=False),
-            "project": Setting("id of the project", "GOOGLE_CLOUD_PROJECT", required=False),
-            "token_url": Setting("address of the token service, if not Google's", required=False),
+            "service_account": VendorSetting("e-mail of a service account to impersonate", required=False),
+            "project": VendorSetting("id of the project", "GOOGLE_CLOUD_PROJECT", required=False),
+            "token_url": VendorSetting("address of the token service, if not Google's", required=False),
         },
         "JITID_GOOGLE_TOKEN_FILE",
         HOUR,
@@ -133,15 +133,15 @@ VENDORS: Mapping[str, Vendor] = {
         ),
         longest_subject=127,
     ),
-    # azure-identity 1.27, `workload_identity.py`: it presents a token for 600 s after reading it.
+    # azure-identity 1.27: it presents a token for 600 s after reading it.
     "azure": Vendor(
         "Microsoft Entra",
         "api://AzureADTokenExchange",
         "RS256",
         {
-            "tenant": Setting("id of the tenant, a UUID", "AZURE_TENANT_ID"),
-            "client": Setting("id of the application, a UUID", "AZURE_CLIENT_ID"),
-            "authority": Setting(
+            "tenant": VendorSetting("id of the tenant, a UUID", "AZURE_TENANT_ID"),
+            "client": VendorSetting("id of the application, a UUID", "AZURE_CLIENT_ID"),
+            "authority": VendorSetting(
                 "address of another cloud's authority", "AZURE_AUTHORITY_HOST", required=False
             ),
         },
@@ -158,14 +158,14 @@ VENDORS: Mapping[str, Vendor] = {
         ),
         kept=600,
     ),
-    # botocore 1.44, `credentials.py`: keys and profiles of the environment precede the file of a web identity.
+    # botocore 1.44: keys and profiles of the environment precede the file of a web identity.
     "aws": Vendor(
         "AWS",
         "sts.amazonaws.com",
         "ES256",
         {
-            "role": Setting("ARN of the role: arn:aws:iam::NUMBER:role/NAME", "AWS_ROLE_ARN"),
-            "region": Setting("region, such as eu-central-1", "AWS_REGION", required=False),
+            "role": VendorSetting("ARN of the role: arn:aws:iam::NUMBER:role/NAME", "AWS_ROLE_ARN"),
+            "region": VendorSetting("region, such as eu-central-1", "AWS_REGION", required=False),
         },
         "AWS_WEB_IDENTITY_TOKEN_FILE",
         # The longest session that a role can permit.
@@ -187,6 +187,23 @@ VENDORS: Mapping[str, Vendor] = {
         ),
         compares="prefix",
     ),
+    # Vault and OpenBao: the method `jwt`; their programs do not read the file of a JWT automatically.
+    "vault": Vendor(
+        "Vault or OpenBao",
+        "vault",
+        "ES256",
+        {
+            "address": VendorSetting("address of the server", "VAULT_ADDR"),
+            "role": VendorSetting("role of the method `jwt`", "JITID_VAULT_ROLE"),
+            "mount": VendorSetting("path of that method, if not `jwt`", "JITID_VAULT_MOUNT", required=False),
+            "namespace": VendorSetting("namespace", "VAULT_NAMESPACE", required=False),
+        },
+        "JITID_VAULT_TOKEN_FILE",
+        # The maximum of a server with its usual settings: 768 hours.
+        768 * HOUR,
+        ("VAULT_TOKEN", "BAO_TOKEN", "BAO_ADDR", "BAO_NAMESPACE"),
+        note="to log in: vault write auth/jwt/login role=$JITID_VAULT_ROLE jwt=@$JITID_VAULT_TOKEN_FILE",
+    ),
 }
 
 UNSUPPORTED: Mapping[str, tuple[str, str]] = {
@@ -195,16 +212,19 @@ UNSUPPORTED: Mapping[str, tuple[str, str]] = {
         "a program that makes installation tokens can be a target: --secret github=exec:TARGET, see jitid-exec(7)",
     ),
     "git": (
-        "git asks a credential helper, and needs no exchange",
+        "git uses a credential helper, and needs no exchange",
         "for a host that accepts jitid's tokens: jitid setup git",
     ),
 }
-"""Names that users expect, each with the reason and what to do instead."""
+"""Names that users expect, each with the reason and an alternative."""
 
 
 def life_of(audience: str) -> int | None:
-    """Return the longest life of what the vendor of a usual audience gives in exchange; None for another audience."""
-    for vendor in VENDORS.values():
+    """Return the longest lifetime of tokens that the vendor of a usual audience exchanges; None for another audience."""
+    for name, vendor in VENDORS.items():
+        if name == "vault":
+            # Its usual audience is a word that other services may have as well.
+            continue
         start = vendor.audience.partition("{")[0]
         if audience.startswith(start) or (
             start.startswith("https:") and audience.startswith(start[len("https:") :])

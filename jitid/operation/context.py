@@ -133,10 +133,10 @@ class Terms(Record):
     subjects: Mapping[str, tuple[str | None, int]] = {}
     """Audience -> the template of `sub` for its tokens, and the greatest length of `sub`.
 
-    A template of None stands in a file that does not count.
+    A template of None is in a file that does not count.
     """
     exchanges: Mapping[str, int] = {}
-    """Audience -> the longest life, in seconds, of what its vendor gives in exchange."""
+    """Audience -> the longest lifetime of exchanged tokens, in seconds."""
     login_lifetime: int = 28_800
     """The lifetime of a login in seconds."""
     login: LoginProof | None = None

@@ -68,7 +68,7 @@ def claims_of(introspected: Introspected) -> dict[str, Any]:
         "sensitivity": credential.sensitivity,
     }
     if credential.subject is not None:
-        from jitid.model.subject import rendered
+        from jitid.model.subject_template import rendered
 
         # `sub` names the delegator, as for every other token; this is the `sub` that the token shows to its vendor.
         context["subject"] = rendered(credential, introspected.trust_domain)

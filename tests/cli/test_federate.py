@@ -1,4 +1,4 @@
-"""`jitid federate`: what to enter at a vendor, and the check of a token as the vendor would check it."""
+"""`jitid federate`: the configuration to enter at a vendor, and the check of a token as the vendor would check it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def good(shell: Shell, *words: str, stdin: str = "") -> str:
 
 
 def shown(shell: Shell, *words: str) -> dict[str, Any]:
-    """Return what to enter."""
+    """Return the configuration to enter."""
     found: dict[str, Any] = json.loads(good(shell, "federate", *words, "--format", "json"))
     return found
 
@@ -98,7 +98,7 @@ def test_a_token_is_checked_as_the_vendor_would(shell: Shell) -> None:
 
 
 def test_without_a_template_the_rule_is_the_delegator(shell: Shell) -> None:
-    """Exactly that one: `user:ali` is no rule for alice."""
+    """Exactly that one: `user:ali` does not match alice."""
     assert shown(shell, "aws", "--delegator", "alice")["subject"] == "user:alice"
     text = token(shell, "sts.amazonaws.com", "alice")
     for name, code in (("alice", 0), ("ali", 8), ("alice-evil", 8)):
@@ -132,6 +132,24 @@ def test_what_is_missing_is_named(shell: Shell) -> None:
     assert (done.returncode, "federate.google.provider" in done.stderr) == (2, True)
 
 
+def test_a_vendor_that_accepts_two_names_has_one_template_for_both(shell: Shell) -> None:
+    """Google accepts the provider's name with and without `https:`."""
+    text = (shell.home / "settings.toml").read_text()
+    (shell.home / "settings.toml").write_text(
+        text.replace(f'provider = "{PROVIDER}"', f'provider = "{PROVIDER}"\nsubject = "jitid/{{delegator}}/"')
+    )
+    for scheme in ("https:", ""):
+        found = jwt.decode(
+            token(shell, f"{scheme}//iam.googleapis.com/{PROVIDER}").strip(), options={"verify_signature": False}
+        )
+        assert found["sub"].startswith("jitid/user_3A")
+    done = shell.run(
+        *("--config", "settings.toml", "issue", "--task", "T1", "-d", "alice"),
+        *("--audience", f"//iam.googleapis.com/{PROVIDER}"),
+    )
+    assert (done.returncode, "stated, not proved" in done.stderr) == (4, True)
+
+
 def test_the_list_names_all_vendors_and_tables(shell: Shell) -> None:
     with (shell.home / "settings.toml").open("a") as settings:
         settings.write('[federate.prod]\nvendor = "aws"\nrole = "arn:aws:iam::1:role/x"\n')
@@ -142,6 +160,7 @@ def test_the_list_names_all_vendors_and_tables(shell: Shell) -> None:
         "google": True,
         "azure": False,
         "aws": True,
+        "vault": False,
         "prod": True,
     }
 
@@ -210,10 +229,10 @@ def test_a_vendor_matches_the_subject_of_a_run(shell: Shell, tmp_path: Path) -> 
     with vendors(tmp_path, ISSUER, lambda: found["jwks"]["keys"]) as running:
         rule = running.rules["aws"]
         running.rules["aws"] = rule._replace(subject=lambda sub: sub == found["subject"])
-        words = ("--config", "settings.toml", "run", "--task", "T1", "-d", LOGIN, "--for", "aws", "--")
-        words = (*words, sys.executable, "-c")
+        words = ("--config", "settings.toml", "run", "--task", "T1", "-d", LOGIN, "--for", "aws")
         script = "import boto3; boto3.client('sts', region_name='eu-central-1').get_caller_identity()"
-        done = shell.run(*words, script, more=running.environment)
+        command = ("--", sys.executable, "-c", script)
+        done = shell.run(*words, *command, more=running.environment)
         assert done.returncode == 0, done.stderr
         running.rules["aws"] = rule._replace(subject=lambda sub: sub.startswith("jitid/user_3Aother/"))
-        assert shell.run(*words, script, more=running.environment).returncode == 1
+        assert shell.run(*words, *command, more=running.environment).returncode == 1

@@ -9,8 +9,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from tests.openbao import OpenBaoServer
+from tests.openbao import program as openbao_program
 from tests.real import Shell, command, module, until
 from tests.vendors import PROVIDER, Vendors, vendors
 
@@ -82,7 +86,7 @@ STATIC = {
     "AWS_SECRET_ACCESS_KEY": "static",
     "AWS_PROFILE": "static",
 }
-"""What a shell of a developer may have; each of these would be used instead of the token."""
+"""Variables that a developer's shell may have; each of these would be used instead of the token."""
 
 
 @pytest.fixture
@@ -126,7 +130,7 @@ def run_sdk(
 def test_an_unmodified_sdk_exchanges_the_token_in_spite_of_static_keys(
     shell: Shell, loopback: Vendors, vendor: str
 ) -> None:
-    """The vendor accepts the token by its rule, and the API accepts what the vendor gave for it."""
+    """The vendor accepts the token by its rule, and the API accepts the exchanged token."""
     done = run_sdk(shell, loopback, vendor)
     assert done.returncode == 0, done.stderr
     (exchange,) = loopback.exchanges
@@ -237,7 +241,7 @@ def test_a_rule_for_another_audience_refuses_the_token(shell: Shell, loopback: V
 
 
 def test_a_reader_in_the_middle_of_a_renewal_finds_a_whole_token(shell: Shell) -> None:
-    """Renewals follow each other at once, since each read asks for one."""
+    """Renewals follow each other at once, since each read causes one."""
     script = """
 import os, time
 path = os.environ["ANTHROPIC_IDENTITY_TOKEN_FILE"]
@@ -250,6 +254,35 @@ print(len(seen))
 """
     done = shell.run(*RUN, "--for", "anthropic", "--", sys.executable, "-c", script)
     assert (done.returncode, done.stdout) == (0, "4\n"), done.stderr
+
+
+def test_a_vault_logs_in_by_the_file(shell: Shell, tmp_path: Path) -> None:
+    """A real OpenBao verifies the token by its key, its audience and its subject; after a revocation it is the last."""
+    folder = tmp_path / "bao"
+    folder.mkdir()
+    server = OpenBaoServer(folder)
+    try:
+        server.start()
+        (key,) = [key for key in published(shell) if key["alg"] == "ES256"]
+        public = jwt.PyJWK(dict(key)).key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+        server.ask("POST", "sys/auth/jwt", {"type": "jwt"})
+        server.ask("POST", "auth/jwt/config", {"jwt_validation_pubkeys": [public], "bound_issuer": ISSUER})
+        role = {"role_type": "jwt", "user_claim": "sub", "bound_audiences": ["vault"], "bound_subject": "user:alice"}
+        server.ask("POST", "auth/jwt/role/agent", {**role, "policies": ["default"]})
+        with (shell.home / "settings.toml").open("a") as settings:
+            settings.write(f'[federate.vault]\naddress = "{server.address}"\nrole = "agent"\n')
+        login = "write -field=token auth/jwt/login role=$JITID_VAULT_ROLE jwt=@$JITID_VAULT_TOKEN_FILE"
+        script = f'test -z "$VAULT_TOKEN" && {openbao_program()} {login}'
+        more = {"BAO_CACERT": str(server.ca_file), "VAULT_TOKEN": "static"}
+        done = shell.run(*RUN, "--for", "vault", "--", "sh", "-c", script, more=more)
+        assert done.returncode == 0, done.stderr
+        found = server.ask("GET", "auth/token/lookup-self", token=done.stdout.strip())["data"]
+        assert found["path"] == "auth/jwt/login"
+        other = ("run", "--task", "T2", "--delegator", "bob", "--for", "vault", "--", "sh", "-c", script)
+        refused = shell.run(*other, more=more)
+        assert (refused.returncode, refused.stdout) == (2, ""), refused.stderr
+    finally:
+        server.stop()
 
 
 def test_a_missing_setting_is_named_with_the_page_that_explains_it(shell: Shell) -> None:

@@ -21,6 +21,7 @@ from jitid.model.access import ROLES
 from jitid.model.credential import MADE
 from jitid.model.target import StatedTarget
 from jitid.model.task import SENSITIVITIES
+from jitid.model.vendor import VENDORS
 from tests.config.test_config import surroundings, write
 from tests.real import Shell
 
@@ -84,6 +85,11 @@ def mistakes() -> Iterator[Mistake]:
     yield Mistake(
         {"oidc": {ISSUER: {"algorithms": ["ES256", "ES265"]}}}, f"oidc.{ISSUER}.algorithms", "ES256"
     )
+    for vendor, spec in VENDORS.items():
+        yield Mistake({"federate": {wrong(vendor): {}}}, f"federate.{wrong(vendor)}", vendor)
+        yield Mistake({"federate": {"a": {"vendor": wrong(vendor)}}}, "federate.a", vendor)
+        for key in ("vendor", "audience", "subject", "lifetime", *spec.settings):
+            yield Mistake({"federate": {vendor: {wrong(key): "x"}}}, f"federate.{vendor}", key)
     yield Mistake({"target": {"a": {"kindd": "jwt"}}}, "target.a", "kind")
     for kind in MADE:
         yield Mistake({"target": {"a": {"kind": wrong(kind)}}}, "target.a.kind", kind)

@@ -38,6 +38,7 @@ HAND_WRITTEN = (
     "jitid-authority.7",
     "jitid-aws.7",
     "jitid-exec.7",
+    "jitid-federation.7",
     "jitid-oauth.7",
     "jitid-openbao.7",
     "jitid-policy.7",
@@ -133,13 +134,17 @@ def _background(verb: str) -> list[str]:
         return ["jitid-agents.7"]
     if verb == "helper aws":
         return ["jitid-aws.7"]
+    if verb == "federate":
+        return ["jitid-federation.7"]
     if verb == "helper pgpass":
         return ["jitid-postgres.7"]
     if verb in ("helper ssh", "keys export ssh", "keys export krl"):
         return ["jitid-ssh.7"]
     if verb in ("keys ca request", "keys ca import", "keys export bundle", "keys export crl"):
         return ["jitid-svid.7"]
-    if verb in ("issue", "run", "mcp", "renew", "agent advise", "inspect") or verb.startswith(
+    if verb == "run":
+        return ["jitid-federation.7", "jitid-policy.7"]
+    if verb in ("issue", "mcp", "renew", "agent advise", "inspect") or verb.startswith(
         ("approve", "policy")
     ):
         return ["jitid-policy.7"]

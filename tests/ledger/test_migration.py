@@ -130,6 +130,11 @@ _UNDONE = {
         "ALTER TABLE clock_mark RENAME COLUMN marked_at TO at",
     ),
     12: ("DROP TABLE session",),
+    13: (
+        "DROP INDEX credential_exchanged",
+        "ALTER TABLE credential DROP COLUMN exchange_life",
+        "ALTER TABLE credential DROP COLUMN subject",
+    ),
 }
 
 

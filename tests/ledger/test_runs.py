@@ -10,7 +10,7 @@ import pytest
 
 from jitid.capabilities.integrity import members as members_module
 from jitid.capabilities.integrity import verify_log
-from jitid.capabilities.integrity.store import AlikeRows, RowStore
+from jitid.capabilities.integrity.store import COMPARED, AlikeRows, RowStore
 from jitid.capabilities.integrity.verify_issued import IssuedMembers
 from jitid.capabilities.issue.operations import Issue
 from jitid.errors import IntegrityError
@@ -39,7 +39,7 @@ def test_the_bytes_of_a_run_are_those_of_its_rows(place: Place) -> None:
         values = {"event": event, "last": rows[3].key}
         transaction.db.execute("UPDATE credential SET event = :event WHERE id <= :last", values)
         told = list(RowStore(transaction).issued_members())
-        alike = AlikeRows._make(RowStore(transaction).alike(first) or ())[:23]
+        alike = AlikeRows._make(RowStore(transaction).alike(first) or ())[:COMPARED]
         run = RowStore(transaction).run_alike(first, last, event, alike)
         assert (run.length, run.claims) == (3, None)
         assert run.jtis == b"".join(row[1] for row in told[:3])

@@ -261,7 +261,7 @@ def _has_subject(credential: Credential, claims: Mapping[str, Any]) -> bool:
     if credential.subject is None:
         return claims.get("sub") == credential.delegator and delegator is None
     # Few tokens have a template.
-    from jitid.model.subject import rendered
+    from jitid.model.subject_template import rendered
 
     # The trust domain of the ledger may have changed since; that of the token is signed.
     domain = str(claims.get("act", {}).get("sub")).removeprefix("spiffe://").partition("/")[0]

@@ -36,7 +36,7 @@ from jitid.ledger import policies
 from jitid.ledger.transaction import Transaction
 from jitid.ledger.view import Found, View
 from jitid.model import event as audit
-from jitid.model.credential import Kind, base_kind, is_outside, kept_kinds
+from jitid.model.credential import Kind, base_kind, exchanged_until, is_outside, kept_kinds
 from jitid.model.ledger_rows import CredentialRow, IdentityRow, Names
 from jitid.model.process import Process
 from jitid.model.request import IssueRequest, questions
@@ -44,6 +44,7 @@ from jitid.model.task import Task
 from jitid.operation.context import Terms
 from jitid.values.ids import credential_id
 from jitid.values.record import Record
+from jitid.values.times import format_time
 
 if TYPE_CHECKING:
     from jitid.issuers.targets import ChosenTarget
@@ -67,6 +68,10 @@ def preview(
     """
     plan = planning.plan(snapshot, names, request, terms, as_of=as_of)
     algorithm_of(base_kind(request.kind), terms, plan.draft, names)
+    until = exchanged_until(plan.draft.expires_at, plan.draft.exchange_life)
+    if until is not None:
+        note = f"the vendor may accept an exchanged token until {format_time(until)}; it cannot be revoked here"
+        plan = plan._replace(notes=(*plan.notes, note))
     return _issued(plan, request, ())
 
 

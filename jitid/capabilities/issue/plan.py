@@ -11,7 +11,7 @@ from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.identity import recognise_token, validity
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.issue import narrow
-from jitid.capabilities.issue import subject as subjects
+from jitid.capabilities.issue import token_subject as subjects
 from jitid.capabilities.issue.decide import Proposal, must_not_rest_on_too_many
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, RefusedError, UsageError
 from jitid.issuers.issuer import Draft

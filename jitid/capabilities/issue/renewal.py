@@ -16,7 +16,7 @@ from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
 from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.identity.validity import Verified
 from jitid.capabilities.issue import narrow
-from jitid.capabilities.issue import subject as subjects
+from jitid.capabilities.issue import token_subject as subjects
 from jitid.capabilities.issue.decide import FurtherPlan, Proposal, must_not_rest_on_too_many
 from jitid.capabilities.issue.issuance import result_of
 from jitid.capabilities.issue.issue_result import Issued

@@ -12,11 +12,11 @@ from jitid.capabilities.sweep.rules import NAMES, rule_of
 if TYPE_CHECKING:
     from jitid.operation.context import Context
 
-_LEFT_OUT = ("offline-valid", "audit-gap", "policy-drift")
+_LEFT_OUT = ("offline-valid", "exchanged-valid", "audit-gap", "policy-drift")
 """The rules that a report leaves to a sweep.
 
-`offline-valid` has no remedy, `audit-gap` reads the whole audit log if no head is recorded, and `policy-drift` queries
-the policy, which a report does not need.
+`offline-valid` and `exchanged-valid` have no remedy, `audit-gap` reads the whole audit log if no head is recorded, and
+`policy-drift` queries the policy, which a report does not need.
 """
 
 

@@ -122,7 +122,7 @@ def _show_named(cli: Invocation, named: subject.NamedObject) -> None:
 
 
 def _computed(inspection: Inspection) -> dict[str, Any]:
-    from jitid.model.subject import rendered
+    from jitid.model.subject_template import rendered
     from jitid.values import strict_json
 
     credential, task = inspection.credential, inspection.task

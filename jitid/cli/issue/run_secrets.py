@@ -97,8 +97,8 @@ class _HeldSecret(Record):
         """Return whether it must be renewed."""
         if self.due <= now:
             return True
-        place = self.wanted.place
-        return self.once and self.not_before <= now and place is not None and place.was_read()
+        file = self.wanted.place
+        return self.once and self.not_before <= now and file is not None and file.was_read()
 
 
 def of_services(requests: Sequence[SecretRequest], audiences: tuple[str, ...]) -> list[SecretRequest]:
@@ -197,6 +197,10 @@ class Secrets:
         }
         self._vendors = Vendors(federations, paths, identity)
         self._vendor_variables = self._vendors.environment()
+        lifetimes = ", ".join(
+            f"{federation.vendor.title} {format_duration(federation.lifetime)}" for federation in federations.values()
+        )
+        self._cli.note(f"exchanged tokens cannot be revoked here; longest lifetimes: {lifetimes}")
         for held in self._held.values():
             longest = (held.ends_at - held.issued_at) * (1 - SOONEST)
             if held.wanted.left > longest:

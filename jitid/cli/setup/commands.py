@@ -344,12 +344,12 @@ def _federations() -> Sequence[str]:
 
 
 class FederateCommand(Verb):
-    """Show what to enter at a vendor, so that it exchanges tokens of this issuer.
+    """Show the configuration for a vendor that exchanges jitid's tokens.
 
     NAME is a vendor, or a table [federate.NAME] of the configuration: anthropic and openai (rule, organization,
     service_account, ...), google (provider), azure (tenant, client), aws (role). Without NAME, list them. The output
-    has the issuer, its keys, the audience, the rule for `sub`, and until when exchanged tokens live. `run --for NAME`
-    then gives a command what its programs need. --check verifies a token as the vendor would: status 8 if it refuses.
+    has the issuer, its keys, the audience, the rule for `sub`, and the lifetime of exchanged tokens. `run --for NAME`
+    gives a command the tokens. --check verifies a token as the vendor would; exit status 8: the vendor refuses it.
     """
 
     verb = "federate"

@@ -1,4 +1,4 @@
-"""`jitid federate`: what to enter at a vendor, and the check of a token by it."""
+"""`jitid federate`: the configuration to enter at a vendor, and the check of a token by it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from jitid.authority.open import open_authority
-from jitid.capabilities.trust import federation as trust
-from jitid.capabilities.trust.federation import CHOSEN, CLAIMS, Guide
+from jitid.capabilities.trust import vendor_guide as trust
 from jitid.capabilities.trust.operations import PublishBundle, PublishKeys
+from jitid.capabilities.trust.vendor_guide import CHOSEN, CLAIMS, Guide
 from jitid.errors import ConfigurationError, UsageError
 from jitid.model.federation import Federation, find
 from jitid.model.signature_algorithm import FOR_SERVICES, choose
@@ -43,8 +43,8 @@ def federate(cli: Invocation, args: FederateCommand) -> None:
         claims = trust.check(guide, read_input.token(args.check, "the token").reveal(), int(time.time()))
         cli.detail(f"accepted: {claims['jti']}")
         cli.note(
-            f"{found.vendor.title} would accept `sub` {quote(str(claims['sub']), 300)}; what it gives in exchange "
-            f"may live until {format_time(claims['exp'] + found.lifetime)}"
+            f"{found.vendor.title} would accept `sub` {quote(str(claims['sub']), 300)}; an exchanged token "
+            f"expires at the latest at {format_time(claims['exp'] + found.lifetime)}"
         )
         return
     row = _row(cli, guide)
@@ -80,8 +80,9 @@ def _guide(cli: Invocation, args: FederateCommand, found: Federation, audience: 
     issuer = _issuer(cli)
     algorithm = choose(FOR_SERVICES, [audience], config.algorithms)
     trust_domain = authority.perform(PublishBundle()).trust_domain
-    keys = trust.of_algorithm(authority.perform(PublishKeys()), algorithm)
-    subject = trust.subject_rule(template, found.vendor, trust_domain, args.delegator, args.agent)
+    jwks = authority.perform(PublishKeys())
+    keys = trust.of_algorithm(jwks, algorithm)
+    subject = trust.subject_rule(template, trust_domain, args.delegator, args.agent)
     return Guide(found.name, found.vendor, issuer, audience, algorithm, keys, template, subject, found)
 
 
@@ -126,7 +127,7 @@ def _row(cli: Invocation, guide: Guide) -> dict[str, Any]:
 
 
 def _text(guide: Guide, row: Mapping[str, Any]) -> str:
-    """Return the configuration for a person: what to enter there, what to set here, and what to know."""
+    """Return the configuration as text: the values to enter there, the settings here, and notes."""
     vendor, found = guide.vendor, guide.federation
     compared = "as a prefix" if guide.subject.endswith("*") else "exactly"
     token, exchanged = format_duration(row["token_lifetime"]), format_duration(found.lifetime)
@@ -137,7 +138,7 @@ def _text(guide: Guide, row: Mapping[str, Any]) -> str:
         f"  algorithm  {guide.algorithm}",
         f"  subject    {guide.subject} (compared {compared}; template: {guide.template or 'the root delegator'})",
         f"  claims     may be matched: {', '.join(CLAIMS)}; chosen by callers: {', '.join(CHOSEN)}",
-        f"  lifetime   of a token: {token}; of what is given in exchange: {exchanged} more, which no revocation ends",
+        f"  lifetime   of a token: {token}; of an exchanged token: {exchanged} more, without revocation",
         f"  keys       {row['jwks_uri'] or 'inline, since `publish_url` is not set:'}",
     ]
     if row["jwks_uri"] is None:

@@ -333,7 +333,7 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
     (
         # The template of the token's `sub`; NULL: the root delegator.
         "ALTER TABLE credential ADD COLUMN subject INTEGER REFERENCES term",
-        # The longest life, in seconds, of what the vendor of its audience gives in exchange for it.
+        # The longest lifetime, in seconds, of a token that the vendor of its audience exchanges for it.
         "ALTER TABLE credential ADD COLUMN exchange_life INTEGER",
         """CREATE INDEX credential_exchanged ON credential (expires_at, exchange_life)
             WHERE exchange_life IS NOT NULL""",

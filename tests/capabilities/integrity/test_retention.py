@@ -347,7 +347,7 @@ EDITS = [
     (
         "INSERT INTO credential SELECT id + 100, x'00112233445566778899aabbccddeeff', identity, kind, scopes,"
         " audiences, details, issued_at, expires_at, fingerprint, NULL, NULL, 2, task, delegator, NULL, NULL, NULL,"
-        " NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL"
+        " NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL"
         " FROM credential WHERE ended_at IS NULL"
     ),
     "DELETE FROM leak",

@@ -106,7 +106,7 @@ def test_an_agent_that_is_not_registered_is_denied(world: World) -> None:
     assert (
         claims(world.issue(delegator=ME, agent="deploy", audiences=(OTHER,)).token)["sub"] == "jitid/deploy/"
     )
-    # The name of another agent that begins alike is another subject, and needs a record of its own.
+    # The name of another agent that begins alike is another subject, and needs a separate record.
     with pytest.raises(PolicyDeniedError, match="not registered"):
         world.issue(delegator=ME, agent="deploy-x", audiences=(OTHER,))
     world.check()
@@ -206,7 +206,7 @@ def test_a_row_with_another_template_does_not_verify(world: World, to: str) -> N
 
 
 def test_the_life_at_the_vendor_is_recorded_and_bounds_the_second_fact(world: World) -> None:
-    """T2 of a revocation: the expiry, the leeway, and what the vendor may have given in the last moment."""
+    """T2 of a revocation: the expiry, the leeway, and the lifetime of a token that was exchanged in the last moment."""
     made = world.issue(delegator=ME, audiences=(VENDOR,))
     credential = world.verify(made.token, VENDOR)
     assert credential.exchange_life == 3_600

@@ -140,6 +140,18 @@ def _revoked_opaque(world: World) -> None:
     world.clock.now += 60 + LEEWAY
 
 
+def _exchanged(world: World, audience: str) -> str:
+    world.revoke(world.issue(audiences=(audience,)).id)
+    return audience
+
+
+def _exchanged_before(world: World) -> None:
+    world.issue(audiences=("https://api.anthropic.com",), ttl=60)
+    world.clock.now += 60 + LEEWAY + 3_600
+    _exchanged(world, "https://api.example")
+    world.issue(audiences=("https://api.anthropic.com",))
+
+
 def _expired(world: World) -> str:
     world.issue(ttl=60)
     world.clock.now += 60
@@ -378,6 +390,11 @@ CASES: dict[str, Case] = {
     "revocation-stuck": Case(lambda world: _stuck(world, "stuck"), lambda world: _stuck(world, "down"), 1),
     "orphaned-untracked": Case(_untracked, _tracked, 1),
     "offline-valid": Case(_revoked, _revoked_opaque, 1),
+    "exchanged-valid": Case(
+        lambda world: _exchanged(world, "https://api.anthropic.com"),
+        _exchanged_before,
+        1,
+    ),
     "expired-unretired": Case(_expired, _expired_and_recorded, 1),
     "standing": Case(_standing, lambda world: puts(world, ttl=3_600), 1),
     "duplicate": Case(lambda world: _duplicates(world, 26), lambda world: _duplicates(world, 25), 26),

@@ -21,7 +21,7 @@ def test_rules_run_in_the_order_of_their_highest_severity() -> None:
     assert ranks == sorted(ranks, reverse=True)
     assert sorted(ORDER) == sorted(NAMES)
     assert ORDER[:3] == ("leaked-live", "canary", "audit-gap")
-    assert ORDER[-1] == "offline-valid"
+    assert ORDER[-2:] == ("offline-valid", "exchanged-valid")
 
 
 def test_the_order_does_not_depend_on_the_order_of_the_choice() -> None:

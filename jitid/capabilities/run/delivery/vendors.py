@@ -58,6 +58,10 @@ class Vendors:
             case "google":
                 written = self._files.write(_GOOGLE, json.dumps(external_account(settings, path)))
                 variables |= {_GOOGLE: written, _GCLOUD: written}
+            case "vault":
+                variables["BAO_ADDR"] = settings["address"]
+                if "namespace" in settings:
+                    variables["BAO_NAMESPACE"] = settings["namespace"]
             case "aws":
                 variables["AWS_ROLE_SESSION_NAME"] = self._identity
                 region = settings.get("region")

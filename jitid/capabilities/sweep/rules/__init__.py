@@ -21,6 +21,7 @@ NAMES: Sequence[str] = (
     "revocation-stuck",
     "orphaned-untracked",
     "offline-valid",
+    "exchanged-valid",
     "expired-unretired",
     "standing",
     "duplicate",

@@ -1,4 +1,4 @@
-"""The `sub` of a service token by the template of its audience, and the life of what a vendor gives in exchange."""
+"""The `sub` of a service token by the template of its audience, and the lifetime of exchanged tokens."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _VENDORS = (
 def stated(
     draft: Draft, kind: str, proof: str, terms: Terms, facts: Mapping[str, Any], *, registered: bool
 ) -> Draft:
-    """Return a draft with the template for its `sub`, and with the life of what is given in exchange for it.
+    """Return a draft with the template for its `sub`, and with the lifetime of a token exchanged for it.
 
     `proof` is how the root delegator was proved; `registered`, whether the agent is registered.
 
@@ -48,7 +48,7 @@ def stated(
     if kind != Kind.JWT or terms.subjects.keys().isdisjoint(draft.audiences):
         return draft
     template, longest = _template(draft.audiences, terms)
-    from jitid.model import subject
+    from jitid.model import subject_template as subject
 
     names = subject.SubjectNames(draft.trust_domain, draft.delegator, proof, draft.agent, registered, _ID)
     if (why := subject.unproved(template, names)) is not None:
@@ -88,13 +88,13 @@ def _template(audiences: Sequence[str], terms: Terms) -> tuple[str, int]:
 
 
 def _exchange_life(audiences: Sequence[str], configured: Mapping[str, int]) -> int | None:
-    """Return the longest life of what the vendors of some audiences give in exchange; None if there is no vendor."""
-    lives = [configured[name] for name in audiences if name in configured]
+    """Return the longest lifetime of tokens that the vendors of these audiences exchange; None without a vendor."""
+    lifetimes = [configured[name] for name in audiences if name in configured]
     for name in audiences:
         if name.startswith(_VENDORS):
             # Imported here: most audiences have no vendor.
             from jitid.model.vendor import life_of
 
             if name not in configured and (life := life_of(name)) is not None:
-                lives.append(life)
-    return max(lives, default=None)
+                lifetimes.append(life)
+    return max(lifetimes, default=None)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jitid.errors import UsageError
-from jitid.model.subject import FIELDS, SubjectNames, fields_of, parse_template, render, unproved
+from jitid.model.subject_template import FIELDS, SubjectNames, fields_of, parse_template, render, unproved
 
 _NAMES = st.text("abz019._@:/+-", min_size=1, max_size=12)
 _IDS = st.text("0123456789abcdefghjkmnpqrstvwxyz", min_size=26, max_size=26).map(lambda text: f"jid_{text}")
@@ -114,16 +114,20 @@ def test_a_delegator_of_the_greatest_length_is_encoded_with_its_kind() -> None:
         "x" * 256,
         "jitid/{agent}:x/",
         "a_b/{agent}/",
+        "user:{agent}/",
+        "system:x/{agent}/",
+        "agent:{agent}/",
+        "spiffe://jitid.local/agent/{agent}/",
     ],
 )
 def test_what_is_no_template_is_refused(template: str) -> None:
-    """Above all one whose rendered names would run into each other."""
+    """Above all a template that could render two names alike."""
     with pytest.raises(UsageError):
         parse_template(template)
 
 
 @pytest.mark.parametrize(
-    "template", ["jitid/", "{agent}/", "a:{agent}/b/{id}/c", "{trust_domain}/{delegator}/"]
+    "template", ["jitid/", "{agent}/", "ab:{agent}/b/{id}/c", "{trust_domain}/{delegator}/"]
 )
 def test_what_is_a_template_keeps_its_text(template: str) -> None:
     assert (

@@ -9,7 +9,7 @@ from jitid.capabilities.trust import offline
 from jitid.crypto import jws
 from jitid.errors import InvalidCredentialError
 from jitid.model.federation import Federation
-from jitid.model.subject import encoded, parse_template
+from jitid.model.subject_template import encoded, parse_template
 from jitid.model.vendor import Vendor
 from jitid.values import strict_json
 from jitid.values.record import Record
@@ -24,7 +24,7 @@ CHOSEN = ("client_id", "txn", "scope", "jitid.purpose")
 
 
 class Guide(Record):
-    """What to enter at a vendor."""
+    """The configuration to enter at a vendor."""
 
     name: str
     vendor: Vendor
@@ -40,9 +40,7 @@ class Guide(Record):
     federation: Federation
 
 
-def subject_rule(
-    template: str | None, vendor: Vendor, trust_domain: str, delegator: str | None, agent: str | None
-) -> str:
+def subject_rule(template: str | None, trust_domain: str, delegator: str | None, agent: str | None) -> str:
     """Return the rule for `sub`, filled with the names that are given; from the first open field on it is `*`."""
     if template is None:
         return "*" if delegator is None else delegator
@@ -98,7 +96,7 @@ def matches(rule: str, subject: str) -> bool:
 
 
 def warnings(guide: Guide) -> Sequence[str]:
-    """Return what an operator should know before entering it."""
+    """Return warnings for the operator who enters it."""
     found = []
     if not guide.issuer.startswith("https://"):
         found.append(f"vendors require an https issuer, not {guide.issuer}: jitid ledger issuer set URL")

@@ -1,4 +1,4 @@
-"""Templates for `sub`: proved names, each in a segment of its own, so that no name is a prefix of another one."""
+"""Templates for `sub`: proved names, each in a separate segment, so that no name is a prefix of another one."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ FIELDS: Mapping[str, str] = {
     "id": "the id of the identity",
     "trust_domain": "the trust domain of the ledger",
 }
-"""The fields of a template: only what a caller cannot choose."""
+"""The fields of a template: only names that a caller cannot choose."""
 
 _LITERAL = re.compile(r"[A-Za-z0-9:/.@-]*", re.ASCII)
 _MOST = 255
+_RESERVED = ("user:", "system:", "agent:", "spiffe:")
 _HINT = "such as jitid/{trust_domain}/{agent}/ (fields: " + ", ".join(FIELDS) + ")"
 
 
-class Part(Record):
+class TemplatePart(Record):
     """A part of a template: a fixed text, or a field."""
 
     text: str
@@ -49,7 +50,7 @@ class SubjectNames(Record):
 
 
 @lru_cache(maxsize=64)
-def parse_template(text: str) -> tuple[Part, ...]:
+def parse_template(text: str) -> tuple[TemplatePart, ...]:
     """Return the parts of a template.
 
     A field ends at a `/`: an encoded name has none, so that no rendered name is a prefix of another one.
@@ -58,9 +59,14 @@ def parse_template(text: str) -> tuple[Part, ...]:
         UsageError: it is not a template.
 
     """
+    if text.startswith(_RESERVED):
+        raise UsageError(
+            f"the template {quote(text)} begins like the name of a delegator or a SPIFFE id",
+            "otherwise a token for another audience could have the same `sub`; such as jitid/{agent}/",
+        )
     if not 1 <= len(text) <= _MOST:
         raise UsageError(f"a template for `sub` has 1 to {_MOST} characters", _HINT)
-    parts: list[Part] = []
+    parts: list[TemplatePart] = []
     for index, piece in enumerate(re.split(r"[{}]", text)):
         if index % 2 == 0:
             if not _LITERAL.fullmatch(piece):
@@ -74,13 +80,13 @@ def parse_template(text: str) -> tuple[Part, ...]:
                     "otherwise a vendor's rule for one name would match longer names",
                 )
             if piece:
-                parts.append(Part(piece, is_field=False))
+                parts.append(TemplatePart(piece, is_field=False))
         elif piece in FIELDS:
             if parts and not parts[-1].text.endswith(("/", ":")):
                 raise UsageError(
                     f"in the template {quote(text)}, a `/` or `:` must precede `{{{piece}}}`", _HINT
                 )
-            parts.append(Part(piece, is_field=True))
+            parts.append(TemplatePart(piece, is_field=True))
         else:
             raise UsageError(f"the template {quote(text)} has an unknown field {quote(piece)}", _HINT)
     if re.sub(r"\{[a-z_]*\}", "", text) != "".join([part.text for part in parts if not part.is_field]):
@@ -135,7 +141,7 @@ def rendered(credential: Credential, trust_domain: str) -> str:
 
 
 def encoded(field: str, value: str) -> str:
-    """Return the value of a field as it stands in `sub`: reversible, and without a `/`."""
+    """Return the value of a field in the form that `sub` has: reversible, and without a `/`."""
     if field in ("id", "trust_domain"):
         # They have no slash, and no characters to encode.
         return value
