@@ -228,10 +228,10 @@ def projects(home: str, environ: Mapping[str, str] = os.environ) -> list[str]:
     ):
         folders[match[1]] = None
     for transcript in _first_transcripts(os.path.join(claude, "projects")):
-        match = _FOLDER.search(_text(transcript, _HEAD))
+        named = _FOLDER.search(_text(transcript, _HEAD))
         with suppress(ValueError):
-            if match is not None:
-                folders[json.loads(match[1])] = None
+            if named is not None:
+                folders[json.loads(named[1])] = None
     return [folder for folder in folders if folder.startswith("/") and "\0" not in folder][:MOST_PROJECTS]
 
 
