@@ -182,7 +182,7 @@ def _session_of(text: str | None) -> str | None:
     found = _SESSION_IN_PATH.findall(text or "")
     if not found:
         return None
-    return found[0] if text is not None and ":" in text else found[-1]
+    return str(found[0] if text is not None and ":" in text else found[-1])
 
 
 def _text_of(

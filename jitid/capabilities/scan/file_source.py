@@ -14,12 +14,13 @@ from itertools import islice
 
 from jitid.capabilities.scan import archives, chat_store
 from jitid.capabilities.scan.gitignore import NOTHING, REPOSITORY, Rules, rules_above, rules_in
-from jitid.capabilities.scan.hits import AFTER, Hit, Item, ScanTally, Searcher, hole_after, is_sparse
+from jitid.capabilities.scan.hits import Hit, Item, ScanTally, Searcher, hole_after, is_sparse
 from jitid.capabilities.scan.workers import Sharing
 from jitid.crypto.private_key import SEED
 from jitid.errors import UsageError
 from jitid.redaction.token_format import MAX_TOKEN
 from jitid.search.find import SecretSearch
+from jitid.search.hidden import AFTER
 from jitid.values.text import quote, token_warning
 
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK

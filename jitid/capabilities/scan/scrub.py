@@ -87,8 +87,8 @@ class Scrub:
             client = places[0].context.client if places[0].context else ""
             try:
                 count, left = self._file(path, client, places)
-            except _KeptError as reason:
-                yield ScrubbedFile(starred(path), client, "kept", 0, str(reason))
+            except _KeptError as error:
+                yield ScrubbedFile(starred(path), client, "kept", 0, str(error))
             except OSError as error:
                 yield ScrubbedFile(
                     starred(path), client, "kept", 0, (error.strerror or "it cannot be read").lower()
@@ -214,7 +214,8 @@ def _starred(source: int, target: int, forms: set[bytes]) -> int:
         window = kept + piece
         # A string that begins in the end of a piece may end in the next one.
         safe_end = len(window) if not piece else max(0, len(window) - longest)
-        done, parts = 0, []
+        done = 0
+        parts: list[bytes] = []
         for match in pattern.finditer(window):
             if match.start() >= safe_end and piece:
                 break
