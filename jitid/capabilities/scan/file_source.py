@@ -129,13 +129,13 @@ class FileReading:
                     self.searcher.tally.skip(SPECIAL)
                     continue
                 beginning, item = bytes(view[start : start + count]), Item(prefix + name)
+                if self._databases and chat_store.is_database(beginning):
+                    yield from chat_store.search(self.searcher, descriptor, item)
+                    continue
                 if split is None or archives.is_archive(beginning) or is_sparse(descriptor):
                     yield from self._long(descriptor, item, beginning)
                     continue
                 size = os.fstat(descriptor).st_size
-                if self._databases and chat_store.is_database(beginning):
-                    yield from chat_store.search(self.searcher, descriptor, item)
-                    continue
                 for later in range(PART, size, PART):
                     split(name, later)
                 self.searcher.begin(item)
