@@ -32,7 +32,6 @@ from jitid.search.strings import (
     FoundString,
     Signs,
     Strings,
-    after_run,
     is_counted,
     is_rare,
     likely,
@@ -445,7 +444,9 @@ def _runs(
         (string.at, string.at + len(string.key)) for string in plain if string.sort in ("signed", "foreign")
     )
     runs: list[tuple[int, int]] = []
-    positions = _begun(window, positions, end)
+    # Most positions are excluded by the first characters.
+    begun = _BEGUN.match
+    positions = sorted([position for position in positions if begun(window, position, end)])
     for begin, gap_end in _gaps(start, stop, taken) if positions else ():
         reached = begin
         for position in positions:
@@ -456,17 +457,6 @@ def _runs(
         for begin, gap_end in [*_gaps(start, stop, sorted([*taken, *runs]))]:
             runs += _runs_by(window, begin, gap_end, letter, following, end)
     return runs
-
-
-def _begun(window: bytes | bytearray, positions: list[int], end: int) -> list[int]:
-    """Return the positions, in order, at which a run of digits may begin; the first one of each `AS_ONE` digits."""
-    # Most positions are excluded by the first characters.
-    begun, kept, reached = _BEGUN.match, [], 0
-    for position in sorted(positions):
-        if position >= reached and begun(window, position, end):
-            kept.append(position)
-            reached = after_run(window, position)
-    return kept
 
 
 def _gaps(start: int, stop: int, taken: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:

@@ -100,9 +100,6 @@ _UNLIKELY = {
     b"J": b"ESaeou",
     b"B": b"ACEILORSUYaeiloruy",
 }
-AS_ONE = 256
-"""The length of a part of a run of digits in which one sign is enough: text before a sign is searched, too."""
-_AS_ONE = re.compile(rb"[0-9A-Za-z+/_-]{14,%d}+" % AS_ONE)
 _BREAKS = b"\0\r\n\\=%&"
 FOLLOWING = {
     letter: bytes(byte not in unlikely and (byte in _BREAKS or chr(byte).isalnum()) for byte in range(128))
@@ -404,7 +401,7 @@ def _pems(
 
 
 def likely(window: bytes | bytearray, start: int, stop: int, letter: bytes, following: bytes) -> list[int]:
-    """Return positions of a rare letter whose next byte is in the table `following`: the first one of each run."""
+    """Return the positions of a rare letter whose next byte is in the table `following`."""
     find, positions = window.find, []
     position = find(letter, start)
     while position >= 0:
@@ -412,19 +409,8 @@ def likely(window: bytes | bytearray, start: int, stop: int, letter: bytes, foll
             break
         if following[window[position + 1]]:
             positions.append(position)
-            position = find(letter, after_run(window, position))
-        else:
-            position = find(letter, position + 1)
+        position = find(letter, position + 1)
     return positions
-
-
-def after_run(window: bytes | bytearray, position: int) -> int:
-    """Return the position from which to look for further signs: one sign is enough for `AS_ONE` digits in a row.
-
-    Otherwise each signature or picture in a text would have a sign in every tenth byte.
-    """
-    run = _AS_ONE.match(window, position)
-    return position + 1 if run is None else run.end()
 
 
 def _digests(window: bytes | bytearray, first: int, last: int) -> Iterator[tuple[int, bytes]]:
