@@ -61,7 +61,7 @@ def tool(name: str) -> str:
 
 
 class Platform:
-    """An authority that trusts a platform, and what the platform gives to a job."""
+    """An authority that trusts a platform, and the tokens that the platform gives to a job."""
 
     def __init__(self, shell: Shell, url: str, issuer: str) -> None:
         self.shell = shell
@@ -294,7 +294,7 @@ def test_a_fork_gets_no_token_and_is_told_so(github: Platform) -> None:
 
 
 def test_the_access_token_alone_proves_no_delegator_by_oidc(github: Platform) -> None:
-    """And it has no role: it can neither trace nor revoke what others have."""
+    """And it has no role: it can neither list nor revoke the credentials of others."""
     environment = {
         "JITID_REMOTE": github.url,
         "JITID_REMOTE_CREDENTIAL_FILE": str(github.shell.home / "access"),
@@ -307,7 +307,7 @@ def test_the_access_token_alone_proves_no_delegator_by_oidc(github: Platform) ->
 
 
 def test_act_runs_the_workflow(github: Platform) -> None:
-    """The program runs it on this machine, without containers; it has no tokens of its own for jobs."""
+    """The program runs it on this machine, without containers; it issues no tokens for jobs."""
     act = tool("act")
     need("git")
     checkout = github.shell.home / "site"

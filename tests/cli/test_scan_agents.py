@@ -1,4 +1,4 @@
-"""`jitid scan --agents`: what seven agents have left, with session, time, tool and command; hostile files."""
+"""`jitid scan --agents`: the files of seven agents, with session, time, tool and command; hostile files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.real import Shell
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
-    """Return the command line of a user with a ledger and a token, whose home folder has no agent yet."""
+    """Return the command line of a user with a ledger and a token, without files of agents."""
     shell = Shell(tmp_path)
     shell.good("issue", "--task", "T", "--delegator", "alice", "--kind", "opaque", "--out", "token")
     return shell

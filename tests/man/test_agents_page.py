@@ -37,7 +37,7 @@ def test_the_limits_are_those_of_the_code() -> None:
 
 
 def test_each_source_names_what_was_looked_at() -> None:
-    """A place that nobody has seen would be a guess."""
+    """A place without a source would be a guess."""
     assert all(
         re.search(r"\d+\.\d+\.\d+, |published readers|documentation|\(1\)|dotenv", place.source)
         for place in agent_places.PLACES

@@ -1,7 +1,7 @@
-"""What an agent recorded about a place in its files: the session, the time, and the tool with its command.
+"""Records of agents around a place in their files: the session, the time, and the tool with its command.
 
 All seven agents write JSON: a record a line, a document a file, or a value of a database. The objects around a place
-tell the rest by the names of their members, whatever the nesting.
+have these facts in members with known names, at any depth.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ _CALLED = ("id", *_CALLS)
 _TOOLS = ("name", "toolName", "tool", "toolId")
 _INPUTS = ("input", "arguments", "args", "params", "rawArgs", "state", "toolInput")
 _COMMANDS = ("command", "cmd", "script", "file_path", "filePath", "path", "url")
-"""Members of a tool's input that say what it did, the most exact first."""
+"""Members of a tool's input with its command, the most exact first."""
 _STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*+"|[{}\[\]]')
 _SESSION_IN_PATH = re.compile(
     r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|ses_[0-9A-Za-z]{10,40}", re.IGNORECASE
 )
 _SESSION = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 _LONGEST_RECORD = 1 << 22
-"""Maximum bytes of a record that is read; of a longer one, only the path tells the session."""
+"""Maximum bytes of a record that is read; of a longer one, only the path has the session."""
 _MOST_READ = 1 << 31
-"""Maximum bytes of records that are read for all places; of further ones, only the path tells the session."""
+"""Maximum bytes of records that are read for all places; of further ones, only the path has the session."""
 _INNERMOST = 8
 """The number of objects around a place that are read, besides the outermost one."""
 _PIECE = 1 << 16
@@ -70,13 +70,13 @@ class Records:
         self._left = _MOST_READ
 
     def context(self, client: str, hit: Hit) -> AgentContext:
-        """Return what the agent `client` recorded about a place."""
+        """Return the facts that the agent `client` recorded about a place."""
         context = AgentContext(client, session=self.name(_session_of(hit.inside) or _session_of(hit.place)))
         if self._left < 0:
             return context
         with suppress(OSError, sqlite3.Error, ValueError, RecursionError, chat_store.UnreadableError):
             objects, before = self._around(hit)
-            return self._told(context, objects, before)
+            return self._with_facts(context, objects, before)
         return context
 
     def _around(self, hit: Hit) -> tuple[list[Any], bytes]:
@@ -95,7 +95,7 @@ class Records:
         finally:
             os.close(descriptor)
 
-    def _told(self, context: AgentContext, objects: list[Any], before: bytes) -> AgentContext:
+    def _with_facts(self, context: AgentContext, objects: list[Any], before: bytes) -> AgentContext:
         inward = [each for each in objects if isinstance(each, dict)]
         session = next((text for each in inward if (text := _text_of(each, _SESSIONS, _SESSION))), None)
         times = (time for each in reversed(inward) if (time := _time(each)) is not None)
@@ -119,7 +119,7 @@ class Records:
         return bool(self._search.found(bytearray(raw), 0, len(raw), Finds()))
 
     def safe(self, text: str) -> str | None:
-        """Return a command in one short line without secrets; None if it has one that cannot be cut out."""
+        """Return a command in one short line without secrets; None if a secret cannot be cut out."""
         line = " ".join(text.split())
         if len(line) > _LONGEST_COMMAND:
             # A part of a secret at the end would not be recognized.
@@ -240,7 +240,7 @@ def _time(record: Mapping[str, Any]) -> int | None:
 
 
 def _own_call(inward: list[dict[str, Any]]) -> tuple[str, str | None] | None:
-    """Return the tool and the command of a call around a place, or of one whose record has the output too."""
+    """Return the tool and the command of a call around a place, or of a call with its output in one record."""
     for record in reversed(inward):
         for each in (record, record.get("toolFormerData")):
             if (

@@ -185,8 +185,8 @@ def row(connection: sqlite3.Connection, table: str, key: str) -> dict[str, bytes
         if name == table and column is not None:
             names = ", ".join(map(_quoted, columns))
             statement = f"SELECT {names} FROM {_quoted(table)} WHERE {_quoted(column)} = ? LIMIT 1"
-            for given in (key, key.encode("utf-8", "surrogateescape")):
-                for values in connection.execute(statement, (given,)):
+            for value in (key, key.encode("utf-8", "surrogateescape")):
+                for values in connection.execute(statement, (value,)):
                     return dict(zip(columns, values, strict=True))
     return {}
 

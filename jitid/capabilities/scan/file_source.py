@@ -154,7 +154,7 @@ class FileReading:
         descriptor = -1
         try:
             descriptor = os.open(name, _FILE, dir_fd=folder)
-            # A file that was replaced has other parts: its strings are found as far as it has this part.
+            # A file that was replaced has other parts: its strings in this part are found.
             if stat.S_ISREG(os.fstat(descriptor).st_mode):
                 offset = self.searcher.begin_part(Item(prefix + name), start)
                 os.lseek(descriptor, offset, os.SEEK_SET)
