@@ -38,6 +38,9 @@ EXAMPLES: Mapping[str, str] = {
     "slack.sh": "Post the findings of a sweep to Slack.",
     "webhook.sh": "Post each finding of a sweep to a webhook.",
     "systemd.sh": "Install systemd units of an authority and its sweep.",
+    "github-action.yml": "A GitHub Action that runs a command with an identity.",
+    "github-workflow.yml": "A GitHub workflow that uses the action.",
+    "gitlab-ci.yml": "A GitLab template that runs a job with an identity.",
     "Containerfile": "An authority in a container.",
 }
 """The files of `jitid example`, each with a sentence."""

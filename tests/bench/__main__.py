@@ -41,6 +41,7 @@ from tests.bench import (
     roles,
     running,
     scan,
+    scanagents,
     scangit,
     size,
     sshcerts,
@@ -84,6 +85,7 @@ GROUPS: dict[str, Callable[[Ground], Iterator[Row]]] = {
     "ssh-cert": sshcerts.rows,
     "x509-svid": x509svids.rows,
     "scan-git": scangit.rows,
+    "scan-agents": scanagents.rows,
     "adopting": adopting.rows,
 }
 

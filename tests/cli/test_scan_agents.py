@@ -1,15 +1,18 @@
-"""`jitid scan --agents`: what seven agents have left, with session, time, tool and command; hostile files."""
+"""`jitid scan --agents`: the files of seven agents, with session, time, tool and command; hostile files."""
 
 from __future__ import annotations
 
 import json
 import os
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from jitid.capabilities.scan import chat_store
+from jitid.capabilities.scan.hits import Item, Searcher
 from tests import scanners
 from tests.cli.agent_files import AGENTS, OTHER, SESSION, claude, cursor, opencode
 from tests.real import Shell
@@ -17,7 +20,7 @@ from tests.real import Shell
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
-    """Return the command line of a user with a ledger and a token, whose home folder has no agent yet."""
+    """Return the command line of a user with a ledger and a token, without files of agents."""
     shell = Shell(tmp_path)
     shell.good("issue", "--task", "T", "--delegator", "alice", "--kind", "opaque", "--out", "token")
     return shell
@@ -73,6 +76,39 @@ def test_a_command_is_shown_without_secrets(shell: Shell) -> None:
     texts = [each["command"] for each in found(shell)]
     for text in texts:
         assert text is None or not any(part in text for part in (secret, "s3 ", "a:b@", "x1x1"))
+
+
+def test_a_session_that_is_called_like_a_secret_is_not_shown(shell: Shell) -> None:
+    path = claude(shell.home, token(shell), session=token(shell))
+    path.rename(path.with_name("transcript.jsonl"))
+    assert {each["session"] for each in found(shell)} == {None}
+
+
+def test_a_record_that_nests_deeply_costs_no_more_than_others(shell: Shell) -> None:
+    path = claude(shell.home, "x")
+    depth = 100_000
+    path.write_text('{"sessionId":"s","a":' + "[" * depth + f'"{token(shell)}"' + "]" * depth + "}\n")
+    (evidence,) = found(shell)
+    assert evidence["line"] == 1
+
+
+def test_a_database_that_begins_to_have_a_log_is_reported(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new rows are in the log, which was not there when the search began."""
+    path = cursor(shell.home, "x")
+    read = chat_store.rows
+
+    def growing(*given: Any) -> Iterator[Any]:
+        path.with_name("state.vscdb-wal").write_bytes(b"x")
+        return read(*given)
+
+    monkeypatch.setattr(chat_store, "rows", growing)
+    searcher = Searcher()
+    descriptor = os.open(path, os.O_RDONLY)
+    list(chat_store.search(searcher, descriptor, Item(str(path))))
+    os.close(descriptor)
+    assert searcher.take().tally.missed == {chat_store.CHANGED: 1}
 
 
 def test_the_variables_of_agents_name_their_folders(shell: Shell) -> None:

@@ -1,4 +1,4 @@
-"""`jitid scan --agents --scrub`: dead secrets become stars, and nothing else changes."""
+"""`jitid scan --agents --scrub`: secrets that no verifier accepts become stars, and no other byte changes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SECRET = "aQ7!x/+Zp0_kLmW9e&q"
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
-    """Return the command line of a user with a live token, and one that was revoked."""
+    """Return the command line of a user with a live and a revoked token."""
     shell = Shell(tmp_path)
     for name in ("live", "dead"):
         shell.good("issue", "--task", name, "--delegator", "alice", "--kind", "opaque", "--out", name)

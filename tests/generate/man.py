@@ -34,6 +34,7 @@ DATE = "December 1, 2026"
 
 HAND_WRITTEN = (
     "jitid-ledger.5",
+    "jitid-agent-files.7",
     "jitid-agents.7",
     "jitid-authority.7",
     "jitid-aws.7",
@@ -128,7 +129,9 @@ def _background(verb: str) -> list[str]:
     """Return the related pages of other sections for a verb."""
     if verb == "serve":
         return ["jitid-authority.7", "jitid-oauth.7", "jitid-policy.7"]
-    if verb in ("scan", "leak add"):
+    if verb == "scan":
+        return ["jitid-agent-files.7", "jitid-scanners.7"]
+    if verb == "leak add":
         return ["jitid-scanners.7"]
     if verb in ("helper token", "helper headers", "helper session start", "helper session stop"):
         return ["jitid-agents.7"]

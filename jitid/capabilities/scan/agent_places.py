@@ -129,7 +129,7 @@ PLACES = (
         "vscode",
         CONFIG,
         "Code/User/settings.json",
-        "settings, MCP servers of old versions",
+        "settings, MCP servers of earlier versions",
         "VS Code documentation",
     ),
     AgentPlace(SHELL, HOME, ".bash_history", "commands", "bash(1)"),
@@ -172,8 +172,8 @@ class FoundPlace(Record):
 def found_places(home: str, environ: Mapping[str, str] = os.environ) -> list[FoundPlace]:
     """Return the places that exist, each once. A variable of the agent replaces its usual folder."""
     found: dict[tuple[int, int], FoundPlace] = {}
-    for place in PLACES:
-        _add(found, place.client, os.path.join(_base(place.base, home, environ), place.path).rstrip("/"))
+    for each in PLACES:
+        _add(found, each.client, os.path.join(_base(each.base, home, environ), each.path).rstrip("/"))
     for folder in projects(home, environ):
         for name in PROJECT_FILES:
             _add(found, PROJECT, os.path.join(folder, name))
@@ -193,13 +193,13 @@ def _add(found: dict[tuple[int, int], FoundPlace], client: str, path: str) -> No
             found.setdefault((status.st_dev, status.st_ino), FoundPlace(client, path))
 
 
-def _outermost(places: list[FoundPlace]) -> list[FoundPlace]:
+def _outermost(locations: list[FoundPlace]) -> list[FoundPlace]:
     """Return the places that are not below another one."""
-    real = [os.path.realpath(place.path) for place in places]
+    real = [os.path.realpath(each.path) for each in locations]
     folders = {path for path in real if os.path.isdir(path)}
     return [
-        place
-        for place, path in zip(places, real, strict=True)
+        each
+        for each, path in zip(locations, real, strict=True)
         if not any(above in folders for above in _parents(path))
     ]
 
@@ -228,10 +228,10 @@ def projects(home: str, environ: Mapping[str, str] = os.environ) -> list[str]:
     ):
         folders[match[1]] = None
     for transcript in _first_transcripts(os.path.join(claude, "projects")):
-        match = _FOLDER.search(_text(transcript, _HEAD))
+        named = _FOLDER.search(_text(transcript, _HEAD))
         with suppress(ValueError):
-            if match is not None:
-                folders[json.loads(match[1])] = None
+            if named is not None:
+                folders[json.loads(named[1])] = None
     return [folder for folder in folders if folder.startswith("/") and "\0" not in folder][:MOST_PROJECTS]
 
 

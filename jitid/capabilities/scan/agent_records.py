@@ -1,7 +1,7 @@
-"""What an agent recorded about a place in its files: the session, the time, and the tool with its command.
+"""Records of agents around a place in their files: the session, the time, and the tool with its command.
 
 All seven agents write JSON: a record a line, a document a file, or a value of a database. The objects around a place
-tell the rest by the names of their members, whatever the nesting.
+have these facts in members with known names, at any depth.
 """
 
 from __future__ import annotations
@@ -35,19 +35,24 @@ _CALLED = ("id", *_CALLS)
 _TOOLS = ("name", "toolName", "tool", "toolId")
 _INPUTS = ("input", "arguments", "args", "params", "rawArgs", "state", "toolInput")
 _COMMANDS = ("command", "cmd", "script", "file_path", "filePath", "path", "url")
-"""Members of a tool's input that say what it did, the most exact first."""
+"""Members of a tool's input with its command, the most exact first."""
 _STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*+"|[{}\[\]]')
 _SESSION_IN_PATH = re.compile(
     r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|ses_[0-9A-Za-z]{10,40}", re.IGNORECASE
 )
 _SESSION = re.compile(r"[\w.:-]{1,128}", re.ASCII)
-_LONGEST_RECORD = 1 << 23
-"""Maximum bytes of a record that is read; of a longer one, only the path tells the session."""
+_LONGEST_RECORD = 1 << 22
+"""Maximum bytes of a record that is read; of a longer one, only the path has the session."""
+_MOST_READ = 1 << 31
+"""Maximum bytes of records that are read for all places; of further ones, only the path has the session."""
+_INNERMOST = 8
+"""The number of objects around a place that are read, besides the outermost one."""
 _PIECE = 1 << 16
 _BEFORE = 1 << 22
 """Bytes before a record in which the call of its tool is searched."""
 _LONGEST_COMMAND = 160
 _MOST_DEPTH = 64
+_SHORT = 256
 _SENSITIVE = re.compile(
     r"(?i)((?:pass(?:word|wd)?|secret|token|key|auth\w*|bearer|credential\w*)[\w-]*[\"']?\s*(?:[:=]|\s)\s*[\"']?(?:bearer\s+)?)"
     r"[^\s\"']+"
@@ -62,18 +67,22 @@ class Records:
     def __init__(self, secret_search: SecretSearch | None = None) -> None:
         """Take the search for adopted secrets: no command with a secret is shown."""
         self._search = HiddenSearch(KINDS, secret_search, closely=True)
+        self._left = _MOST_READ
 
     def context(self, client: str, hit: Hit) -> AgentContext:
-        """Return what the agent `client` recorded about a place."""
-        context = AgentContext(client, session=_session_of(hit.inside) or _session_of(hit.place))
+        """Return the facts that the agent `client` recorded about a place."""
+        context = AgentContext(client, session=self.name(_session_of(hit.inside) or _session_of(hit.place)))
+        if self._left < 0:
+            return context
         with suppress(OSError, sqlite3.Error, ValueError, RecursionError, chat_store.UnreadableError):
             objects, before = self._around(hit)
-            return self._told(context, objects, before)
+            return self._with_facts(context, objects, before)
         return context
 
     def _around(self, hit: Hit) -> tuple[list[Any], bytes]:
         """Return the objects around a place, the outermost first, and the text before its record."""
         if hit.inside is not None:
+            self._left -= _LONGEST_RECORD
             return _row(hit), b""
         descriptor = os.open(hit.place, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
@@ -81,33 +90,43 @@ class Records:
                 return [], b""
             start, record = _record(descriptor, hit.offset)
             first = max(0, start - _BEFORE)
+            self._left -= len(record) * _INNERMOST + start - first
             return _enclosing(record, hit.offset - start), os.pread(descriptor, start - first, first)
         finally:
             os.close(descriptor)
 
-    def _told(self, context: AgentContext, objects: list[Any], before: bytes) -> AgentContext:
+    def _with_facts(self, context: AgentContext, objects: list[Any], before: bytes) -> AgentContext:
         inward = [each for each in objects if isinstance(each, dict)]
         session = next((text for each in inward if (text := _text_of(each, _SESSIONS, _SESSION))), None)
         times = (time for each in reversed(inward) if (time := _time(each)) is not None)
         call = _own_call(inward) or _earlier_call(inward, before)
         tool, command = (None, None) if call is None else call
         return context._replace(
-            session=session or context.session,
+            session=self.name(session) or context.session,
             written_at=next(times, None),
             tool=None if tool is None else self.safe(tool),
             command=None if command is None else self.safe(command),
         )
 
+    def name(self, text: str | None) -> str | None:
+        """Return the id of a session; None if it is a secret, or has one."""
+        if text is None or starred(text) != text:
+            return None
+        return None if self._has_secret(text) else text
+
+    def _has_secret(self, text: str) -> bool:
+        raw = text.encode("utf-8", "surrogateescape")
+        return bool(self._search.found(bytearray(raw), 0, len(raw), Finds()))
+
     def safe(self, text: str) -> str | None:
-        """Return a command in one short line without secrets; None if it has one that cannot be cut out."""
+        """Return a command in one short line without secrets; None if a secret cannot be cut out."""
         line = " ".join(text.split())
         if len(line) > _LONGEST_COMMAND:
             # A part of a secret at the end would not be recognized.
             line = line[:_LONGEST_COMMAND].rpartition(" ")[0] + " ..."
         line = _SENSITIVE.sub(r"\1****", _USER_INFO.sub(r"\1****@", line))
         line = _RANDOM.sub("****", starred(line))
-        raw = line.encode("utf-8", "surrogateescape")
-        return None if self._search.found(bytearray(raw), 0, len(raw), Finds()) else line
+        return None if self._has_secret(line) else line
 
 
 def _record(descriptor: int, offset: int) -> tuple[int, bytes]:
@@ -148,7 +167,8 @@ def _enclosing(record: bytes, offset: int) -> list[Any]:
     # One character a byte, so that offsets stay the same; texts are decoded when they are used.
     text = record.decode("latin-1")
     decoder = json.JSONDecoder()
-    return [decoder.raw_decode(text, start)[0] for start in stack[:_MOST_DEPTH]]
+    starts = dict.fromkeys((*stack[:1], *stack[-_INNERMOST:]))
+    return [decoder.raw_decode(text, start)[0] for start in starts]
 
 
 def _row(hit: Hit) -> list[Any]:
@@ -164,13 +184,17 @@ def _row(hit: Hit) -> list[Any]:
         os.close(descriptor)
     objects: list[Any] = [{name: _plain(value) for name, value in row.items() if _is_short(value)}]
     for value in row.values():
-        if isinstance(value, bytes) and hit.offset < len(value) and value.startswith((b"{", b"[")):
+        if (
+            isinstance(value, bytes)
+            and hit.offset < len(value) <= _LONGEST_RECORD
+            and value[:1] in (b"{", b"[")
+        ):
             objects += _enclosing(value, hit.offset)
     return objects
 
 
 def _is_short(value: object) -> bool:
-    return not isinstance(value, bytes) or len(value) <= 256
+    return not isinstance(value, bytes) or len(value) <= _SHORT
 
 
 def _plain(value: object) -> Any:
@@ -182,7 +206,7 @@ def _session_of(text: str | None) -> str | None:
     found = _SESSION_IN_PATH.findall(text or "")
     if not found:
         return None
-    return found[0] if text is not None and ":" in text else found[-1]
+    return str(found[0] if text is not None and ":" in text else found[-1])
 
 
 def _text_of(
@@ -216,7 +240,7 @@ def _time(record: Mapping[str, Any]) -> int | None:
 
 
 def _own_call(inward: list[dict[str, Any]]) -> tuple[str, str | None] | None:
-    """Return the tool and the command of a call around a place, or of one whose record has the output too."""
+    """Return the tool and the command of a call around a place, or of a call with its output in one record."""
     for record in reversed(inward):
         for each in (record, record.get("toolFormerData")):
             if (

@@ -18,16 +18,16 @@ _PIECE = 1 << 20
 
 
 class AgentSource(FileSource):
-    """The files of agents: the lines of their strings, and what the agents recorded about these, are found last."""
+    """The files of agents: the lines of their strings, and the records of the agents, are found last."""
 
     unit = "agent file"
     listing = "jitid scan --agents --format tsv"
 
-    def __init__(self, places: Sequence[FoundPlace], *, spared: frozenset[tuple[int, int]]) -> None:
+    def __init__(self, locations: Sequence[FoundPlace], *, spared: frozenset[tuple[int, int]]) -> None:
         """Keep the places, and the folders to skip."""
-        super().__init__([place.path for place in places], ignore=False, spared=spared)
+        super().__init__([each.path for each in locations], ignore=False, spared=spared)
         self._databases = self._splits = True
-        self._clients = {place.path: place.client for place in places}
+        self._clients = {each.path: each.client for each in locations}
         self._roots = sorted(self._clients)
         self._lines: dict[str, tuple[list[int], list[int]]] = {}
         """For each file, offsets up to which lines are counted, and their counts."""
@@ -38,7 +38,7 @@ class AgentSource(FileSource):
         self._records = Records(secret_search)
 
     def located(self, hits: list[Hit]) -> list[Hit]:
-        """Return the hits with their lines, and with what the agents recorded about them."""
+        """Return the hits with their lines, and with the facts that the agents recorded."""
         return [self._located(hit) for hit in hits]
 
     def client(self, path: str) -> str:

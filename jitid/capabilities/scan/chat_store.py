@@ -29,6 +29,8 @@ _LONGEST = 1 << 27
 _MOST_RATIO = 8
 """Maximum bytes of all values for each byte of the file: a damaged database could have a row any number of times."""
 _FREE = 1 << 24
+_LEAST = 2
+"""Bytes of the smallest row (fileformat2, section 2.1)."""
 _WINDOW = 1 << 20
 """Bytes of short values that are searched together."""
 _KEYS = ("key", "id", "rowid")
@@ -69,24 +71,26 @@ def search(searcher: Searcher, descriptor: int, item: Item) -> Iterator[None]:
 
 def _values(searcher: Searcher, descriptor: int, item: Item) -> Iterator[None]:
     path = os.path.realpath(f"/proc/self/fd/{descriptor}")
-    before = _mark(descriptor)
+    before, has_log = _mark(descriptor), not _is_without_log(path)
     with closing(connected(path)) as connection:
         room = before[1] * _MOST_RATIO + _FREE
         together = _Together(searcher)
         for table, columns in tables(connection):
             for row in rows(connection, table, columns):
                 inside = _named(table, columns, row)
+                # A damaged tree may have a row without a text any number of times.
+                room -= _LEAST
                 for value in row:
                     if isinstance(value, int | float) or not value:
                         continue
                     raw = value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")
                     room -= len(raw)
-                    if room < 0:
-                        raise UnreadableError(DAMAGED)
                     together.add(item._replace(inside=inside), raw)
+                if room < 0:
+                    raise UnreadableError(DAMAGED)
                 yield
         together.flush()
-    if _is_without_log(path) and _mark(descriptor) != before:
+    if not has_log and (_mark(descriptor) != before or not _is_without_log(path)):
         raise UnreadableError(CHANGED)
 
 
@@ -181,8 +185,8 @@ def row(connection: sqlite3.Connection, table: str, key: str) -> dict[str, bytes
         if name == table and column is not None:
             names = ", ".join(map(_quoted, columns))
             statement = f"SELECT {names} FROM {_quoted(table)} WHERE {_quoted(column)} = ? LIMIT 1"
-            for given in (key, key.encode("utf-8", "surrogateescape")):
-                for values in connection.execute(statement, (given,)):
+            for value in (key, key.encode("utf-8", "surrogateescape")):
+                for values in connection.execute(statement, (value,)):
                     return dict(zip(columns, values, strict=True))
     return {}
 

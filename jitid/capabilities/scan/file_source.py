@@ -14,12 +14,13 @@ from itertools import islice
 
 from jitid.capabilities.scan import archives, chat_store
 from jitid.capabilities.scan.gitignore import NOTHING, REPOSITORY, Rules, rules_above, rules_in
-from jitid.capabilities.scan.hits import AFTER, Hit, Item, ScanTally, Searcher, hole_after, is_sparse
+from jitid.capabilities.scan.hits import Hit, Item, ScanTally, Searcher, hole_after, is_sparse
 from jitid.capabilities.scan.workers import Sharing
 from jitid.crypto.private_key import SEED
 from jitid.errors import UsageError
 from jitid.redaction.token_format import MAX_TOKEN
 from jitid.search.find import SecretSearch
+from jitid.search.hidden import AFTER
 from jitid.values.text import quote, token_warning
 
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -128,13 +129,13 @@ class FileReading:
                     self.searcher.tally.skip(SPECIAL)
                     continue
                 beginning, item = bytes(view[start : start + count]), Item(prefix + name)
+                if self._databases and chat_store.is_database(beginning):
+                    yield from chat_store.search(self.searcher, descriptor, item)
+                    continue
                 if split is None or archives.is_archive(beginning) or is_sparse(descriptor):
                     yield from self._long(descriptor, item, beginning)
                     continue
                 size = os.fstat(descriptor).st_size
-                if self._databases and chat_store.is_database(beginning):
-                    yield from chat_store.search(self.searcher, descriptor, item)
-                    continue
                 for later in range(PART, size, PART):
                     split(name, later)
                 self.searcher.begin(item)
@@ -153,7 +154,7 @@ class FileReading:
         descriptor = -1
         try:
             descriptor = os.open(name, _FILE, dir_fd=folder)
-            # A file that was replaced has other parts: its strings are found as far as it has this part.
+            # A file that was replaced has other parts: its strings in this part are found.
             if stat.S_ISREG(os.fstat(descriptor).st_mode):
                 offset = self.searcher.begin_part(Item(prefix + name), start)
                 os.lseek(descriptor, offset, os.SEEK_SET)

@@ -158,7 +158,7 @@ _END = 2 << 16
 
 
 class AgentContext(Record):
-    """What a coding agent recorded about a place of a string."""
+    """The facts that a coding agent recorded about a place of a string."""
 
     client: str
     """The agent, such as `claude-code`."""
@@ -489,7 +489,7 @@ class Source(Protocol):
         ...
 
     def conceal(self, secret_search: SecretSearch | None) -> None:
-        """Take the search for adopted secrets: none of them may stand in the details of a place."""
+        """Take the search for adopted secrets: no detail of a place may contain them."""
 
     def located(self, hits: list[Hit]) -> list[Hit]:
         """Return the hits with their final places, each place of a string once. Raises StorageError.

@@ -1,7 +1,7 @@
-"""Replacement of dead secrets in text files by stars of the same length; the rest of each file stays as it is.
+"""Replacement of secrets in text files by stars of the same length; the rest of each file stays unchanged.
 
-A file in use is left alone: one that a process has open or has just written, or whose agent runs. So is one that is
-not plain text, and one that changes meanwhile.
+A file in use is left alone: a process has it open or has just written it, or its agent runs. So is a file that is not
+plain text, or changes meanwhile.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from jitid.search.find import SecretSearch, mark
 from jitid.values.record import Record
 from jitid.values.secret import fingerprint
 
-SORTS = frozenset({"opaque", "signed", "secrets"})
+REPLACED = frozenset({"opaque", "signed", "secrets"})
 """The kinds of strings that are replaced."""
 QUIET = 300
 """Seconds since its last change after which a file counts as unused."""
@@ -83,12 +83,12 @@ class Scrub:
         by_file: dict[str, list[Hit]] = {}
         for hit in hits:
             by_file.setdefault(hit.place, []).append(hit)
-        for path, places in sorted(by_file.items()):
-            client = places[0].context.client if places[0].context else ""
+        for path, file_hits in sorted(by_file.items()):
+            client = file_hits[0].context.client if file_hits[0].context else ""
             try:
-                count, left = self._file(path, client, places)
-            except _KeptError as reason:
-                yield ScrubbedFile(starred(path), client, "kept", 0, str(reason))
+                count, left = self._file(path, client, file_hits)
+            except _KeptError as error:
+                yield ScrubbedFile(starred(path), client, "kept", 0, str(error))
             except OSError as error:
                 yield ScrubbedFile(
                     starred(path), client, "kept", 0, (error.strerror or "it cannot be read").lower()
@@ -139,7 +139,7 @@ class Scrub:
             raise _KeptError(f"in use: its agent runs as process {self._running[client]}")
 
     def _forms(self, descriptor: int, hit: Hit) -> Iterator[bytes]:
-        """Yield the text of a string at its place, if it stands there plainly or with escapes of JSON."""
+        """Yield the text of a string at its place, if it is there in plain text, or with escapes of JSON."""
         text = os.pread(descriptor, _LONGEST, hit.offset)
         if hit.sort == "opaque":
             found = _OPAQUE.match(text)
@@ -214,7 +214,8 @@ def _starred(source: int, target: int, forms: set[bytes]) -> int:
         window = kept + piece
         # A string that begins in the end of a piece may end in the next one.
         safe_end = len(window) if not piece else max(0, len(window) - longest)
-        done, parts = 0, []
+        done = 0
+        parts: list[bytes] = []
         for match in pattern.finditer(window):
             if match.start() >= safe_end and piece:
                 break
@@ -237,7 +238,7 @@ def _write(target: int, content: bytes) -> None:
 
 def _left(descriptor: int, marks: set[bytes], secret_search: SecretSearch | None) -> int:
     """Return the number of these strings that a file still has, in any encoding."""
-    searcher = Searcher(frozenset(SORTS), secret_search)
+    searcher = Searcher(frozenset(REPLACED), secret_search)
     searcher.begin(Item(""))
     position = 0
     while piece := os.pread(descriptor, _PIECE, position):

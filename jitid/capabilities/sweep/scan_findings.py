@@ -137,23 +137,23 @@ def known(traced: Traced | None) -> frozenset[bytes]:
     return frozenset((*matches, *(mark for stray in traced.strays if stray.known for mark in stray.marks)))
 
 
-def dead_marks(traced: Traced) -> frozenset[bytes]:
+def refused_marks(traced: Traced) -> frozenset[bytes]:
     """Return the marks of proved secrets that no verifier accepts any more."""
-    dead = {
+    refused = {
         mark
         for match in traced.matches
         if match.evidence.proof and _state(match, traced.now)[0] == "secret-dead"
         for mark in match.marks
     }
-    dead.update(
+    refused.update(
         mark
         for stray in traced.strays
         if stray.access is not None and stray.state not in (None, AccessState.ACTIVE)
         for mark in stray.marks
     )
-    # A string that proves two credentials must be dead as both.
+    # A string may prove two credentials: then both must be refused.
     return frozenset(
-        dead.difference(
+        refused.difference(
             mark
             for match in traced.matches
             if not (match.evidence.proof and _state(match, traced.now)[0] == "secret-dead")

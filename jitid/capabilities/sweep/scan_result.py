@@ -15,10 +15,10 @@ from jitid.capabilities.sweep.finding import Coverage, Finding, Swept
 from jitid.capabilities.sweep.scan_findings import (
     Counted,
     FindingStore,
-    dead_marks,
     findings,
     known,
     offline,
+    refused_marks,
     reportable,
 )
 from jitid.errors import JitidError, PartialError, UsageError
@@ -119,8 +119,8 @@ class ScanResult:
         """The credentials to revoke: they are live, and the found strings prove them."""
         self.recorded: dict[int, None] = {}
         """The leaks that were recorded."""
-        self.dead: list[Hit] | None = None
-        """The places of dead secrets; None unless they are requested."""
+        self.refused: list[Hit] | None = None
+        """The places of secrets that no verifier accepts; None unless they are requested."""
         self.events: list[int] = []
         """The audit events that recorded them."""
 
@@ -225,9 +225,9 @@ class ScanResult:
 
     def _settle(self, batch: _HeldBatch) -> None:
         """Turn a batch into findings, or record and keep it if an action is requested."""
-        if batch.traced is not None and self.dead is not None:
-            marks = dead_marks(batch.traced)
-            self.dead += [hit for hit in batch.hits if hit.mark in marks]
+        if batch.traced is not None and self.refused is not None:
+            marks = refused_marks(batch.traced)
+            self.refused += [hit for hit in batch.hits if hit.mark in marks]
         if batch.traced is None:
             self.store.extend(offline(batch.hits))
         elif self._action is None:

@@ -72,7 +72,7 @@ class ScanCommand(Verb):
     their form is known. Files that .gitignore names are skipped, and links are not followed. Formats and exit statuses
     are those of `sweep`: 10 means findings at or above --fail-on, 11 an incomplete search. --revoke and --report apply
     only to credentials that a fingerprint or a signature proves. --agents searches the files of this user's coding
-    agents, and names the session, the tool and the command of each place.
+    agents, and names session, tool and command.
     """
 
     verb = "scan"
@@ -93,7 +93,7 @@ class ScanCommand(Verb):
     staged: bool = flag("--staged", help="Search the staged changes of a repository.")
     install_hook: bool = flag("--install-hook", help="Only install a pre-commit hook.")
     agents: bool = flag("--agents", help="Search the files of coding agents: transcripts, chats, histories.")
-    scrub: bool = flag("--scrub", help="With --agents: replace dead secrets in text files by stars.")
+    scrub: bool = flag("--scrub", help="With --agents: star out secrets that no verifier accepts.")
     only: tuple[str, ...] = opts(
         choice(
             *("opaque", "jwt", "certificate", "private-key", "adopted"),

@@ -45,18 +45,18 @@ def run(cli: Invocation, args: commands.ScanCommand, format_: RuleFormat) -> Non
         raise UsageError(
             f"{format_} is not on PATH", f"install {format_}, or search without --rules"
         ) from error
-    places = [place.path for place in found_places(home())]
+    paths = [each.path for each in found_places(home())]
     with tempfile.TemporaryDirectory(prefix="jitid-") as folder:
         report = Path(folder, "report.json")
-        if places:
-            _scan(program, format_, Path(folder), report, places)
+        if paths:
+            _scan(program, format_, Path(folder), report, paths)
         text = report.read_text(encoding="utf-8", errors="replace") if report.exists() else "[]\n"
     output.put([text], args.out)
     if args.out is not None:
         cli.note(f"to record leaks of credentials that the ledger knows: jitid leak add --from {args.out}")
 
 
-def _scan(program: str, format_: RuleFormat, folder: Path, report: Path, places: list[str]) -> None:
+def _scan(program: str, format_: RuleFormat, folder: Path, report: Path, paths: list[str]) -> None:
     if format_ is RuleFormat.BETTERLEAKS:
         title, mark, rest = rules(format_, None).partition("[[rules]]")
         config = folder / "rules.toml"
@@ -86,7 +86,7 @@ def _scan(program: str, format_: RuleFormat, folder: Path, report: Path, places:
         ]
         words += ["--format", "json", "--output", str(report)]
     done = subprocess.run(  # noqa: S603 - a program that the user named, and paths
-        [program, *words, *places],
+        [program, *words, *paths],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

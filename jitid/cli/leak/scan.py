@@ -194,7 +194,7 @@ def _action(cli: Invocation, paths: Sequence[str], args: commands.ScanCommand) -
 
 
 def _check_scrub(cli: Invocation, args: commands.ScanCommand) -> None:
-    """Raise UsageError for options that contradict --scrub, and where nobody confirms it."""
+    """Raise UsageError for options that contradict --scrub, and where no user can confirm it."""
     if not args.agents:
         raise UsageError("--scrub requires --agents", "add --agents, or leave it out")
     if (
@@ -212,7 +212,7 @@ def _check_scrub(cli: Invocation, args: commands.ScanCommand) -> None:
     if not (args.yes or args.dry_run or cli.can_prompt()):
         raise UsageError(
             "--scrub changes files of other programs: it requires --yes",
-            "to see what it would change: --dry-run",
+            "to see the changes: --dry-run",
         )
 
 

@@ -49,11 +49,11 @@ def run(
             authority, source, action, room(cli.config()), accept_clock=cli.accept_clock, holds=may_prompt
         )
         if args.scrub:
-            result.dead = []
+            result.refused = []
         with closing(_with_progress(cli, source, result, spared(search.batches()))) as batches:
             result.look_up(batches)
         result.locate()
-    if result.dead is not None:
+    if result.refused is not None:
         from jitid.cli.leak.scrub_work import scrub
 
         if authority is None:

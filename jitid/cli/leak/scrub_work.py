@@ -1,10 +1,10 @@
-"""The last step of `jitid scan --agents --scrub`: confirm, replace dead secrets, and report each file."""
+"""The last step of `jitid scan --agents --scrub`: confirm, replace secrets, and report each file."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitid.capabilities.scan.scrub import SORTS, Scrub
+from jitid.capabilities.scan.scrub import REPLACED, Scrub
 from jitid.errors import ExitStatus
 from jitid.system.xdg import home
 from jitid.values.text import number_of
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 def scrub(
     cli: Invocation, args: commands.ScanCommand, result: ScanResult, secret_search: SecretSearch | None
 ) -> None:
-    """Replace the dead secrets that a scan has found. Raises UsageError if the user does not confirm it."""
-    dead = [hit for hit in result.dead or () if hit.sort in SORTS]
-    files = len({hit.place for hit in dead})
-    if dead and not args.dry_run and not args.yes:
+    """Replace the found secrets that no verifier accepts. Raises UsageError if the user does not confirm it."""
+    hits = [hit for hit in result.refused or () if hit.sort in REPLACED]
+    files = len({hit.place for hit in hits})
+    if hits and not args.dry_run and not args.yes:
         from jitid.cli.input_lines import confirm
 
         confirm(
-            f"replace dead secrets in {number_of(files, 'file')}",
+            f"replace refused secrets in {number_of(files, 'file')}",
             files,
             f"the number of files, {files}, to replace them; any other answer changes none",
         )
     results: list[ScrubbedFile] = []
     try:
-        results.extend(Scrub(secret_search, home(), dry_run=args.dry_run).files(dead))
+        results.extend(Scrub(secret_search, home(), dry_run=args.dry_run).files(hits))
     finally:
         cli.show_records(args.shown_view(), results)
     if result.tally.missed:
