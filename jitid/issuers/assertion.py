@@ -1,7 +1,7 @@
 """Assertions for another authorization server, by a template of the kind `jwt`: of a client, or of a person (ID-JAG).
 
-Their types are no types of tokens for services or for this authority, so they give no right there. The configuration
-maps the audience to a client, the policy permits the template by its name, and each hop of a delegation needs it.
+Services and this authority refuse tokens of these types, so an assertion gives no right there. The configuration maps
+the audience to a client, the policy permits the template by its name, and each hop of a delegation needs it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ OPTIONS: Mapping[str, TargetOption] = {
     "assertion": TargetOption(
         "text",
         "`client`: the token authenticates a client at an authorization server (RFC 7523, `private_key_jwt`); "
-        "`id-jag`: it proves the delegator there, for a client. Both live 5 minutes at most",
+        "`id-jag`: it proves the delegator there, for a client. Both are valid for 5 minutes at most",
     ),
     "client_id": TargetOption("text", "the client, as that server knows it"),
     "audience": TargetOption("text", "the issuer of that server: the only audience"),
@@ -92,7 +92,8 @@ def _checked(draft: Draft) -> str:
         )
     if draft.expires_at - draft.issued_at > LONGEST:
         raise UsageError(
-            f"an assertion lives {format_duration(LONGEST)} at most", f"request it with --ttl {LONGEST}s"
+            f"an assertion is valid for {format_duration(LONGEST)} at most",
+            f"request it with --ttl {LONGEST}s",
         )
     if (
         draft.details is not None

@@ -1,4 +1,4 @@
-"""Assertions for another authorization server: by a template that the policy permits, and for nothing else."""
+"""Assertions for another authorization server: only by a template that the policy permits."""
 
 from __future__ import annotations
 
@@ -61,11 +61,12 @@ def shell(tmp_path: Path) -> Shell:
 
 
 def issue(shell: Shell, template: str, *more: str) -> Any:
-    """Run `jitid issue` for a person whom an ID token proves, unless `more` states a delegator."""
-    line = ("issue", "--task", "T1", "--kind", f"jwt:chat/{template}", "--audience", SERVER, "--ttl", "5m")
+    """Run `jitid issue` with an ID token that proves the delegator, unless `more` states a delegator."""
+    line: list[str] = ["issue", "--task", "T1", "--kind", f"jwt:chat/{template}", "--audience", SERVER]
+    line += ["--ttl", "5m"]
     if "--delegator" not in more:
         (shell.home / "login.jwt").write_text(id_token())
-        line += ("--delegator-token-file", "login.jwt")
+        line += ["--delegator-token-file", "login.jwt"]
     return shell.run(*line, *more)
 
 
@@ -98,7 +99,7 @@ def test_an_id_jag_has_what_the_other_server_needs(shell: Shell) -> None:
     ("template", "more", "words"),
     [
         ("client", ("--scope", "a:b"), "has no scopes"),
-        ("client", ("--ttl", "301s"), "lives 5m at most"),
+        ("client", ("--ttl", "301s"), "is valid for 5m at most"),
         ("client", ("--audience", "https://other.example"), f"is for the audience `{SERVER}` alone"),
         ("client", ("--detail", '{"type":"payment"}'), "has no details"),
         ("client", ("--may-act", "system:gateway"), "has no details, and nothing is obtained with it"),

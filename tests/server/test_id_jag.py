@@ -70,7 +70,7 @@ def claims(**changed: Any) -> dict[str, Any]:
     return {name: value for name, value in {**usual, **changed}.items() if value is not None}
 
 
-def id_jag(header: dict[str, Any] | None = None, **changed: Any) -> str:
+def id_jag(header: dict[str, Any] | None = None, /, **changed: Any) -> str:
     """Return a signed ID-JAG; in header and claims, None omits a member."""
     head = {name: value for name, value in {**HEADER, **(header or {})}.items() if value is not None}
     return token(head, claims(**changed), P256)
@@ -327,6 +327,7 @@ def test_one_kind_of_token_is_no_other(asked: Asking) -> None:
     assert asked.refused(token({**HEADER, "typ": "JWT"}, claims(aud="jitid"), P256))[0] == "invalid_grant"
     own = asked.shell.good("issue", "--task", "T-9", "--delegator", "alice", "--audience", API).strip()
     assert asked.refused(own)[0] == "invalid_grant"
+    changed: dict[str, Any]
     for changed in ({}, {"aud": "jitid"}):
         for sort in ("id_token", "jwt", "access_token", "id-jag"):
             done = asked.exchange(id_jag(**changed), sort)
@@ -466,9 +467,10 @@ def test_an_issuer_proves_only_its_names(tmp_path: Path) -> None:
     with serving(tmp_path, "--socket", str(tmp_path / "jitid.sock"), ledger=shell.ledger) as served:
         asked = Asking(served, shell)
         asked.ci = grant(shell, "system:ci")
-        mail = {"email": "alice@example.com", "email_verified": True}
+        mail: dict[str, Any] = {"email": "alice@example.com", "email_verified": True}
         done = asked.present(id_jag(client_id="wiki", **mail))
         assert introspected(asked, done)["sub"] == "user:alice@example.com"
+        changed: dict[str, Any]
         for changed in (
             {"email": "alice@evil.example", "email_verified": True},
             {"email": "alice@example.com", "email_verified": False},
