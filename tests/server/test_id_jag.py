@@ -346,6 +346,17 @@ def test_one_kind_of_token_is_no_other(asked: Asking) -> None:
     assert (done.status, done.json["error"]) == (401, "invalid_client")
 
 
+@pytest.mark.parametrize("resource", [ISSUER, [ISSUER, API]])
+def test_the_token_is_never_for_the_authority(asked: Asking, resource: object) -> None:
+    """Such a token would renew and delegate without a new assertion."""
+    requests: list[dict[str, str]] = [{}, {"resource": ISSUER}, {"audience": ISSUER}]
+    for more in requests:
+        done = asked.present(id_jag(resource=resource), **more)
+        assert (done.status, done.json["error"]) == (400, "invalid_request"), done.body
+    for more in requests[1:]:
+        assert asked.refused(id_jag(resource=None), **more)[0] == "invalid_request"
+
+
 def test_a_grant_without_an_assertion_is_refused(asked: Asking) -> None:
     assert asked.refused("")[0] == "invalid_request"
 
