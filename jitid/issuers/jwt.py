@@ -6,17 +6,20 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from hashlib import sha256
 from json import loads
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jitid.crypto import jws
 from jitid.errors import UsageError
-from jitid.issuers.issuer import Draft, Ids, KindSpec, Minted, Order, Signing, token_options
+from jitid.issuers.issuer import Draft, Ids, KindSpec, Minted, Order, Signing
 from jitid.keys.keyring import Signer
 from jitid.model.credential import claimed_kinds
 from jitid.model.delegation import act_claim
 from jitid.values import strict_json
 from jitid.values.names import spiffe_id
 from jitid.values.secret import Secret, fingerprint
+
+if TYPE_CHECKING:
+    from jitid.issuers.target_issuer import KindOptions
 
 TYPE = "at+jwt"
 """The `typ` of a service token: an access token (RFC 9068, section 2.1)."""
@@ -36,6 +39,11 @@ class JwtIssuer:
 
     def typ(self, draft: Draft) -> str:
         """Return the type of a token."""
+        if draft.options:
+            from jitid.issuers import assertion
+
+            if (assertion_type := assertion.type_of(draft)) is not None:
+                return assertion_type
         return jws.IDENTITY if draft.is_identity else TYPE
 
     def mint(self, orders: Sequence[Order]) -> list[Minted]:
@@ -82,6 +90,10 @@ class JwtIssuer:
 
     def claims_writer(self, draft: Draft) -> Callable[[Ids], str]:
         """Return a function that writes the claims of one credential."""
+        if "assertion" in draft.options:
+            from jitid.issuers import assertion
+
+            return assertion.claims_writer(draft, status_claim)
         return _claims_writer(draft)
 
     def _signatures(self, inputs: Sequence[str]) -> list[bytes]:
@@ -185,6 +197,14 @@ def _with_subject(
     )
 
 
+def _options() -> KindOptions:
+    """Return the options of templates: the Kubernetes cluster that accepts the token, or the form of an assertion."""
+    from jitid.issuers.assertion import OPTIONS
+    from jitid.issuers.target_issuer import CLUSTER_OPTIONS, KindOptions
+
+    return KindOptions({}, {**CLUSTER_OPTIONS, **OPTIONS})
+
+
 def status_claim(ids: Ids) -> str:
     """Return the member with a token's place in a status list; empty for a token that is in no list."""
     return "" if ids.listed is None else f'"status":{strict_json.dumps(ids.listed.claim())},'
@@ -193,7 +213,7 @@ def status_claim(ids: Ids) -> str:
 KIND = KindSpec(
     signing=lambda algorithm: Signing("jws", algorithm),
     signed=lambda signer, _: JwtIssuer(signer),
-    options=token_options,
+    options=_options,
     delivery="kube_config",
     delivery_fact="kube_server",
 )

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 
 from jitid.values.field_types import choice
 from jitid.values.record import Record
+from jitid.values.scope import Scope
 
 ASSERTION_LEEWAY = 300
 """Seconds for which the use of a client's assertion is remembered after the assertion has expired."""
@@ -226,6 +227,16 @@ class OidcIssuer(Record):
     """The file of CA certificates (PEM) for the issuer's servers, instead of the system's."""
 
 
+class GrantBounds(Record):
+    """The rights that an identity provider permits for one use of its assertion (ID-JAG)."""
+
+    scopes: tuple[Scope, ...] | None
+    """None: the assertion states none, and the policy alone decides."""
+    audiences: tuple[str, ...] | None
+    details: tuple[str, ...]
+    """Each of the `authorization_details` as canonical JSON text."""
+
+
 class Proof(Record):
     """The identity of a caller, as an issuer has proved it."""
 
@@ -245,6 +256,8 @@ class Proof(Record):
     """The key whose possession the presenter must prove, if the token names one (RFC 7800)."""
     callers: Mapping[str, str] = MappingProxyType({})
     """Client id at the issuer -> the caller of the authority that has it."""
+    bounds: GrantBounds | None = None
+    """The bounds of an ID-JAG, which counts once; None for other tokens."""
 
     def caller(self, client: str) -> str:
         """Return the caller name of a client of the issuer."""
@@ -253,6 +266,12 @@ class Proof(Record):
 
 TokenType = Literal["id_token", "access_token", "jwt"]
 """The stated type of a token (RFC 8693, section 3); a `jwt` may be either of the other two."""
+
+ProofType = TokenType | Literal["id_jag"]
+"""The type of a token that proves a delegator.
+
+An `id_jag` is an assertion of an identity provider for one client (RFC 7523, section 2.1), and is accepted once.
+"""
 
 
 # The form of a key for each algorithm: its type, its curve and its public members.

@@ -150,6 +150,7 @@ async def _metadata(service: Service, names: Names) -> dict[str, Any] | None:
         "authorization_endpoint": f"{base_url}{oauth.AUTHORIZE}",
         "jwks_uri": f"{base_url}{KEYS}",
         "grant_types_supported": list(oauth.GRANTS),
+        "authorization_grant_profiles_supported": list(oauth.PROFILES),
         "response_types_supported": [oauth.RESPONSE_TYPE],
         "code_challenge_methods_supported": [oauth.CHALLENGE_METHOD],
         "subject_types_supported": ["public"],

@@ -1,6 +1,7 @@
 """The OAuth endpoints: token, introspection (RFC 7662), revocation (RFC 7009), and an authorization endpoint.
 
-The token endpoint: token exchange (RFC 8693), and client credentials (RFC 6749, section 4.4) for systems.
+The token endpoint: token exchange (RFC 8693), the assertion of an identity provider (RFC 7523, ID-JAG), and client
+credentials (RFC 6749, section 4.4) for systems.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from jitid.capabilities.issue.may_act import own_agent
 from jitid.capabilities.issue.operations import Issue
 from jitid.capabilities.issue.token_operations import Exchange, Introspect, RevokeToken
 from jitid.capabilities.issue.token_perform import new_task
-from jitid.errors import InvalidCredentialError, JitidError, UsageError
+from jitid.errors import InvalidCredentialError, JitidError, ShownError, UsageError
 from jitid.model.credential import TOKENS, Kind, TokenUse
 from jitid.model.delegation import act_claim, actors_of
 from jitid.model.request import IssueRequest
@@ -246,7 +247,10 @@ def _endpoint(service: Service, endpoint: Endpoint, *, refused: int = 400) -> En
 
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 CLIENT_CREDENTIALS = "client_credentials"
-GRANTS = (EXCHANGE, CLIENT_CREDENTIALS)
+ASSERTION = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+GRANTS = (EXCHANGE, CLIENT_CREDENTIALS, ASSERTION)
+PROFILES = ("urn:ietf:params:oauth:grant-profile:id-jag",)
+"""The only assertions of that grant (draft-ietf-oauth-identity-assertion-authz-grant)."""
 
 REPEATABLE = ("resource", "audience")
 """Parameters that may be repeated (RFC 8693, section 2.1; RFC 8707, section 2)."""
@@ -306,6 +310,8 @@ def parse_request(form: OAuthForm) -> TokenRequest:
         agent = _checked("invalid_request", lambda: check_name(agent or "", "agent"))
     if grant == CLIENT_CREDENTIALS:
         return TokenRequest(grant, request, agent)
+    if grant == ASSERTION:
+        return TokenRequest(grant, request, agent, Secret.single(form.need("assertion")))
     token_type = form.one("requested_token_type") or _MADE[0]
     if token_type not in _MADE or (token_type == _MADE[1] and request.kind != Kind.JWT):
         raise OAuthError("invalid_request", f"the requested_token_type must be {' or '.join(_MADE)}")
@@ -319,15 +325,22 @@ def grant(authority: Authority, caller: Caller, token_request: TokenRequest) -> 
     """Issue the requested token. Raises OAuthError if the grant does not allow it, and the errors of issuing."""
     request = token_request.request._replace(agent=token_request.agent or own_agent(caller))
     if token_request.subject is not None:
-        return authority.perform(
-            Exchange(
-                request=request,
-                subject=token_request.subject,
-                subject_sort=token_request.subject_sort,
-                actor=token_request.actor,
-                actor_sort=token_request.actor_sort,
+        try:
+            return authority.perform(
+                Exchange(
+                    request=request,
+                    subject=token_request.subject,
+                    subject_sort=token_request.subject_sort,
+                    actor=token_request.actor,
+                    actor_sort=token_request.actor_sort,
+                    assertion=token_request.grant == ASSERTION,
+                )
             )
-        )
+        except (InvalidCredentialError, ShownError) as error:
+            if token_request.grant != ASSERTION:
+                raise
+            # RFC 7521, section 4.1.1.
+            raise OAuthError("invalid_grant", error.message) from None
     if token_request.agent not in (None, own_agent(caller)) and "issuer" not in (caller.roles or ()):
         raise OAuthError("unauthorized_client", f"{caller.name} may act only as {own_agent(caller)}")
     request = request._replace(
@@ -376,7 +389,8 @@ def _request(form: OAuthForm) -> IssueRequest:
         agent="",
         kind=kind,
         scopes=_scopes(form.one("scope")),
-        audiences=_audiences(form),
+        # An ID-JAG may name the resource itself.
+        audiences=_audiences(form, needed=form.one("grant_type") != ASSERTION),
         ttl=None if ttl is None else _checked("invalid_request", lambda: parse_duration(ttl)),
         purpose=purpose,
         sensitivity=sensitivity,
@@ -399,10 +413,10 @@ def _scopes(text: str | None) -> tuple[Scope, ...]:
     return tuple(_checked("invalid_scope", lambda: [parse_scope(scope) for scope in text.split(" ")]))
 
 
-def _audiences(form: OAuthForm) -> tuple[str, ...]:
-    """Return the audiences of the token; at least one is required (RFC 8707, section 2)."""
+def _audiences(form: OAuthForm, *, needed: bool) -> tuple[str, ...]:
+    """Return the audiences of the token (RFC 8707, section 2)."""
     resources, audiences = form.many("resource"), form.many("audience")
-    if not resources and not audiences:
+    if needed and not resources and not audiences:
         raise OAuthError("invalid_target", "the token has no audience: add a resource or an audience")
     for resource in resources:
         try:

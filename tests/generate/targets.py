@@ -14,9 +14,10 @@ from tests.generate.roff import display, entries, paragraphs, prose, spaced
 NAME = "jitid-targets.5"
 
 _ABOUT: Mapping[Kind, str] = {
-    Kind.JWT: "Tokens that jitid signs. Templates are for clusters.",
-    Kind.OPAQUE: "Random tokens that only the ledger can verify. Templates have the options of `jwt`.",
-    Kind.JWT_SVID: "SPIFFE tokens that jitid signs. Templates have the options of `jwt`.",
+    Kind.JWT: "Tokens that jitid signs. Templates are for clusters, and for assertions to other authorization servers "
+    "(jitid-oauth(7)).",
+    Kind.OPAQUE: "Random tokens that only the ledger can verify. Templates have the options of `jwt` for clusters.",
+    Kind.JWT_SVID: "SPIFFE tokens that jitid signs. Templates have the options of `jwt` for clusters.",
     Kind.SSH_CERT: "SSH user certificates that jitid signs. jitid-ssh(7) explains how to make hosts trust them.",
     Kind.X509_SVID: "X.509 certificates with a SPIFFE id. jitid signs them.",
     Kind.AWS_STS: "Sessions of AWS roles: jitid-aws(7). The extra `aws` is needed.",

@@ -144,7 +144,8 @@ def test_a_session_has_one_kind_of_revision(shell: Shell) -> None:
     plain = {"jsonrpc": "2.0", "id": 7, "method": "tools/list"}
     ping = {"jsonrpc": "2.0", "id": 8, "method": "ping"}
     first = stateless(1, "tools/list")
-    begun = piped(shell, lines(first, OPENING, {**OPENING, "params": {**OPENING["params"], "_meta": META}}))
+    parameters: Any = OPENING["params"]
+    begun = piped(shell, lines(first, OPENING, {**OPENING, "params": {**parameters, "_meta": META}}))
     assert codes(begun) == [None, -32022, -32601]
     assert begun[1]["error"]["data"] == {"supported": [STATELESS], "requested": "2025-06-18"}
     assert codes(piped(shell, lines(first, plain, ping, first))) == [None, -32602, -32602, None]

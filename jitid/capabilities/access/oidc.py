@@ -8,10 +8,10 @@ from hashlib import sha256
 from shlex import quote as word
 from typing import TYPE_CHECKING, Any
 
-from jitid.capabilities.access import key_sets
+from jitid.capabilities.access import id_jag, key_sets
 from jitid.crypto import jws
 from jitid.errors import ConfigurationError, InvalidCredentialError, UsageError
-from jitid.model.access import _FORMS, KINDS, OidcIssuer, Proof, TokenType
+from jitid.model.access import _FORMS, KINDS, OidcIssuer, Proof, ProofType
 from jitid.values import strict_json
 from jitid.values.names import check_delegator, check_pattern, common, matches
 from jitid.values.record import Record
@@ -46,13 +46,15 @@ def verify_token(
     now: int,
     *,
     timeout: float,
-    stated_type: TokenType = "id_token",
+    stated_type: ProofType = "id_token",
+    authority: str | None = None,
 ) -> Proof:
     """Return the proof that a token of a configured issuer gives at `now`.
 
-    The token is an ID token (OpenID Connect Core, section 3.1.3.7) or an access token (RFC 9068, section 4). Their
-    types tell them apart, so that neither is accepted as the other (RFC 8725, section 3.11). The audience must be the
-    configured audience and no other: a second audience could have passed the token on. Keys are read only from the
+    The token is an ID token (OpenID Connect Core, section 3.1.3.7), an access token (RFC 9068, section 4) or an ID-JAG
+    (`id_jag.py`). Their types tell them apart, so that none is accepted as another (RFC 8725, section 3.11). The
+    audience must be the configured audience and no other: a second audience could have passed the token on. The
+    audience of an ID-JAG must be `authority`, the issuer of this ledger. Keys are read only from the
     configured place, within about `timeout` seconds. Keys that the header names (`jwk`, `jku`, `x5u`, `x5c`) are never
     used.
 
@@ -60,12 +62,13 @@ def verify_token(
     the keys cannot be fetched.
     """
     try:
-        return _verify(token, issuers, now, timeout, stated_type)
+        audience = authority if stated_type == "id_jag" else None
+        return _verify(token, issuers, now, timeout, stated_type, audience)
     except InvalidCredentialError as error:
         if stated_type == "id_token":
             raise
         # The checks of both types share their messages, which name an ID token.
-        label = "the access token" if stated_type == "access_token" else "the token"
+        label = {"access_token": "the access token", "id_jag": "the ID-JAG"}.get(stated_type, "the token")
         raise InvalidCredentialError(error.message.replace("the ID token", label), error.hint) from None
 
 
@@ -94,7 +97,8 @@ def _verify(
     issuers: Sequence[OidcIssuer],
     now: int,
     timeout: float,
-    stated_type: TokenType,
+    stated_type: ProofType,
+    audience: str | None = None,
     *,
     login: bool = False,
 ) -> Proof:
@@ -103,12 +107,12 @@ def _verify(
     _, claims = jws.decode_object(payload_part, "payload")
     signature = jws.decode_part(signature_part, "signature")
     _check_header(header, stated_type)
-    issuer = _configured(claims, issuers, login=login)
+    issuer = _configured(claims, issuers, audience, login=login)
     _must_not_have_expired(claims, now)
     jws.check_claims(
         claims,
         issuer=issuer.issuer,
-        audiences=(issuer.audience,),
+        audiences=(audience or issuer.audience,),
         now=now,
         leeway=CLOCK_LEEWAY,
         label="the ID token",
@@ -116,6 +120,9 @@ def _verify(
     subject = claims.get("sub")
     if not subject:
         raise InvalidCredentialError("the ID token has no subject")
+    is_id_jag = stated_type == "id_jag"
+    if is_id_jag:
+        id_jag.check(claims)
     delegator = _delegator(claims, issuer)
     for name in ("may_act", "cnf"):
         # An empty member names no client. It must not be treated like an absent member.
@@ -133,9 +140,10 @@ def _verify(
         _mark(claims, f"{header_part}.{payload_part}"),
         _proved_at(claims),
         claims.get("may_act"),
-        _clients(claims, issuer),
+        id_jag.clients(claims) if is_id_jag else _clients(claims, issuer),
         claims.get("cnf"),
         {client: check_delegator(caller) for client, caller in issuer.clients},
+        id_jag.bounds(claims) if is_id_jag else None,
     )
 
 
@@ -276,14 +284,15 @@ def is_usable(issuer: OidcIssuer) -> bool:
 
 # RFC 9068, section 2.1; RFC 7515, section 4.1.9 allows a type without `application/`.
 _ACCESS_TOKEN = frozenset({"AT+JWT", "APPLICATION/AT+JWT"})
-_TYPES: dict[TokenType, tuple[frozenset[str], str]] = {
+_TYPES: dict[ProofType, tuple[frozenset[str], str]] = {
     "id_token": (frozenset({"JWT"}), "JWT"),
     "access_token": (_ACCESS_TOKEN, "at+jwt"),
     "jwt": (_ACCESS_TOKEN | {"JWT"}, "JWT or at+jwt"),
+    "id_jag": (frozenset({id_jag.TYPE}), id_jag.TYPE),
 }
 
 
-def _check_header(header: dict[str, Any], stated_type: TokenType) -> None:
+def _check_header(header: dict[str, Any], stated_type: ProofType) -> None:
     # RFC 7515, section 4.1.11: a verifier must reject critical extensions that it does not support; jitid supports
     # none.
     if "crit" in header or "b64" in header:
@@ -293,13 +302,15 @@ def _check_header(header: dict[str, Any], stated_type: TokenType) -> None:
     typ = header.get("typ", "JWT")
     # Another type is another kind of token, such as an access token (RFC 8725, section 3.11).
     types, type_label = _TYPES[stated_type]
-    if type(typ) is not str or typ.upper() not in types:
+    if type(typ) is not str or (typ if stated_type == "id_jag" else typ.upper()) not in types:
         raise InvalidCredentialError(f"the ID token's type must be {type_label}")
     if type(header.get("alg")) is not str or type(header.get("kid", "")) is not str:
         raise InvalidCredentialError("the ID token's `alg` and `kid` must be strings")
 
 
-def _configured(claims: dict[str, Any], issuers: Sequence[OidcIssuer], *, login: bool) -> OidcIssuer:
+def _configured(
+    claims: dict[str, Any], issuers: Sequence[OidcIssuer], audience: str | None, *, login: bool
+) -> OidcIssuer:
     issuer_name = claims.get("iss")
     if type(issuer_name) is not str:
         raise InvalidCredentialError("the ID token has no valid `iss`")
@@ -326,9 +337,12 @@ def _configured(claims: dict[str, Any], issuers: Sequence[OidcIssuer], *, login:
                 f"{quote(issuer_name, _LONGEST)} is not configured for logins of people",
                 f"set its client: jitid config set {word(f'oidc.{safe(issuer_name)}.client_id')} CLIENT",
             )
-    matching = [issuer for issuer in configured if claims.get("aud") in (issuer.audience, [issuer.audience])]
+    audiences = [audience or issuer.audience for issuer in configured]
+    matching = [
+        issuer for issuer, own in zip(configured, audiences, strict=True) if claims.get("aud") in (own, [own])
+    ]
     if not matching:
-        expected = " or ".join(quote(issuer.audience, _LONGEST) for issuer in configured)
+        expected = " or ".join(quote(own, _LONGEST) for own in dict.fromkeys(audiences))
         raise InvalidCredentialError(
             f"the ID token is for {_audience(claims.get('aud'))}, not for {expected} alone",
             f"request a token from {quote(issuer_name, _LONGEST)} with the only audience {expected}",

@@ -5,6 +5,7 @@ And tokens of other issuers: each counts for the client that it names, else for 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from jitid.values.text import label, quote
 if TYPE_CHECKING:
     from jitid.ledger.transaction import Transaction
     from jitid.ledger.view import View
-    from jitid.model.access import Caller, Proof, TokenType
+    from jitid.model.access import Caller, Proof, ProofType
     from jitid.model.credential import Credential
     from jitid.model.request import ProvedActor
     from jitid.operation.context import Context
@@ -153,6 +154,8 @@ def _is_named(proof: Proof, actor: Actor, name: str, value: object) -> bool:
 
 
 _LONGEST = 100
+_ONCE = "once "
+"""The beginning of the presenter of an ID-JAG; no name of a caller has a space."""
 
 
 class PresentedProof(Record):
@@ -160,13 +163,13 @@ class PresentedProof(Record):
 
     proof: Proof
     use: Presentation | None
-    """The use that the transaction must record; None if the token names its client, its key or its actor."""
+    """The use that the transaction must record; None if the token may be used again by the party that it names."""
 
 
 def present(
     context: Context,
     token: Secret,
-    stated_type: TokenType = "id_token",
+    stated_type: ProofType = "id_token",
     actors: Callable[[View], Iterable[Actor]] | None = None,
 ) -> PresentedProof:
     """Return the proof of a token of a configured issuer, if the token counts for the caller who presents it.
@@ -194,24 +197,34 @@ def present(
             if caller is not None and caller.agent is not None:
                 # Several agents may share a name.
                 presenter = f"{presenter} {_identity(snapshot, caller)}"
-    return PresentedProof(proof, None if is_bound else Presentation(proof.mark, presenter, proof.expires_at))
+    if proof.bounds is not None:
+        # It counts once, also for the same client: no second use has the same presenter.
+        presenter = f"{_ONCE}{presenter} {os.urandom(16).hex()}"
+    elif is_bound:
+        return PresentedProof(proof, None)
+    return PresentedProof(proof, Presentation(proof.mark, presenter, proof.expires_at))
 
 
 def must_be_first(transaction: Transaction, uses: Iterable[Presentation]) -> None:
     """Record with the next event that tokens are used. Raises PresenterError if another caller presented one before."""
     for use in uses:
         if not PresentedChanges(transaction).present(use):
-            raise _not_first()
+            raise _not_first(use)
 
 
 def must_stay_first(snapshot: View, uses: Iterable[Presentation]) -> None:
     """Check the first presenter without a change. Raises PresenterError if another caller presented a token before."""
     for use in uses:
         if PresentedStore(snapshot).presenter(use.token) not in (None, use.presenter):
-            raise _not_first()
+            raise _not_first(use)
 
 
-def _not_first() -> PresenterError:
+def _not_first(use: Presentation) -> PresenterError:
+    if use.presenter.startswith(_ONCE):
+        return PresenterError(
+            "the ID-JAG was used before, and counts once",
+            "get a new ID-JAG from the identity provider for each request",
+        )
     return PresenterError(
         "another caller has presented this token before; only its first presenter may use it",
         "get a new token from its issuer for each caller; check earlier issues: "
@@ -233,7 +246,7 @@ def _must_be_named(snapshot: View, caller: Caller | None, proof: Proof) -> None:
             "the token is bound to a key (`cnf`); the caller has not proved possession of this key",
             "authenticate by `private_key_jwt` with the key of the token's `cnf.jkt` or `cnf.jwk`",
         )
-    if caller is None or is_owner(caller):
+    if caller is None or (is_owner(caller) and proof.bounds is None):
         return
     names = names_of(snapshot, caller)
     for client in proof.clients:
@@ -271,7 +284,7 @@ def _identity(snapshot: View, caller: Caller) -> str:
     return str(caller.credential) if credential is None else credential.id
 
 
-def prove_by(context: Context, token: Secret, stated_type: TokenType = "id_token") -> Proof:
+def prove_by(context: Context, token: Secret, stated_type: ProofType = "id_token") -> Proof:
     """Return the proof of a token of a configured issuer; no lock is held while the issuer is queried.
 
     The calling function must check in its transaction whether the token is newer than the last disabling of that
@@ -288,7 +301,12 @@ def prove_by(context: Context, token: Secret, stated_type: TokenType = "id_token
     with context.ledger.read() as snapshot:
         now = snapshot.now
     proof = oidc.verify_token(
-        token.reveal(), context.oidc(), now, timeout=context.timeout, stated_type=stated_type
+        token.reveal(),
+        context.oidc(),
+        now,
+        timeout=context.timeout,
+        stated_type=stated_type,
+        authority=context.ledger.names.issuer,
     )
     restored_at = context.ledger.names.restored_at
     if restored_at is not None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from jitid.capabilities.issue.may_act import Actor
     from jitid.ledger.transaction import Transaction
     from jitid.ledger.view import View
+    from jitid.model.access import ProofType
     from jitid.model.request import IssueRequest
     from jitid.operation.context import Context, Terms
 
@@ -28,8 +29,12 @@ def issue(context: Context, operation: ops.Issue) -> list[Issued]:
     return issue_for(context, operation, None)
 
 
-def issue_for(context: Context, operation: ops.Issue, actor: Actor | None) -> list[Issued]:
+def issue_for(
+    context: Context, operation: ops.Issue, actor: Actor | None, *, assertion: bool = False
+) -> list[Issued]:
     """Issue the requested credentials; `actor` is the actor if a token has proved it already.
+
+    With `assertion`, the token that proves the delegator is an ID-JAG.
 
     Raises `PolicyDeniedError`, `ApprovalNeededError` and `InvalidCredentialError` after recording why, and the other
     errors of `issuance.issue`.
@@ -41,7 +46,7 @@ def issue_for(context: Context, operation: ops.Issue, actor: Actor | None) -> li
     # Slow work that needs no lock is done before the lock is taken.
     terms, accept_clock = context.terms(), operation.accept_clock
     try:
-        requests, uses = _proved(context, operation, actor)
+        requests, uses = _proved(context, operation, actor, assertion=assertion)
         issued = _issue(context, operation, requests, uses, terms)
     except ApprovalNeededError as denial:
         from jitid.capabilities.issue import approval_request
@@ -149,7 +154,7 @@ def _foreseen(
 
 
 def _proved(
-    context: Context, operation: ops.Issue, actor: Actor | None
+    context: Context, operation: ops.Issue, actor: Actor | None, *, assertion: bool = False
 ) -> tuple[Sequence[IssueRequest], Sequence[Presentation]]:
     """Return the requests with the delegator that a token proves, and the uses of tokens to record.
 
@@ -165,11 +170,17 @@ def _proved(
         agents = dict.fromkeys(request.agent for request in operation.requests)
         return [actor or client_actor(snapshot, context.caller, agent, issuer) for agent in agents]
 
-    proof, use = present(context, operation.delegator_token, operation.delegator_token_sort, actors)
+    token_type: ProofType = "id_jag" if assertion else operation.delegator_token_sort
+    proof, use = present(context, operation.delegator_token, token_type, actors)
     subject = f"{proof.issuer} {proof.subject}"
+    requests: Sequence[IssueRequest] = operation.requests
+    if proof.bounds is not None:
+        from jitid.capabilities.issue.grant_bounds import within
+
+        requests = [within(request, proof.bounds) for request in requests]
     return [
         request._replace(proved_delegator=proof.delegator, proved_subject=subject, proved_at=proof.proved_at)
-        for request in operation.requests
+        for request in requests
     ], uses if use is None else (*uses, use)
 
 

@@ -38,6 +38,8 @@ class Exchange(Operation["Issued"]):
     actor: Secret | None = None
     """A credential of the agent that acts, or a token of a configured issuer that names it."""
     actor_sort: TokenType = "jwt"
+    assertion: bool = False
+    """Whether the subject's token is an ID-JAG: the assertion of an identity provider for the caller."""
 
     def fits(self, answer: Issued) -> bool:
         """Return whether there is one whole credential."""

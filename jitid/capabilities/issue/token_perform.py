@@ -68,6 +68,9 @@ def exchange(context: Context, operation: ops.Exchange) -> Issued:
         issued_here = _is_issued_here(
             context, operation.subject, operation.subject_sort, "the subject's token"
         )
+        if issued_here and operation.assertion:
+            # The draft forbids it: the rights of such a token could be broadened.
+            raise InvalidCredentialError("the ID-JAG is from this authority, not from an identity provider")
     except InvalidCredentialError as error:
         facts = {"task": request.task, "agent": request.agent}
         record_denial(context.ledger, context.terms, error, facts, accept_clock=False)
@@ -93,11 +96,12 @@ def exchange(context: Context, operation: ops.Exchange) -> Issued:
             delegator_token_sort=operation.subject_sort,
         ),
         actor,
+        assertion=operation.assertion,
     )
 
 
-def _issue(context: Context, operation: Issue, actor: Actor) -> Issued:
-    (issued,) = issue_for(context, operation, actor)
+def _issue(context: Context, operation: Issue, actor: Actor, *, assertion: bool = False) -> Issued:
+    (issued,) = issue_for(context, operation, actor, assertion=assertion)
     return issued
 
 
