@@ -251,6 +251,11 @@ def _first_policy() -> Sequence[tuple[str, str]]:
     return default_files()
 
 
+def holder() -> str:
+    """Return the user of this process on this machine, as `LOGIN@HOST`: the holder of a login beside the ledger."""
+    return f"{caller()}@{os.uname().nodename}"
+
+
 def caller() -> str:
     """Return the login name of this process's user, or the uid if it has no name."""
     return _login(os.getuid())
@@ -453,6 +458,8 @@ def _terms(config: Config, path: str) -> Terms:
         publish_lifetime=config.number("publish_lifetime"),
         places=() if (public_url := config.text("serve_public_url")) is None else (public_url,),
         detail_types=config.many("detail_types"),
+        login_lifetime=config.number("login_lifetime"),
+        holder=holder(),
     )
 
 

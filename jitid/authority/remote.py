@@ -267,7 +267,7 @@ def _refusal(answer: Answer, kind: str) -> _Refusal | None:
         return _Refusal(foreign)
     error = codec.decode_error(document)
     if isinstance(error, UnauthenticatedError):
-        error.hint = error.hint or "pass a credential: --credential-file FILE"
+        error.hint = error.hint or "pass a credential: --credential-file FILE; or log in: jitid login"
     if answer.status == 413:
         error.hint = error.hint or "send less at once, or raise the setting serve_body of the authority"
     retry_after = answer.header("retry-after") or ""
@@ -412,7 +412,20 @@ class DescriptorCredential:
         return self._found
 
 
-ClientCredential = FileCredential | DescriptorCredential
+class HeldCredential:
+    """A credential that this process holds."""
+
+    def __init__(self, token: Secret) -> None:
+        self.place = "this process"
+        """The place of the credential, for messages."""
+        self._token = token
+
+    def read(self) -> Secret:
+        """Return the credential."""
+        return self._token
+
+
+ClientCredential = FileCredential | DescriptorCredential | HeldCredential
 
 
 def _read(descriptor: int) -> bytes:
@@ -459,7 +472,7 @@ def credential(config: Config, environ: Mapping[str, str] = os.environ) -> Clien
     """Return the place of the credential for a remote authority; None if there is none.
 
     A configured descriptor or file takes precedence; then the identity token of the agent under `jitid run`; then the
-    credential from systemd (`jitid-credential` of LoadCredential=).
+    credential from systemd (`jitid-credential` of LoadCredential=); then the access token of this user's login.
     """
     if config.credential_fd is not None:
         return DescriptorCredential(config.credential_fd)
@@ -468,11 +481,20 @@ def credential(config: Config, environ: Mapping[str, str] = os.environ) -> Clien
         return FileCredential(path)
     folder = environ.get("CREDENTIALS_DIRECTORY")
     systemd_path = os.path.join(folder, "jitid-credential") if folder else None
-    return (
-        FileCredential(systemd_path, systemd=True)
-        if systemd_path is not None and os.path.lexists(systemd_path)
-        else None
-    )
+    if systemd_path is not None and os.path.lexists(systemd_path):
+        return FileCredential(systemd_path, systemd=True)
+    return None if config.remote is None else login_credential(config.remote)
+
+
+def login_credential(remote: str) -> FileCredential | None:
+    """Return the place of the access token of this user's login at an authority; None without a login."""
+    from jitid.authority.stored_login import login_path
+
+    try:
+        path = login_path(remote)
+    except ConfigurationError:
+        return None
+    return FileCredential(path) if os.path.lexists(path) else None
 
 
 def fitting(operation: Operation[Result], answer: Result) -> Result:

@@ -11,7 +11,7 @@ from typing import Any
 from jitid.config.config_file import TABLES, WORD_TABLES, parse, read_layer, read_text
 from jitid.config.config_text import with_value, without
 from jitid.config.effective import here
-from jitid.config.settings import SETTINGS, absolute, convert, nearest
+from jitid.config.settings import SETTINGS, absolute, convert, nearest, one_of
 from jitid.errors import ConfigurationError, UsageError
 from jitid.model.access import OidcIssuer
 from jitid.system.files import write_private
@@ -118,17 +118,19 @@ def _assignment(key: str, value: str, check_issuer: Callable[[OidcIssuer], None]
 
 def _of_issuer(
     issuer: str, field: str, value: str, check_issuer: Callable[[OidcIssuer], None]
-) -> str | list[str] | dict[str, str]:
+) -> str | bool | list[str] | dict[str, str]:
     """Return the value of a field of an issuer of ID tokens in the form for TOML. Raises ConfigurationError."""
-    toml_value: str | list[str] | dict[str, str] = value
+    toml_value: str | bool | list[str] | dict[str, str] = value
     parsed: dict[str, Any] = {}
-    if field in ("algorithms", "names"):
+    if field == "device":
+        toml_value = one_of(value, ("true", "false")) == "true"
+    elif field in ("algorithms", "names", "scopes"):
         toml_value = value.split()
         parsed = {field: tuple(toml_value)}
     elif field == "clients":
         toml_value = _clients(value)
         parsed = {field: tuple(toml_value.items())}
-    elif field == "jwks" and value.strip():
+    elif field in ("jwks", "client_secret_file", "ca") and value.strip():
         toml_value = absolute(value, here())
     if field in OidcIssuer._fields:
         # The other fields may not be set yet. An error in this field is reported now, not at its first use.

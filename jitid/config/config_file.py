@@ -25,8 +25,22 @@ _MOST = 1 << 20
 TABLES = ("floor", "algorithm", "oidc", "socket", "target", "profile")
 WORD_TABLES = {"floor.scope.": 2, "floor.audience.": 2, "algorithm.audience.": 2, "oidc.": 1}
 """Tables whose keys are words of the user, which may contain dots, and the number of dots before the key."""
-_OIDC = ("jwks", "audience", "claim", "kind", "algorithms", "names", "clients")
-_LISTS = ("algorithms", "names")
+_OIDC = (
+    "jwks",
+    "audience",
+    "claim",
+    "kind",
+    "algorithms",
+    "names",
+    "clients",
+    "client_id",
+    "client_secret_file",
+    "device",
+    "scopes",
+    "ca",
+)
+_LISTS = ("algorithms", "names", "scopes")
+_PATHS = ("jwks", "client_secret_file", "ca")
 _CHOICES = ("kind", "algorithms")
 # A login, a uid, or a group after an `@`.
 _SYSTEM_USER = re.compile(r"@?[A-Za-z0-9_][A-Za-z0-9_.$-]{0,63}", re.ASCII)
@@ -246,13 +260,17 @@ def _audience(text: str, label: str) -> str:
 
 
 def _oidc(document: Mapping[str, Any], label: str, folder: str) -> dict[str, dict[str, Any]]:
-    """Return the issuers of ID tokens with their fields; a relative path of a key set is relative to `folder`."""
+    """Return the issuers of ID tokens with their fields; relative paths are relative to `folder`."""
     issuers = _table(document.get("oidc", {}), "oidc", label)
     for issuer, fields in issuers.items():
         for name, value in _table(fields, f"oidc.{issuer}", label).items():
             where = f"{label}: {quote(f'oidc.{issuer}.{name}', 200)}"
             if name not in _OIDC:
                 raise ConfigurationError(f"{where} is unknown", nearest(name, _OIDC))
+            if name == "device":
+                if not isinstance(value, bool):
+                    raise ConfigurationError(f"{where} must be true or false")
+                continue
             texts = value if name in _LISTS and isinstance(value, list) else [value]
             expected = "a list of strings" if name in _LISTS else "a string"
             if name == "clients":
@@ -267,7 +285,7 @@ def _oidc(document: Mapping[str, Any], label: str, folder: str) -> dict[str, dic
 
                 _must_be_among(texts, access.KINDS if name == "kind" else access.ALGORITHMS, where)
     return {
-        issuer: {**fields, **({"jwks": absolute(fields["jwks"], folder)} if "jwks" in fields else {})}
+        issuer: {**fields, **{name: absolute(fields[name], folder) for name in _PATHS if name in fields}}
         for issuer, fields in issuers.items()
     }
 

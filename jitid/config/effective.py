@@ -294,8 +294,9 @@ class Config:
 
         issuers = []
         for issuer, fields in self._oidc.items():
-            settings = {"jwks": "", "audience": "", **fields}
-            for name in settings.keys() & {"algorithms", "names"}:
+            # The `aud` of an ID token is the client that it was issued to.
+            settings = {"jwks": "", "audience": fields.get("client_id", ""), **fields}
+            for name in settings.keys() & {"algorithms", "names", "scopes"}:
                 value = settings[name]
                 settings[name] = (value,) if isinstance(value, str) else tuple(value)
             if "clients" in settings:
@@ -358,8 +359,10 @@ class Config:
             )
 
 
-def _joined(value: str | Sequence[str] | Mapping[str, str]) -> str:
+def _joined(value: str | bool | Sequence[str] | Mapping[str, str]) -> str:
     """Return the value of an issuer's field as one text; pairs as `CLIENT=CALLER`."""
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, str):
         return value
     return " ".join(

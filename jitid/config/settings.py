@@ -181,6 +181,7 @@ SETTINGS: dict[str, Setting] = {
         _guard_rail(
             "approval_patience", "duration", "the time for which a request for approval stays open", 86_400
         ),
+        _guard_rail("login_lifetime", "duration", "the lifetime of a login", 28_800),
         _guard_rail(
             "recurs_tasks", "count", "the number of tasks from which an agent's name counts as recurring", 5
         ),

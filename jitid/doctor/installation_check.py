@@ -18,7 +18,7 @@ from jitid import __version__
 from jitid.authority import open_local, remote
 from jitid.authority.open_local import is_address
 from jitid.authority.remote import RemoteAuthority
-from jitid.capabilities.access.oidc import check_names, check_settings
+from jitid.capabilities.access.oidc import check_client, check_names, check_settings
 from jitid.capabilities.identity.filter_store import Filter
 from jitid.capabilities.integrity import examination
 from jitid.capabilities.integrity.examination import TOLERANCE
@@ -228,7 +228,11 @@ def _configuration(installation: Installation) -> Iterator[Check]:
             raise installation.trouble
         issuers = config.oidc()
         for issuer in issuers:
-            check_names(check_settings(issuer), issuers)
+            if config.remote is not None and issuer.client_id is not None and not issuer.jwks:
+                # The remote authority verifies the ID tokens of logins, so this machine needs no keys.
+                check_client(issuer)
+            else:
+                check_names(check_settings(issuer), issuers)
     except ConfigurationError as error:
         error.hint = error.hint or "correct the named file or variable"
         raise

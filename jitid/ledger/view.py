@@ -16,7 +16,7 @@ from jitid.model.ledger_rows import Names
 
 Found = TypeVar("Found")
 
-_REMEMBERED = frozenset({"entry", "shared"})
+_REMEMBERED = frozenset({"entry", "shared", "login"})
 """The kinds of answers that a view caches; a PostgreSQL view caches more of them, by the version of the ledger."""
 
 

@@ -64,11 +64,26 @@ class Access(Record):
     ended_event: int | None
     audiences: tuple[str, ...] | None = None
     """The audiences that are registered for the caller; `*` means all. None, if none were stated, means all as well."""
+    subject: str | None = None
+    """The `iss` and `sub` of the ID token that proved its owner, with a space between; None unless it is a login."""
+    proved_at: int | None = None
+    """When that ID token was issued or its subject authenticated, whichever is earlier."""
+    holder: str | None = None
+    """The system user of a login beside the ledger, as `LOGIN@HOST`; None for a caller of an authority."""
 
     @property
     def by(self) -> str:
-        """Its proof: `bearer` or `key`."""
+        """Its proof: `bearer`, `key`, or `oidc` for a login."""
+        if self.subject is not None:
+            return "oidc"
         return "bearer" if self.public is None else "key"
+
+    @property
+    def login(self) -> LoginProof | None:
+        """The proof that it gives of its owner; None unless it is a login."""
+        if self.subject is None or self.proved_at is None:
+            return None
+        return LoginProof(self.id, self.name, self.subject, self.proved_at, self.expires_at)
 
     @property
     def ends_at(self) -> int:
@@ -99,6 +114,24 @@ class Access(Record):
         if self.superseded_at is not None and self.superseded_at <= now:
             return AccessState.ROTATED
         return AccessState.EXPIRED if self.expires_at <= now else AccessState.ACTIVE
+
+
+class LoginProof(Record):
+    """The proof of a person's identity by a login. Times are seconds since the epoch."""
+
+    id: str
+    """The id of the access credential."""
+    delegator: str
+    """The person, with the kind: `user:alice@example.com`."""
+    subject: str
+    """The `iss` and `sub` of the ID token, with a space between."""
+    proved_at: int
+    expires_at: int
+
+    @property
+    def issuer(self) -> str:
+        """The issuer of the ID token."""
+        return self.subject.partition(" ")[0]
 
 
 class PresentedAccess(Record):
@@ -143,6 +176,8 @@ class Caller(Record):
     """The idempotency key that identifies a repeated request after a lost answer (the header `Idempotency-Key`)."""
     audiences: tuple[str, ...] | None = None
     """The audiences registered for the caller, which learns nothing about tokens for others. None: all audiences."""
+    login: LoginProof | None = None
+    """The login that authenticated the caller."""
 
     def visible_audiences(self, stated: Collection[str]) -> Collection[str] | None:
         """Return the audiences whose tokens the caller sees: of those `stated`, or else its own.
@@ -156,6 +191,10 @@ class Caller(Record):
     def may_exchange(self, audiences: Collection[str]) -> bool:
         """Return whether the caller may exchange a token for these audiences: one of them must be registered for it."""
         return self.audiences is not None and not set(self.audiences).isdisjoint(audiences)
+
+
+UNAUTHENTICATED = Caller("anonymous", frozenset())
+"""The caller of an operation that authenticates its caller itself."""
 
 
 class OidcIssuer(Record):
@@ -175,6 +214,16 @@ class OidcIssuer(Record):
     """Patterns of the names, without their kind, that it may prove; None: all, if no other issuer proves this kind."""
     clients: tuple[tuple[str, str], ...] = ()
     """Pairs of a client id at the issuer and the name of that client as a caller of the authority."""
+    client_id: str | None = None
+    """The client that people log in with: the `aud` of their ID tokens. None: no logins."""
+    client_secret_file: str | None = None
+    """The file of the client's secret; None for a public client."""
+    device: bool = False
+    """Whether the device flow (RFC 8628) is permitted."""
+    scopes: tuple[str, ...] = ("openid", "email", "profile")
+    """The scopes that a login requests."""
+    ca: str | None = None
+    """The file of CA certificates (PEM) for the issuer's servers, instead of the system's."""
 
 
 class Proof(Record):
@@ -251,3 +300,5 @@ class WhoAmI(Record):
     version: str
     confinement: Confinement | None = None
     """The confinement, as far as the authority knows: it cannot see the caller's files on another machine."""
+    login: LoginProof | None = None
+    """The login that authenticated the caller; None for another credential."""

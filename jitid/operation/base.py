@@ -144,6 +144,8 @@ class Operation(Verb, Generic[Result]):
     """Whether each authenticated caller may: it contains its own authorization, or checks the caller."""
     for_own = False
     """Whether each authenticated caller may for its own objects: see `authority/guard`."""
+    authenticates = False
+    """Whether its own fields authenticate the caller, so that a client without a credential may request it."""
     slow = False
     """Whether it may read the whole ledger or wait for targets, and so take longer than others."""
     summary: ClassVar[str] = ""

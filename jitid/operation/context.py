@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from jitid.issuers.targets import ChosenTarget, Targets
     from jitid.ledger.transaction import Transaction
-    from jitid.model.access import Caller, OidcIssuer
+    from jitid.model.access import Caller, LoginProof, OidcIssuer
     from jitid.model.ledger_rows import Names
     from jitid.policy.evaluate import Policy
 
@@ -129,6 +129,12 @@ class Terms(Record):
     """The `jti` of the credential that authenticated this agent."""
     detail_types: tuple[str, ...] = ()
     """The types of `authorization_details` that may be requested; empty: any."""
+    login_lifetime: int = 28_800
+    """The lifetime of a login in seconds."""
+    login: LoginProof | None = None
+    """The login that authenticated the served caller."""
+    holder: str | None = None
+    """The system user of this process, as `LOGIN@HOST`: the holder of a login beside the ledger; None if served."""
 
     @property
     def own_name(self) -> str | None:
@@ -148,6 +154,8 @@ class Terms(Record):
             identity=caller.identity,
             bearer=None if caller.agent is None else caller.credential,
             any_delegator=caller.roles is None or "issuer" in caller.roles,
+            login=caller.login,
+            holder=None,
         )
 
     def chosen(self, kind: str, template: str | None) -> ChosenTarget | None:

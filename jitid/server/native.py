@@ -14,8 +14,8 @@ from jitid import __version__
 from jitid.authority.wire import codec
 from jitid.authority.wire.codec import operations, shape_of
 from jitid.authority.wire.shapes import Definitions, Schema
-from jitid.errors import JitidError, UsageError
-from jitid.model.access import Confinement, WhoAmI
+from jitid.errors import InvalidCredentialError, JitidError, UsageError
+from jitid.model.access import UNAUTHENTICATED, Confinement, WhoAmI
 from jitid.server.answers import RequestError, dumps
 from jitid.server.metrics import record_of
 from jitid.values import strict_json
@@ -151,6 +151,7 @@ def _operation_document(name: str, definitions: Definitions) -> dict[str, Any]:
     return {
         "operationId": name,
         "summary": codec.described(name),
+        **({"security": [{}]} if operations()[name].authenticates else {}),
         "parameters": _HEADERS,
         "requestBody": {"required": True, "content": {"application/json": {"schema": request}}},
         "responses": {
@@ -178,6 +179,8 @@ def routes(service: Service) -> list[BaseRoute]:
         if operation_type is not None and codec.streams(operation_type):
             return await _in_pieces(service, request, operation_type, read)
         long = operation_type is not None and operation_type.slow
+        if operation_type is not None and operation_type.authenticates:
+            return _document(await _authenticating(service, request, operation_type, read))
         answer = await service.call(
             request, lambda authority, _: _answer(authority, read), long=long, operation_type=operation_type
         )
@@ -199,6 +202,21 @@ def routes(service: Service) -> list[BaseRoute]:
         Route(WHOAMI, whoami, methods=["GET"]),
         Route("/v1/openapi.json", openapi, methods=["GET"]),
     ]
+
+
+async def _authenticating(
+    service: Service,
+    request: Request,
+    operation_type: type[Operation[Any]],
+    read: Callable[[], Operation[object]],
+) -> bytes:
+    """Return the answer to an operation that authenticates its caller itself. Failures count as those of a client."""
+
+    def work(authority: Authority, _: Caller) -> bytes:
+        with service.counting_failures(request, InvalidCredentialError):
+            return _answer(authority, read)
+
+    return await service.call(request, work, proof=lambda _: UNAUTHENTICATED, operation_type=operation_type)
 
 
 def operation_paths() -> list[str]:
@@ -253,6 +271,7 @@ def _whoami(caller: Caller, names: Names, confinement: Confinement) -> dict[str,
         int(time.time()),
         __version__,
         confinement,
+        caller.login,
     )
     encoded: dict[str, Any] = shape_of(WhoAmI, request=False).encode(whoami)
     return encoded

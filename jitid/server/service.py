@@ -379,14 +379,16 @@ class Service:
         self._pace.keep(name, "this caller sends too many requests; nothing was done")
 
     @contextmanager
-    def counting_failures(self, request: Request) -> Iterator[None]:
-        """Count a failed authentication. Raises LimitedError if one client has too many.
+    def counting_failures(
+        self, request: Request, kind: type[JitidError] = UnauthenticatedError
+    ) -> Iterator[None]:
+        """Count a failed authentication, an error of `kind`. Raises LimitedError if one client has too many.
 
         Counted after the check: the failures of one client must not lock out others at its address.
         """
         try:
             yield
-        except UnauthenticatedError:
+        except kind:
             peer = record_of(request.scope).peer
             client = str(peer.uid) if peer is not None else request.client.host if request.client else ""
             message = "too many invalid credentials from this client; nothing was done"

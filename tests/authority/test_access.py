@@ -556,7 +556,7 @@ def test_the_id_of_an_access_credential_has_one_spelling(world: World) -> None:
 
 
 _FORGED = """INSERT INTO access SELECT zeroblob(16), 'user:mallory', roles, zeroblob(32), NULL, issued_at, expires_at,
-    NULL, NULL, NULL, 0, NULL, event, NULL, NULL FROM access WHERE name = 'user:root'"""
+    NULL, NULL, NULL, 0, NULL, event, NULL, NULL, NULL, NULL, NULL FROM access WHERE name = 'user:root'"""
 
 
 def _history(world: World) -> None:

@@ -37,6 +37,7 @@ HAND_WRITTEN = (
     "jitid-authority.7",
     "jitid-aws.7",
     "jitid-exec.7",
+    "jitid-login.7",
     "jitid-oauth.7",
     "jitid-openbao.7",
     "jitid-policy.7",
@@ -126,6 +127,8 @@ def _background(verb: str) -> list[str]:
     """Return the related pages of other sections for a verb."""
     if verb == "serve":
         return ["jitid-authority.7", "jitid-oauth.7", "jitid-policy.7"]
+    if verb == "login":
+        return ["jitid-login.7"]
     if verb in ("scan", "leak add"):
         return ["jitid-scanners.7"]
     if verb == "helper aws":

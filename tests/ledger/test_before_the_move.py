@@ -47,7 +47,10 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Past:
     place = tmp_path_factory.mktemp("before")
     for name in ("ledger", "backups"):
         unpack(name, place)
-    return Past(place)
+    past = Past(place)
+    # The first command that opens the ledger brings its schema up to date.
+    past.good("list")
+    return past
 
 
 def _opened(path: Path) -> World:

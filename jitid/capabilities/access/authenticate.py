@@ -34,14 +34,16 @@ from jitid.values.times import expiry_hint
 
 if TYPE_CHECKING:
     from jitid.ledger.view import View
+    from jitid.model.access import LoginProof
     from jitid.model.ledger_rows import Names
 
 
-_GRANTS = ("access-grant", "access-rotate", "access-bootstrap")
+_GRANTS = ("access-grant", "access-rotate", "access-bootstrap", "access-login")
 
 
 _NOT_VALID = "the access token is not valid here: unknown, expired or revoked; nothing was done"
 _HINT = "an administrator can grant a new one: jitid access grant"
+LOGIN_HINT = "log in again: jitid login"
 
 
 def must_hold(snapshot: View, caller: Caller) -> None:
@@ -87,6 +89,8 @@ def authenticate(snapshot: View, names: Names, token: Secret, client: str | None
         presented = AccessStore(snapshot).presented(fingerprint(text))
         if presented is not None:
             caller = caller_of(snapshot, presented)
+            if caller.login is not None and not counts(caller.login, names):
+                raise UnauthenticatedError(_NOT_VALID, LOGIN_HINT)
             if client not in (None, caller.name, caller.credential):
                 raise UnauthenticatedError(
                     "the access token was granted to a caller other than `client_id`; nothing was done"
@@ -132,9 +136,10 @@ def caller_of(snapshot: View, presented: PresentedAccess) -> Caller:
     state = access.state_at(snapshot.now)
     if state is AccessState.EXPIRED and not presented.departed:
         # The hint may contain the expiry: the grant has shown it to the holder.
-        raise UnauthenticatedError(_NOT_VALID, expiry_hint(access.expires_at, _HINT))
+        hint = _HINT if access.login is None else LOGIN_HINT
+        raise UnauthenticatedError(_NOT_VALID, expiry_hint(access.expires_at, hint))
     if presented.departed or state is not AccessState.ACTIVE:
-        raise UnauthenticatedError(_NOT_VALID, _HINT)
+        raise UnauthenticatedError(_NOT_VALID, _HINT if access.login is None else LOGIN_HINT)
     must_be_recorded(access, presented.event)
     if access.bootstrap:
         return Caller(access.name, frozenset({BOOTSTRAP}), None, "credential", credential=access.id)
@@ -143,10 +148,16 @@ def caller_of(snapshot: View, presented: PresentedAccess) -> Caller:
         access.name,
         frozenset(access.roles),
         access.name,
-        "credential",
+        "credential" if access.login is None else "oidc",
         credential=access.id,
         audiences=audiences,
+        login=access.login,
     )
+
+
+def counts(login: LoginProof, names: Names) -> bool:
+    """Return whether a login is newer than the last restore of the ledger, and the last time its clock was set back."""
+    return names.restored_at is None or login.proved_at > names.restored_at
 
 
 # The result depends only on the row and the event, and each request of a caller repeats the check.
@@ -175,6 +186,9 @@ def recorded_facts(access: Access) -> dict[str, Any]:
         "fingerprint": access.fingerprint and access.fingerprint.hex(),
         "key": key,
         "audiences": None if access.audiences is None else list(access.audiences),
+        "subject": access.subject,
+        "proved_at": access.proved_at,
+        "holder": access.holder,
     }
 
 

@@ -101,14 +101,14 @@ def grant(
                 "jitid access grant NAME --role admin",
             )
         spent = caller.credential
-    _must_be_enabled(transaction, name)
-    new_access, secret = _make(
+    must_be_enabled(transaction, name)
+    made, secret = new_access(
         transaction, name, transaction.now + ttl, roles=roles, public=public, audiences=audiences
     )
     if spent is not None:
         AccessChanges(transaction).end([spent], AccessState.SPENT)
-    event = transaction.append("access-grant", {**recorded_facts(new_access), "spent": spent})
-    return Granted(new_access._replace(event=event.seq), secret)
+    event = transaction.append("access-grant", {**recorded_facts(made), "spent": spent})
+    return Granted(made._replace(event=event.seq), secret)
 
 
 def bootstrap(transaction: Transaction, name: str) -> Granted:
@@ -128,9 +128,9 @@ def bootstrap(transaction: Transaction, name: str) -> Granted:
     previous_id = next((access.id for access in _live(transaction) if access.bootstrap), None)
     if previous_id is not None:
         AccessChanges(transaction).end([previous_id], AccessState.SPENT)
-    new_access, secret = _make(transaction, name, transaction.now + BOOTSTRAP_LIFETIME, bootstrap=True)
-    event = transaction.append("access-bootstrap", {**recorded_facts(new_access), "spent": previous_id})
-    return Granted(new_access._replace(event=event.seq), secret)
+    made, secret = new_access(transaction, name, transaction.now + BOOTSTRAP_LIFETIME, bootstrap=True)
+    event = transaction.append("access-bootstrap", {**recorded_facts(made), "spent": previous_id})
+    return Granted(made._replace(event=event.seq), secret)
 
 
 def rotate(
@@ -163,12 +163,16 @@ def rotate(
             f"{id_} is {state.value}; nothing was changed",
             f"to grant access again: jitid access grant {access.name}",
         )
+    if access.login is not None:
+        raise UsageError(
+            f"{id_} is a login, which is not rotated; nothing was changed", "log in again: jitid login"
+        )
     if access.fingerprint is None or access.bootstrap:
         raise UsageError(
             f"{id_} has no access token to rotate; nothing was changed",
             f"grant access with the new key, then: jitid access revoke {id_}",
         )
-    _must_be_enabled(transaction, access.name)
+    must_be_enabled(transaction, access.name)
     by_holder = caller is not None and caller.roles is not None and caller.credential == id_
     if by_holder:
         expires_at = (
@@ -182,7 +186,7 @@ def rotate(
             f"the overlap must be at most {format_duration(LONGEST_OVERLAP)}; nothing was changed",
             "for example: --overlap 5m",
         )
-    new_access, secret = _make(
+    made, secret = new_access(
         transaction, access.name, expires_at, roles=access.roles, predecessor=id_, audiences=access.audiences
     )
     ends_at = min(now + lag, access.expires_at)
@@ -190,13 +194,13 @@ def rotate(
     event = transaction.append(
         "access-rotate",
         {
-            **recorded_facts(new_access),
+            **recorded_facts(made),
             "predecessor": id_,
             "ends": ends_at,
             "by_role": None if by_holder else True,
         },
     )
-    return Granted(new_access._replace(event=event.seq), secret)
+    return Granted(made._replace(event=event.seq), secret)
 
 
 def revoke(
@@ -315,7 +319,7 @@ def _live(snapshot: View) -> list[Access]:
     return AccessStore(snapshot).some(live=True, name=None, after=None, limit=_ALL)
 
 
-def _make(
+def new_access(
     transaction: Transaction,
     name: str,
     expires_at: int,
@@ -325,8 +329,16 @@ def _make(
     bootstrap: bool = False,
     predecessor: str | None = None,
     audiences: tuple[str, ...] | None = None,
+    with_token: bool = True,
+    subject: str | None = None,
+    proved_at: int | None = None,
+    holder: str | None = None,
 ) -> tuple[Access, Secret | None]:
-    secret = None if public is not None else new_opaque(os.urandom)
+    """Record an access credential for the next event, and return it with its access token.
+
+    With `public`, or without `with_token`, it has no access token. Only a login has the last three.
+    """
+    secret = new_opaque(os.urandom) if public is None and with_token else None
     access = Access(
         id=access_id(new_uuid7(time.time_ns() // 1_000_000, os.urandom(10))),
         name=name,
@@ -343,6 +355,9 @@ def _make(
         event=0,
         ended_event=None,
         audiences=audiences,
+        subject=subject,
+        proved_at=proved_at,
+        holder=holder,
     )
     AccessChanges(transaction).add(access)
     return access, None if secret is None else Secret.single(secret)
@@ -358,7 +373,8 @@ def _named(snapshot: View, stated_name: str) -> str:
     return DirectoryStore(snapshot).own_name(name)
 
 
-def _must_be_enabled(snapshot: View, name: str) -> None:
+def must_be_enabled(snapshot: View, name: str) -> None:
+    """Refuse a disabled delegator. Raises PolicyDeniedError."""
     person = DirectoryStore(snapshot).find_delegator(name)
     if person is not None and person.disabled_at is not None:
         reason = f"rule `delegator-disabled`: {label(name)} is disabled"

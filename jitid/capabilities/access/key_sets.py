@@ -37,8 +37,10 @@ WAITING = 1.0
 KeySet = list[dict[str, Any]]
 
 
-def key_set(location: str, timeout: float, kid: str | None = None) -> KeySet:
+def key_set(location: str, timeout: float, kid: str | None = None, authorities: str | None = None) -> KeySet:
     """Return the keys at an absolute path, or the cached keys of an https address.
+
+    `authorities` is a file of CA certificates (PEM) that replaces the system's.
 
     A process that verifies many tokens fetches an address once in five minutes, and once more for a `kid` that is not
     among the keys: issuers publish a new key before they sign with it, or soon after. One thread fetches, and the
@@ -49,14 +51,16 @@ def key_set(location: str, timeout: float, kid: str | None = None) -> KeySet:
     """
     if location.startswith("/"):
         return read_key_set(location, timeout)
-    return _PLACES.setdefault(location, _FetchedAddress(location)).keys(timeout, kid)
+    source = _PLACES.setdefault((location, authorities), _FetchedAddress(location, authorities))
+    return source.keys(timeout, kid)
 
 
 class _FetchedAddress:
     """The cached key set of one address."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, authorities: str | None = None) -> None:
         self._address = address
+        self._authorities = authorities
         self._fetching = Lock()
         self._keys: KeySet | None = None
         self._fetched_at = 0.0
@@ -111,7 +115,7 @@ class _FetchedAddress:
             raise type(self._failure)(self._failure.message, self._failure.hint)
         self._requested_at = self._began = now
         try:
-            self._keys = read_key_set(self._address, timeout)
+            self._keys = read_key_set(self._address, timeout, self._authorities)
         except JitidError as failure:
             self._failure = failure
             self._requested_at = monotonic()
@@ -125,16 +129,16 @@ class _FetchedAddress:
         return self._keys
 
 
-_PLACES: dict[str, _FetchedAddress] = {}
-"""The caches by address. All addresses are from the configuration, so there are few."""
+_PLACES: dict[tuple[str, str | None], _FetchedAddress] = {}
+"""The caches by address and file of CA certificates. All addresses are from the configuration, so there are few."""
 
 
-def read_key_set(location: str, timeout: float) -> KeySet:
+def read_key_set(location: str, timeout: float, authorities: str | None = None) -> KeySet:
     """Return the keys of the JWK set (RFC 7517, section 5) at an absolute path or an https address, without a cache.
 
     Raises ConfigurationError if the place has no valid key set, and StorageError if it cannot be reached.
     """
-    data = _read_file(location) if location.startswith("/") else _fetch(location, timeout)
+    data = _read_file(location) if location.startswith("/") else _fetch(location, timeout, authorities)
     name = f"the key set {quote(location)}"
     if len(data) > MAX_KEY_SET:
         raise ConfigurationError(f"{name} is larger than {MAX_KEY_SET} bytes")
@@ -193,7 +197,7 @@ def check_address(address: str) -> bool:
     return loopback
 
 
-def _fetch(address: str, timeout: float) -> bytes:
+def _fetch(address: str, timeout: float, authorities: str | None) -> bytes:
     """Return the response body of an address, truncated just above the maximum size of a key set.
 
     Redirections are not followed: they could lead into a network that only this machine can reach (CWE-918), or to
@@ -205,11 +209,11 @@ def _fetch(address: str, timeout: float) -> bytes:
 
     loopback = check_address(address)
     try:
-        endpoint, host, target = _parts(address)
+        endpoint, host, target = parts_of(address)
         # A request to this machine must not go through a proxy: without TLS, nothing would protect it there.
         proxy = None if loopback else proxy_for(endpoint.scheme, host)
         headers = {"Host": host, "Accept": "application/json", "User-Agent": "jitid", "Connection": "close"}
-        with closing(Channel(endpoint, proxy=proxy)) as channel:
+        with closing(Channel(endpoint, authorities, proxy=proxy)) as channel:
             answer = channel.exchange("GET", target, None, headers, seconds=timeout)
             if not 200 <= answer.status < 300:
                 raise StorageError(
@@ -225,7 +229,7 @@ def _fetch(address: str, timeout: float) -> bytes:
         raise StorageError(message) from None
 
 
-def _parts(address: str) -> tuple[Address, str, str]:
+def parts_of(address: str) -> tuple[Address, str, str]:
     """Return the endpoint, the host with port as written, and the request target of a checked address."""
     from urllib.parse import urlsplit
 

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 CLOCK_LEEWAY = 60
 """The number of seconds by which the issuer's clock may be ahead of jitid's."""
 
+NEW = 600
+"""The maximum age of the ID token of a login, in seconds: a login uses its ID token at once."""
+
 MAX_RSA_BITS = 8192
 """The largest RSA modulus: a longer one adds no security, and lets the sender of a token waste jitid's time."""
 
@@ -66,15 +69,41 @@ def verify_token(
         raise InvalidCredentialError(error.message.replace("the ID token", label), error.hint) from None
 
 
+def verify_login(token: str | bytes, issuers: Sequence[OidcIssuer], now: int, *, timeout: float) -> Proof:
+    """Return the proof that an ID token gives for a login: it is new, and was issued to the login's client alone.
+
+    Raises the errors of `verify_token`.
+    """
+    proof = _verify(token, issuers, now, timeout, "id_token", login=True)
+    _, claims = jws.decode_object(jws.split(token)[1], "payload")
+    if proof.clients:
+        raise InvalidCredentialError(
+            f"the ID token was issued to the client {quote(proof.clients[0], _LONGEST)}, not to that of the login"
+        )
+    if proof.may_act is not None or proof.cnf is not None:
+        raise InvalidCredentialError("the ID token is for an actor or the holder of a key, not for a login")
+    if proof.proved_at is None or claims["iat"] < now - NEW:
+        raise InvalidCredentialError(
+            f"the ID token was not issued within the last {NEW} seconds", "log in again: jitid login"
+        )
+    return proof
+
+
 def _verify(
-    token: str | bytes, issuers: Sequence[OidcIssuer], now: int, timeout: float, stated_type: TokenType
+    token: str | bytes,
+    issuers: Sequence[OidcIssuer],
+    now: int,
+    timeout: float,
+    stated_type: TokenType,
+    *,
+    login: bool = False,
 ) -> Proof:
     header_part, payload_part, signature_part = jws.split(token)
     _, header = jws.decode_object(header_part, "header")
     _, claims = jws.decode_object(payload_part, "payload")
     signature = jws.decode_part(signature_part, "signature")
     _check_header(header, stated_type)
-    issuer = _configured(claims, issuers)
+    issuer = _configured(claims, issuers, login=login)
     _must_not_have_expired(claims, now)
     jws.check_claims(
         claims,
@@ -93,7 +122,7 @@ def _verify(
         if not isinstance(claims.get(name, {}), dict):
             raise InvalidCredentialError(f"the ID token's `{name}` is not an object")
     # The signature is checked last: a worthless token must not make jitid fetch keys over the network.
-    keys = key_sets.key_set(issuer.jwks, timeout, header.get("kid"))
+    keys = key_sets.key_set(issuer.jwks, timeout, header.get("kid"), issuer.ca)
     key = choose_key(keys, header, issuer.algorithms, issuer.jwks)
     check_signature(key, f"{header_part}.{payload_part}".encode("ascii"), signature)
     return Proof(
@@ -169,6 +198,9 @@ def check_settings(issuer: OidcIssuer) -> OidcIssuer:
     if any(character.isspace() for character in issuer.issuer):
         # The directory names a subject as `ISS SUB`, which must be unambiguous.
         raise ConfigurationError(f"{name} has white space in its name")
+    _check_scopes(issuer)
+    if issuer.client_id is not None:
+        check_client(issuer)
     if issuer.names is not None and not issuer.names:
         raise ConfigurationError(f"{name} has an empty list `names`", "state patterns, such as *@example.com")
     for pattern in issuer.names or ():
@@ -181,6 +213,28 @@ def check_settings(issuer: OidcIssuer) -> OidcIssuer:
                 f"{name} has an invalid client {quote(client)}: {error.message}", error.hint
             ) from None
     return issuer
+
+
+def check_client(issuer: OidcIssuer) -> OidcIssuer:
+    """Return the issuer if people can log in there by its settings. Raises ConfigurationError."""
+    name = f"the OIDC issuer {quote(issuer.issuer)}"
+    if not issuer.client_id:
+        key = word(f"oidc.{safe(issuer.issuer)}.client_id")
+        raise ConfigurationError(
+            f"{name} has no `client_id`, and is not for logins", f"jitid config set {key} CLIENT"
+        )
+    if issuer.kind != "user":
+        raise ConfigurationError(f"{name} proves the kind `{issuer.kind}`, and only people log in")
+    _check_scopes(issuer)
+    return issuer
+
+
+def _check_scopes(issuer: OidcIssuer) -> None:
+    name = f"the OIDC issuer {quote(issuer.issuer)}"
+    if "openid" not in issuer.scopes:
+        raise ConfigurationError(f"{name} has `scopes` without `openid`", "without it, there is no ID token")
+    if "offline_access" in issuer.scopes:
+        raise ConfigurationError(f"{name} has the scope `offline_access`", "a login keeps no refresh token")
 
 
 def check_names(issuer: OidcIssuer, issuers: Sequence[OidcIssuer]) -> OidcIssuer:
@@ -245,7 +299,7 @@ def _check_header(header: dict[str, Any], stated_type: TokenType) -> None:
         raise InvalidCredentialError("the ID token's `alg` and `kid` must be strings")
 
 
-def _configured(claims: dict[str, Any], issuers: Sequence[OidcIssuer]) -> OidcIssuer:
+def _configured(claims: dict[str, Any], issuers: Sequence[OidcIssuer], *, login: bool) -> OidcIssuer:
     issuer_name = claims.get("iss")
     if type(issuer_name) is not str:
         raise InvalidCredentialError("the ID token has no valid `iss`")
@@ -261,6 +315,17 @@ def _configured(claims: dict[str, Any], issuers: Sequence[OidcIssuer]) -> OidcIs
             f"the ID token is from the issuer {quote(issuer_name, _LONGEST)}, which is not configured",
             f"{hint}; to configure one, see jitid-config-set(1)",
         )
+    if login:
+        configured = [
+            issuer._replace(audience=issuer.client_id)
+            for issuer in configured
+            if issuer.client_id is not None and issuer.kind == "user"
+        ]
+        if not configured:
+            raise InvalidCredentialError(
+                f"{quote(issuer_name, _LONGEST)} is not configured for logins of people",
+                f"set its client: jitid config set {word(f'oidc.{safe(issuer_name)}.client_id')} CLIENT",
+            )
     matching = [issuer for issuer in configured if claims.get("aud") in (issuer.audience, [issuer.audience])]
     if not matching:
         expected = " or ".join(quote(issuer.audience, _LONGEST) for issuer in configured)

@@ -8,14 +8,14 @@ from jitid.formats.columns import Columns
 from jitid.model.access import BOOTSTRAP, ROLE
 from jitid.operation.base import IDEMPOTENT, KEYED, READS, Operation, reason_opt, rows_opt
 from jitid.values.declaration import arg, args, flag, local, opt, opts, value, values
-from jitid.values.field_types import ACCESS_ID, AUDIENCE, COUNT, DELEGATOR, DURATION, FILE, typed_as
+from jitid.values.field_types import ACCESS_ID, AUDIENCE, COUNT, DELEGATOR, DURATION, FILE, TEXT, typed_as
 from jitid.values.ids import parse_access_id
 from jitid.values.names import check_delegator
 from jitid.values.record import Record
 
 if TYPE_CHECKING:
     from jitid.capabilities.access.grant import AccessEnded, AccessRequest, Granted
-    from jitid.model.access import Access, Caller
+    from jitid.model.access import Access, Caller, LoginProof
     from jitid.values.secret import Secret
 
 
@@ -113,6 +113,31 @@ class BootstrapAccess(Operation["Granted"]):
     accept_clock: bool = False
 
 
+class LogIn(_AccessOperation):
+    """Log a person in with an ID token of a configured issuer.
+
+    The ID token must be for the issuer's `client_id`, and counts once. At an authority the answer has an access token
+    for the person, without a role. Beside a ledger the login proves the person for the system user who requests it.
+    """
+
+    summary = "Log a person in with an ID token."
+    for_anybody = True
+    authenticates = True
+
+    token: Secret
+    """The ID token (OpenID Connect Core, section 2)."""
+
+
+class FindLogin(Operation["LoginProof | None"]):
+    """Return the login that a system user has beside the ledger; None without a login."""
+
+    local = True
+    effect = READS
+
+    holder: str = value(TEXT)
+    """The system user, as `LOGIN@HOST`."""
+
+
 class RotateAccess(_AccessOperation):
     """Replace an access token, and print the new one.
 
@@ -201,7 +226,7 @@ class ListAccess(Operation["AccessPage"]):
     view = Columns(
         "jitid.access-list/1",
         "id name roles=shown_roles state by issued_at expires_at ends_at ended_at predecessor event ended_event "
-        "audiences=shown_audiences",
+        "audiences=shown_audiences subject proved_at holder",
         brief="id name roles state left audiences",
         more="left",
     )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from jitid.capabilities.access import authenticate as authentication
 from jitid.capabilities.access import grant
+from jitid.capabilities.access import login_proof as logins
 from jitid.capabilities.access import operations as ops
 from jitid.capabilities.access.authenticate import CLOCK_LEEWAY, LONGEST
 from jitid.capabilities.access.store import AccessChanges, AccessStore, assertion_digest
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from jitid.capabilities.access.grant import AccessEnded, Granted
     from jitid.ledger.transaction import Transaction
     from jitid.ledger.view import View
-    from jitid.model.access import Caller
+    from jitid.model.access import Caller, LoginProof
     from jitid.model.ledger_rows import Names
     from jitid.operation.context import Context
 
@@ -57,6 +58,17 @@ def rotate_access(context: Context, operation: ops.RotateAccess) -> Granted:
 def bootstrap_access(context: Context, operation: ops.BootstrapAccess) -> Granted:
     """Make the credential that lets the first administrator in."""
     return _made(context, operation, lambda transaction, _again: grant.bootstrap(transaction, _BOOTSTRAPPED))
+
+
+def log_in(context: Context, operation: ops.LogIn) -> Granted:
+    """Log a person in. Record a denial."""
+    return logins.log_in(context, operation.token)
+
+
+def find_login(context: Context, operation: ops.FindLogin) -> LoginProof | None:
+    """Return the login that a system user has beside the ledger."""
+    with context.ledger.read() as snapshot:
+        return logins.login_of(snapshot, operation.holder)
 
 
 def _made(

@@ -20,12 +20,13 @@ from jitid.values.record import Record
 from jitid.values.times import check_times
 
 _COLUMNS = """a.uid, a.name, a.roles, a.fingerprint, a.public, a.issued_at, a.expires_at, a.superseded_at, a.ended_at,
-       a.ended_as, a.bootstrap, a.predecessor, a.event, a.ended_event, a.audiences"""
+       a.ended_as, a.bootstrap, a.predecessor, a.event, a.ended_event, a.audiences,
+       a.subject, a.proved_at, a.holder"""
 _ACCESS = f"SELECT {_COLUMNS} FROM access a"
 _PRESENTED = f"""
     SELECT {_COLUMNS},
            CASE WHEN EXISTS (SELECT 1 FROM delegator_name n CROSS JOIN delegator d
-                              WHERE n.name = a.name AND d.id = n.delegator AND d.disabled_at IS NOT NULL)
+                              WHERE n.name IN (a.name, a.subject) AND d.id = n.delegator AND d.disabled_at IS NOT NULL)
                 THEN 1 ELSE 0 END, e.body
       FROM access a LEFT JOIN audit_event e ON e.seq = a.event"""
 _BEFORE = "a.event < (SELECT event FROM access WHERE uid = :after)"
@@ -83,6 +84,14 @@ class AccessStore(Store):
         rows = self._db.execute(f"{_ACCESS} WHERE {where} ORDER BY a.event DESC LIMIT :limit", values)
         return [_access(row) for row in rows]
 
+    def logins_of(self, holder: str) -> list[Access]:
+        """Return the live logins of a system user, as `LOGIN@HOST`, the newest first."""
+        rows = self._db.execute(
+            f"{_ACCESS} WHERE a.holder = :holder AND {_LIVE} ORDER BY a.event DESC",
+            {"holder": holder, "now": self._now},
+        )
+        return [_access(row) for row in rows]
+
     def all(self) -> Iterator[Access]:
         """Yield every access credential, in the order in which they were granted."""
         return map(_access, self._db.execute(f"{_ACCESS} ORDER BY a.event"))
@@ -100,9 +109,9 @@ class AccessChanges(Changes, AccessStore):
         self._transaction.alone()
         self._db.execute(
             """INSERT INTO access (uid, name, roles, fingerprint, public, issued_at, expires_at, bootstrap, predecessor,
-                                   event, audiences)
+                                   event, audiences, subject, proved_at, holder)
                VALUES (:uid, :name, :roles, :fingerprint, :public, :issued_at, :expires_at, :bootstrap, :predecessor,
-                       :event, :audiences)""",
+                       :event, :audiences, :subject, :proved_at, :holder)""",
             {
                 "uid": parse_access_id(access.id),
                 "name": access.name,
@@ -115,6 +124,9 @@ class AccessChanges(Changes, AccessStore):
                 "predecessor": None if access.predecessor is None else parse_access_id(access.predecessor),
                 "event": self._transaction.next_seq(),
                 "audiences": None if access.audiences is None else " ".join(access.audiences),
+                "subject": access.subject,
+                "proved_at": access.proved_at,
+                "holder": access.holder,
             },
         )
 
@@ -160,7 +172,7 @@ def _presented(row: Any) -> PresentedAccess:
 
 
 def _access(row: Any) -> Access:
-    uid, name, roles, *columns, predecessor, event, ended_event, audiences = row
+    uid, name, roles, *columns, predecessor, event, ended_event, audiences, subject, proved_at, holder = row
     try:
         predecessor_id = None if predecessor is None else access_id(predecessor)
         audience_names = None if audiences is None else tuple(audiences.split())
@@ -174,9 +186,14 @@ def _access(row: Any) -> Access:
                 event,
                 ended_event,
                 audience_names,
+                subject,
+                proved_at,
+                holder,
             )
         )
-        check_times(access.issued_at, access.expires_at, access.superseded_at, access.ended_at)
+        check_times(
+            access.issued_at, access.expires_at, access.superseded_at, access.ended_at, access.proved_at
+        )
         if access.ended_as is not None:
             AccessState(access.ended_as)
     except (AttributeError, TypeError, ValueError) as error:

@@ -147,6 +147,16 @@ class DirectoryStore(DelegatorStore, DepartureStore):
             ).fetchone()
         return None if wrong is None else str(wrong)
 
+    def has_login(self, holder: str) -> bool:
+        """Return whether a system user, as `LOGIN@HOST`, may have a login beside the ledger."""
+        return self._view.once("login", holder, lambda: self._has_login(holder))
+
+    def _has_login(self, holder: str) -> bool:
+        return (
+            self._one("SELECT 1 FROM access WHERE holder = :holder AND ended_at IS NULL", holder=holder)
+            is not None
+        )
+
     def _recorded(self, registered: Mapping[str, int], without: str) -> tuple[int, str | None]:
         """Return the number of credentials that count to registered agents, and an agent with a wrong one or None."""
         dialect = dialect_of(self._db)

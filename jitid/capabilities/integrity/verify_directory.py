@@ -47,6 +47,9 @@ class _ExpectedAccess:
             int(event["op"] == "access-bootstrap"),
             event.get("predecessor"),
             event.get("audiences"),
+            event.get("subject"),
+            event.get("proved_at"),
+            event.get("holder"),
             seq,
         )
         self.superseded_at: int | None = None
@@ -79,6 +82,8 @@ class AccessMembers:
                 self._expected[event["access"]] = _ExpectedAccess(seq, event)
                 if "spent" in event:
                     self._end(seq, event["spent"], (AccessState.SPENT.value, event["at"], seq))
+                for id_ in event.get("replaced_logins", ()):
+                    self._end(seq, id_, (AccessState.ROTATED.value, event["at"], seq))
                 if "predecessor" in event:
                     predecessor = self._open(seq, event["predecessor"])
                     ends_at = event["ends"]
@@ -141,6 +146,9 @@ def _granted(row: Access) -> tuple[Any, ...]:
         row.bootstrap,
         row.predecessor,
         None if row.audiences is None else list(row.audiences),
+        row.subject,
+        row.proved_at,
+        row.holder,
         row.event,
     )
 

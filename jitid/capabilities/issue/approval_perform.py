@@ -301,6 +301,8 @@ def _approver(
     if operation.approver_token is None:
         if terms.own_name is None or terms.caller_proof is None:
             raise RefusedError("the caller is not a proved delegator; only a delegator can approve or deny")
+        if terms.login is not None:
+            return Approver(terms.own_name, "oidc", terms.login.subject, terms.login.proved_at), None
         return Approver(terms.own_name, terms.caller_proof, None), None
     proof, use = present(context, operation.approver_token)
     presenter = None if is_owner(context.caller) else terms.requester

@@ -124,6 +124,7 @@ def plan(
 
     """
     now = snapshot.now
+    request = _with_login(snapshot, request, terms)
     prepared = _propose(snapshot, names, request, terms)
     proposal, above, parent, notes = prepared.proposal, prepared.above, prepared.parent, prepared.notes
     entry = proposal.entry
@@ -451,6 +452,26 @@ def _delegator(
             "an agent can delegate only with its own credential", "pass its token with --parent-file"
         )
     return delegator, terms.caller_proof if delegator == own_name and terms.caller_proof else "asserted"
+
+
+def _with_login(snapshot: View, request: IssueRequest, terms: Terms) -> IssueRequest:
+    """Return a request with the proof of the caller's login, if it is for the person who logged in."""
+    if request.parent is not None or request.proved_delegator is not None or terms.caller_proof is None:
+        return request
+    directory, login = DirectoryStore(snapshot), terms.login
+    if login is None and terms.holder is not None and directory.has_login(terms.holder):
+        from jitid.capabilities.access.login_proof import login_of
+
+        login = login_of(snapshot, terms.holder)
+    stated = request.delegator
+    if login is None or (
+        stated not in (None, login.delegator)
+        and directory.own_name(stated) != directory.own_name(login.delegator)
+    ):
+        return request
+    return request._replace(
+        proved_delegator=login.delegator, proved_subject=login.subject, proved_at=login.proved_at
+    )
 
 
 def _chain(above: validity.Verified | None) -> list[str]:

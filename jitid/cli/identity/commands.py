@@ -1,4 +1,4 @@
-"""The verbs `list`, `status` and `whoami`; operations declare the others."""
+"""The verbs `list`, `status`, `whoami` and `login`; operations declare the others."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from jitid.formats.columns import Columns
 from jitid.model.credential import State
 from jitid.operation.base import READS, Verb, rows_opt
 from jitid.values.declaration import args, flag, opt
-from jitid.values.field_types import DURATION, ID, STATED_ID, choice, typed_as
+from jitid.values.field_types import DURATION, ID, STATED_ID, TEXT, choice, typed_as
 
 _ISSUED = (
     "id jti task agent delegator delegated_by delegator_proof kind state sensitivity scopes audiences purpose"
@@ -97,7 +97,7 @@ class StatusCommand(Verb):
     view = Columns(
         "jitid.status/1",
         "live expiring next_expiry open_tasks overdue_tasks leaked standing unsettled approvals swept_at "
-        "findings ledger issuer next",
+        "findings ledger issuer next login login_issuer login_expires_at",
         single=True,
     )
 
@@ -116,6 +116,31 @@ class WhoamiCommand(Verb):
     effect = READS
     view = Columns(
         "jitid.whoami/1",
-        "caller delegator proof roles agent task expires_at ledger issuer confinement reason",
+        "caller delegator proof roles agent task expires_at ledger issuer confinement reason "
+        "login login_issuer login_expires_at",
         single=True,
     )
+
+
+class LoginCommand(Verb):
+    """Log in at an identity provider.
+
+    The provider is an issuer of the configuration with a `client_id`; a browser opens there. A login expires after the
+    setting login_lifetime, or earlier with --out. At an authority you are then a caller without a role. Beside a
+    ledger, credentials that this system user issues for you have the delegator proof `oidc`.
+    """
+
+    verb = "login"
+    function = "identity.login:login"
+    view = Columns("jitid.login/1", "delegator issuer authenticated_at expires_at access state", single=True)
+
+    issuer: str | None = opt(
+        TEXT,
+        "--issuer",
+        help="Issuer of the configuration, or its host (default: the only one).",
+        metavar="ISSUER",
+    )
+    device: bool = flag("--device", help="Confirm a code in a browser on another device.")
+    no_browser: bool = flag("--no-browser", help="Print the address, and open no browser.")
+    fresh: bool = flag("--fresh", help="Require a new authentication at the provider.")
+    ends: bool = flag("--out", help="Log out.")

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from jitid.authority.open import issuer, open_authority, open_if_there, shown_place
+from jitid.authority.open import current_login, issuer, open_authority, open_if_there, shown_place
 from jitid.capabilities.inventory.status_operations import ATTENTION, LedgerStatus, ShowStatus
 from jitid.capabilities.sweep import last_sweep
 from jitid.cli.invocation import Invocation
@@ -20,6 +20,7 @@ from jitid.values.times import brief_duration, format_duration, format_time, opt
 if TYPE_CHECKING:
     from jitid.capabilities.sweep.last_sweep import LastSweep
     from jitid.cli.identity import commands
+    from jitid.model.access import LoginProof
 
 _FIRST = 'jitid issue --task INC-4821 --delegator "$(id -un)"'
 _DAY = 86_400
@@ -46,10 +47,39 @@ def status(cli: Invocation, args: commands.StatusCommand) -> None:
         "ledger": shown_place(config),
         "next": cli.command(_next(found, swept)),
     }
+    logged_in = _login(cli)
+    row |= login_fields(logged_in)
+    if logged_in is not None and row["next"] == cli.command(_FIRST):
+        # The person who logged in is the delegator.
+        row["next"] = cli.command(_FIRST.partition(" --delegator")[0])
     if cli.by_eye() and cli.format is None:
-        _write([*_lines(found, swept, shown_place(config), args.soon), ("next", row["next"])])
+        lines = _lines(found, swept, shown_place(config), args.soon)
+        if logged_in is not None:
+            until = f"{logged_in.delegator} until {row['login_expires_at']}, by {logged_in.issuer}"
+            lines.insert(1, ("login", until))
+        _write([*lines, ("next", row["next"])])
     else:
         cli.show_row(args.view, row)
+
+
+def login_fields(found: LoginProof | None) -> dict[str, Any]:
+    """Return the fields about a login."""
+    if found is None:
+        return {}
+    return {
+        "login": found.delegator,
+        "login_issuer": found.issuer,
+        "login_expires_at": format_time(found.expires_at),
+    }
+
+
+def _login(cli: Invocation) -> LoginProof | None:
+    """Return this user's login; None without one, or if it cannot be read."""
+    try:
+        return current_login(cli.config())
+    except JitidError as error:
+        cli.warn(f"the login cannot be read: {error.message}")
+        return None
 
 
 def _show_nothing(cli: Invocation, args: commands.StatusCommand) -> None:
@@ -142,6 +172,9 @@ def whoami(cli: Invocation) -> None:
         # Another user cannot read the ledger.
         with suppress(JitidError):
             row["issuer"] = issuer(config)
+            logged_in = current_login(config)
+            if logged_in is not None:
+                row |= {"delegator": logged_in.delegator, "proof": "oidc", **login_fields(logged_in)}
     else:
         from jitid.authority.remote import open_remote
 
@@ -155,6 +188,7 @@ def whoami(cli: Invocation) -> None:
             "roles": list(answer.roles),
             "agent": answer.agent,
             "issuer": answer.issuer,
+            **login_fields(answer.login),
         }
     row |= _parent(cli)
     try:

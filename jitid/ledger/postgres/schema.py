@@ -130,4 +130,12 @@ _SIXTH = (
     "ANALYZE identity",
 )
 
-POSTGRES_STEPS: tuple[tuple[str, ...], ...] = (_FIRST, tuple(_of_sqlite(5)), _THIRD, _FOURTH, _FIFTH, _SIXTH)
+POSTGRES_STEPS: tuple[tuple[str, ...], ...] = (
+    _FIRST,
+    tuple(_of_sqlite(5)),
+    _THIRD,
+    _FOURTH,
+    _FIFTH,
+    _SIXTH,
+    tuple(_of_sqlite(11)),
+)

@@ -252,7 +252,7 @@ class Remembering(View):
     """A view that caches answers by the version of the ledger."""
 
     _seen: SeenByVersion
-    kinds = frozenset({"seal", "task", "agent", "own-name", "is-delegator", "keys"})
+    kinds = frozenset({"seal", "task", "agent", "own-name", "is-delegator", "keys", "login"})
     """The kinds of answers that are cached by the version of the ledger."""
     absent = frozenset({"seal", "agent"})
     """The kinds of which a missing row is cached too."""

@@ -324,6 +324,14 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
         # checks a plan again only if this number changed since the plan was made. 0: no such event since this step.
         "ALTER TABLE clock_mark ADD COLUMN changed_at INTEGER NOT NULL DEFAULT 0",
     ),
+    (
+        # A login: the subject of the ID token that proved the person, as `ISS SUB`, and when. Beside the ledger it has
+        # no access token, and proves the person for the processes of its holder, a system user as `LOGIN@HOST`.
+        "ALTER TABLE access ADD COLUMN subject TEXT",
+        "ALTER TABLE access ADD COLUMN proved_at INTEGER",
+        "ALTER TABLE access ADD COLUMN holder TEXT",
+        "CREATE INDEX access_holder ON access (holder) WHERE holder IS NOT NULL AND ended_at IS NULL",
+    ),
 )
 
 LIVE_INDEXES = {

@@ -1,0 +1,62 @@
+"""The file with the access token of this user's login at an authority, by the address of the authority."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+
+from jitid.errors import OutputError
+from jitid.system.files import remove_leftovers, write_private
+from jitid.system.xdg import state_folder
+from jitid.values.secret import Secret
+from jitid.values.text import quote
+
+
+def login_path(remote: str) -> str:
+    """Return the path of the file for an authority. Raises ConfigurationError without a home folder.
+
+    The name has the address, so that the token goes to the authority that made it, and to no other.
+    """
+    return f"{state_folder()}/login-{sha256(remote.encode()).hexdigest()[:32]}"
+
+
+@contextmanager
+def changing_login() -> Iterator[None]:
+    """Keep other commands of this user from changing a login during the block. Raises OutputError."""
+    folder = state_folder()
+    try:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise _failure(folder, error) from None
+    try:
+        # The block has no requests over a network, so the lock is held briefly.
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def store_login(remote: str, token: Secret) -> None:
+    """Write the access token with mode 0600. Raises OutputError."""
+    path = login_path(remote)
+    write_private(path, f"{token.reveal()}\n".encode())
+    remove_leftovers(path)
+
+
+def delete_login(remote: str) -> None:
+    """Delete the file, if it is there. Raises OutputError."""
+    path = login_path(remote)
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise _failure(path, error) from None
+
+
+def _failure(path: str, error: OSError) -> OutputError:
+    return OutputError(f"{quote(path, 200)} cannot be changed: {(error.strerror or 'error').lower()}")

@@ -1,0 +1,126 @@
+"""Logins of people: an ID token is exchanged once for access, or for a proof beside the ledger."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from jitid.capabilities.access import oidc
+from jitid.capabilities.access.authenticate import counts, recorded_facts
+from jitid.capabilities.access.grant import Granted, must_be_enabled, new_access
+from jitid.capabilities.access.store import AccessChanges, AccessStore, Presentation, PresentedChanges
+from jitid.capabilities.directory import governance
+from jitid.capabilities.directory.store import DirectoryStore
+from jitid.capabilities.identity.record_denial import record_denial
+from jitid.errors import InvalidCredentialError, PolicyDeniedError
+from jitid.ledger import contract
+from jitid.model.access import AccessState
+
+if TYPE_CHECKING:
+    from jitid.ledger.transaction import Transaction
+    from jitid.ledger.view import View
+    from jitid.model.access import LoginProof, Proof
+    from jitid.operation.context import Context
+    from jitid.values.secret import Secret
+
+
+def log_in(context: Context, token: Secret) -> Granted:
+    """Log in the person that an ID token proves: with an access token for a caller of an authority, else without.
+
+    No lock is held while the issuer is queried.
+
+    Raises:
+        InvalidCredentialError: the ID token is not valid for a login, was used before, or is older than the last
+            disabling of the person.
+        PolicyDeniedError: the person is disabled, or the directory binds the name to other subjects; it is recorded.
+
+    """
+    terms = context.terms()
+    with context.ledger.read() as snapshot:
+        contract.refuse_if_sealed(snapshot)
+        now = snapshot.now
+    holder = terms.holder if context.caller is None else None
+    try:
+        proof = oidc.verify_login(token.reveal(), context.oidc(), now, timeout=context.timeout)
+        return _recorded(context, proof, holder, terms.login_lifetime)
+    except InvalidCredentialError as denial:
+        # At an authority, the caller is unknown, and must not fill the audit log.
+        if holder is not None:
+            record_denial(context.ledger, context.terms, denial, {"operation": "LogIn"}, accept_clock=False)
+        raise
+
+
+def _recorded(context: Context, proof: Proof, holder: str | None, lifetime: int) -> Granted:
+    try:
+        with context.ledger.write() as transaction:
+            return _granted(transaction, proof, holder, lifetime)
+    except PolicyDeniedError as denial:
+        with context.ledger.write() as transaction:
+            # A repetition of the denied token is refused without another event.
+            if PresentedChanges(transaction).present(_first_use(proof)):
+                transaction.append("denial", denial.facts)
+        raise
+
+
+def login_of(snapshot: View, holder: str) -> LoginProof | None:
+    """Return the login that a system user has beside the ledger, as `LOGIN@HOST`; None if none counts now."""
+    for access in AccessStore(snapshot).logins_of(holder):
+        if access.login is not None and counts(access.login, snapshot.names):
+            return access.login
+    return None
+
+
+def _granted(transaction: Transaction, proof: Proof, holder: str | None, lifetime: int) -> Granted:
+    if not PresentedChanges(transaction).present(_first_use(proof)):
+        raise InvalidCredentialError(
+            "the ID token was used before; a login needs a new one; nothing was changed",
+            "log in again: jitid login",
+        )
+    restored_at = transaction.names.restored_at
+    if restored_at is not None:
+        governance.must_follow(
+            proof.proved_at, restored_at, "the ledger was restored or its clock was set back"
+        )
+    subject = f"{proof.issuer} {proof.subject}"
+    name = _own_name(transaction, proof, subject)
+    changes = AccessChanges(transaction)
+    access, secret = new_access(
+        transaction,
+        name,
+        transaction.now + lifetime,
+        # The processes of a system user beside the ledger can read its key, and need no secret.
+        with_token=holder is None,
+        subject=subject,
+        proved_at=proof.proved_at,
+        holder=holder,
+    )
+    # A later login replaces the one of the same system user.
+    earlier = (
+        [] if holder is None else [each.id for each in changes.logins_of(holder) if each.id != access.id]
+    )
+    changes.end(earlier, AccessState.ROTATED)
+    event = transaction.append("access-login", {**recorded_facts(access), "replaced_logins": earlier or None})
+    return Granted(access._replace(event=event.seq), secret)
+
+
+def _first_use(proof: Proof) -> Presentation:
+    """Return the mark of the token's use: no other use has this presenter, so the token counts once."""
+    return Presentation(proof.mark, f"login {os.urandom(8).hex()}", proof.expires_at)
+
+
+def _own_name(transaction: Transaction, proof: Proof, subject: str) -> str:
+    """Return the name that the directory has for a person. Raises the errors of `log_in`."""
+    directory = DirectoryStore(transaction)
+    person = directory.find_delegator(governance.known_as(directory, proof.delegator, subject))
+    if person is None:
+        return proof.delegator
+    must_be_enabled(transaction, person.name)
+    try:
+        governance.must_be_newer(proof.proved_at, person)
+    except InvalidCredentialError as error:
+        # The provider's own session may be older, and would prove the same again.
+        error.hint = "log in with a new authentication: jitid login --fresh"
+        raise
+    foreign = governance.foreign_subject(person, subject, "delegator-subject")
+    governance.must_not_object([] if foreign is None else [foreign], {"delegator": person.name})
+    return person.name
