@@ -139,7 +139,7 @@ class Loopback:
 
 
 class _Head:
-    """The head of a request, as far as it has arrived."""
+    """The part of a request head that has arrived."""
 
     def __init__(self) -> None:
         self.data = bytearray()

@@ -242,14 +242,14 @@ def _store(config: Config, authority: Authority, granted: Granted) -> None:
 def _log_out(cli: Invocation, args: LoginCommand) -> None:
     """End the login of this user. Without one, nothing is changed."""
     config = cli.config()
-    found = _end_at_authority(config) if config.remote is not None else _end_beside_ledger(config)
+    found = _end_at_authority(config) if config.remote is not None else _end_in_ledger(config)
     if found is None:
         cli.show_record(args.view, {"state": "none"}, "not logged in; nothing was changed\n")
         return
     cli.show_record(args.view, {**_row(found), "state": "ended"}, f"logged out: {found.delegator}\n")
 
 
-def _end_beside_ledger(config: Config) -> LoginProof | None:
+def _end_in_ledger(config: Config) -> LoginProof | None:
     found = current_login(config)
     local = open_if_there(config)
     if found is None or local is None:
