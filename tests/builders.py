@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from jitid.authority.local import LocalAuthority
+from jitid.capabilities.access.grant import Granted
+from jitid.capabilities.access.operations import LogIn
 from jitid.capabilities.directory import delegators
 from jitid.capabilities.directory.store import DirectoryChanges, DirectoryStore
 from jitid.capabilities.identity import operations as identity_operations
@@ -401,7 +403,11 @@ class World:
         self.ledger: Ledger = (
             open_sqlite(self.path, self.clock) if address is None else open_postgres(address, self.clock)
         )
-        self.authority = LocalAuthority(
+        self.authority = self._new_authority()
+
+    def _new_authority(self) -> LocalAuthority:
+        address = Database.addresses.get(self.path)
+        return LocalAuthority(
             self.ledger,
             folder.keyring(str(self.path))
             if address is None
@@ -412,6 +418,16 @@ class World:
             timeout=5,
             targets=self.supply_targets,
         )
+
+    def log_in(self, issuer: OidcIssuer, id_token: Secret, holder: str) -> Granted:
+        """Log a person in beside the ledger, as a system user."""
+        oidc, terms = self._oidc, self.terms
+        self._oidc, self.terms = (issuer,), terms._replace(holder=holder)
+        try:
+            # An authority keeps the terms that it has read.
+            return self._new_authority().perform(LogIn(token=id_token))
+        finally:
+            self._oidc, self.terms = oidc, terms
 
     def supply_targets(self) -> Targets:
         """Return the current targets."""

@@ -48,7 +48,7 @@ from jitid.errors import (
     RefusedError,
     StorageError,
 )
-from jitid.model.access import Caller
+from jitid.model.access import Caller, OidcIssuer
 from jitid.model.adopted import StandingSecret
 from jitid.model.client_session import ClientSession
 from jitid.model.leak import Sighting
@@ -64,6 +64,7 @@ from tests.builders import DAY, KINDS, NOW, World, policed, request
 from tests.capabilities.directory import people
 from tests.capabilities.directory import test_registry as registry
 from tests.crypto.signed import ED25519, jwk
+from tests.crypto.signed import token as signed_token
 from tests.offlineroot import certified
 from tests.programs import Shop
 
@@ -246,6 +247,21 @@ def _serve(world: World) -> None:
     world.authority.perform(RevokeAccess(names=("user:root",), reason="gone"))
     for name in ("user:edgar", "user:gus"):
         world.authority.perform(GrantAccess(wanted=AccessRequest(name)))
+    _log_in_twice(world)
+
+
+def _log_in_twice(world: World) -> None:
+    """Log a person in twice, so that the second login replaces the first."""
+    keys = world.path.parent / "login-keys.json"
+    keys.write_text(dumps({"keys": [jwk(ED25519, kid="k1")]}))
+    keys.chmod(0o644)
+    issuer = OidcIssuer("https://id.example", str(keys), "jitid", client_id="jitid-cli")
+    claims = {"iss": issuer.issuer, "aud": "jitid-cli", "sub": "liv"}
+    now = world.clock.now
+    for number in range(2):
+        more = {"iat": now, "exp": now + 60, "jti": f"login-{number}"}
+        id_token = signed_token({"alg": "EdDSA", "kid": "k1"}, {**claims, **more}, ED25519)
+        world.log_in(issuer, Secret.single(id_token), "tester@host")
 
 
 def _keep_delegators(world: World) -> None:

@@ -18,11 +18,11 @@ from tests.crypto.signed import P256, encode, jwk, token
 
 CLIENT = "jitid-cli"
 SECRET_WORDS = ("REFRESH-TOKEN-OF-THE-PROVIDER", "ACCESS-TOKEN-OF-THE-PROVIDER")
-"""What it hands out besides the ID token."""
+"""The other tokens of its answers."""
 
 
 class IdentityProvider:
-    """Its state, and what a test changes: each attribute is used as it is at the time of a request."""
+    """Its state. A test may change each attribute between two requests."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -35,7 +35,7 @@ class IdentityProvider:
         self.answer: Callable[[dict[str, str]], dict[str, str]] = lambda right: right
         """Changes the parameters of the answer in the browser."""
         self.token_answers: list[tuple[int, Any]] = []
-        """Statuses and documents of the token endpoint before the right answer; bytes are sent as they are."""
+        """Statuses and documents of the token endpoint before the right answer; bytes are sent unchanged."""
         self.device: dict[str, Any] = {}
         self.requests: list[tuple[str, dict[str, str], dict[str, str]]] = []
         """The path, the parameters and the headers of each request."""

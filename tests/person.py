@@ -1,6 +1,6 @@
 """A person with a browser, run as a program: follows redirections, fills forms, and logs in.
 
-The program's last argument is the address; NAME and PASSWORD in the environment are what the person types.
+The program's last argument is the address; NAME and PASSWORD in the environment are typed into its forms.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ USES: Mapping[str, TokenRight] = {
     "RevokeToken.token": TokenRight.SHOWN,
     "GrantApproval.approver_token": TokenRight.PROOF,
     "DenyApproval.approver_token": TokenRight.PROOF,
-    "Login.token": TokenRight.PROOF,
+    "LogIn.token": TokenRight.PROOF,
 }
 """Uses by operation and field. An operation with a token that is not listed here is refused."""
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from jitid.capabilities.issue.operations import Issue
     from jitid.capabilities.sweep.finding import Thresholds
     from jitid.config.effective import Config
+    from jitid.model.access import LoginProof
     from jitid.operation.base import Authority, Operation, Result
     from jitid.values.secret import Secret
 
@@ -150,6 +151,28 @@ def issuer(config: Config) -> str | None:
 
     authority = open_if_there(config)
     return None if authority is None else authority.perform(ShowStatus()).issuer
+
+
+def current_login(config: Config) -> LoginProof | None:
+    """Return the login of this user beside the ledger, or at the authority; None without one.
+
+    Raises the errors of both.
+    """
+    if config.remote is not None:
+        from jitid.authority.remote import login_credential, open_remote
+
+        if login_credential(config.remote) is None:
+            return None
+        authority = open_remote(config)
+        try:
+            return authority.whoami().login
+        finally:
+            authority.close()
+    from jitid.authority.open_local import holder
+    from jitid.capabilities.access.operations import FindLogin
+
+    local = open_if_there(config)
+    return None if local is None else local.perform(FindLogin(holder=holder()))
 
 
 def sweep_limits(config: Config) -> Thresholds:

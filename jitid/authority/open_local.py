@@ -252,7 +252,7 @@ def _first_policy() -> Sequence[tuple[str, str]]:
 
 
 def holder() -> str:
-    """Return the user of this process on this machine, as `LOGIN@HOST`: whose login beside the ledger counts here."""
+    """Return the user of this process on this machine, as `LOGIN@HOST`: the holder of a login beside the ledger."""
     return f"{caller()}@{os.uname().nodename}"
 
 

@@ -415,9 +415,9 @@ class DescriptorCredential:
 class HeldCredential:
     """A credential that this process holds."""
 
-    place = "this process"
-
     def __init__(self, token: Secret) -> None:
+        self.place = "this process"
+        """The place of the credential, for messages."""
         self._token = token
 
     def read(self) -> Secret:
@@ -488,7 +488,7 @@ def credential(config: Config, environ: Mapping[str, str] = os.environ) -> Clien
 
 def login_credential(remote: str) -> FileCredential | None:
     """Return the place of the access token of this user's login at an authority; None without a login."""
-    from jitid.authority.login import login_path
+    from jitid.authority.stored_login import login_path
 
     try:
         path = login_path(remote)

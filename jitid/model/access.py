@@ -70,7 +70,7 @@ class Access(Record):
     proved_at: int | None = None
     """When that ID token was issued or its subject authenticated, whichever is earlier."""
     holder: str | None = None
-    """The system user, as `LOGIN@HOST`, who logged in beside the ledger; None for a caller of an authority."""
+    """The system user of a login beside the ledger, as `LOGIN@HOST`; None for a caller of an authority."""
 
     @property
     def by(self) -> str:
@@ -194,7 +194,7 @@ class Caller(Record):
         return self.audiences is not None and not set(self.audiences).isdisjoint(audiences)
 
 
-NOBODY = Caller("anonymous", frozenset())
+UNAUTHENTICATED = Caller("anonymous", frozenset())
 """The caller of an operation that authenticates its caller itself."""
 
 

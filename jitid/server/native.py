@@ -15,7 +15,7 @@ from jitid.authority.wire import codec
 from jitid.authority.wire.codec import operations, shape_of
 from jitid.authority.wire.shapes import Definitions, Schema
 from jitid.errors import InvalidCredentialError, JitidError, UsageError
-from jitid.model.access import NOBODY, Confinement, WhoAmI
+from jitid.model.access import UNAUTHENTICATED, Confinement, WhoAmI
 from jitid.server.answers import RequestError, dumps
 from jitid.server.metrics import record_of
 from jitid.values import strict_json
@@ -216,7 +216,7 @@ async def _authenticating(
         with service.counting_failures(request, InvalidCredentialError):
             return _answer(authority, read)
 
-    return await service.call(request, work, proof=lambda _: NOBODY, operation_type=operation_type)
+    return await service.call(request, work, proof=lambda _: UNAUTHENTICATED, operation_type=operation_type)
 
 
 def operation_paths() -> list[str]:

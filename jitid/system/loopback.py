@@ -1,6 +1,6 @@
 """A listener on the loopback interface that receives the answer of a browser (RFC 8252, section 7.3).
 
-It answers requests of any local program until one has the expected answer; each request is bounded in size and time.
+Any local program may send requests to it. Each request is bounded in size and time.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class Loopback:
             selector.register(connection, selectors.EVENT_READ)
 
     def _advance(self, connection: socket.socket, head: _Head, accept: Callable[[str], bool]) -> str | None:
-        """Read from a connection; once its request is complete, answer it, and return its query if it is accepted."""
+        """Read from a connection. Answer a complete request, and return its query if it is accepted."""
         if not head.read(connection):
             return None
         status, query = self._judged(bytes(head.data))
@@ -139,7 +139,7 @@ class Loopback:
 
 
 class _Head:
-    """The head of a request, as far as it has arrived."""
+    """The part of a request head that has arrived."""
 
     def __init__(self) -> None:
         self.data = bytearray()
@@ -147,7 +147,7 @@ class _Head:
         self.done = False
 
     def read(self, connection: socket.socket) -> bool:
-        """Read the available bytes; return whether the head is complete. One that breaks off or is too long is done."""
+        """Read the available bytes; return whether the head is complete. A head that breaks off is done."""
         try:
             piece = connection.recv(4_096)
         except BlockingIOError:

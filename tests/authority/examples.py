@@ -115,6 +115,7 @@ def by_token(scene: Scene, held: Held, caller: Caller) -> dict[str, Operation]:
         "DenyApproval.approver_token": approvals.DenyApproval(
             id=scene.approvals["owner"], approver_token=held.token
         ),
+        "LogIn.token": access.LogIn(token=held.token),
         "Authenticate.bearer": access.Authenticate(bearer=held.token),
     }
 
@@ -244,6 +245,7 @@ def plain(scene: Scene) -> dict[str, Operation]:
         "ExamineTargets": targets.ExamineTargets(),
         "ExportLog": integrity_operations.ExportLog(),
         "FindClientKeys": access.FindClientKeys(client="user:alice"),
+        "FindLogin": access.FindLogin(holder="alice@host"),
         "Fix": sweep_operations.Fix(
             rules=("orphaned-task",),
             limits=Thresholds(),

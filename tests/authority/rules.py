@@ -53,8 +53,9 @@ WITHOUT_ROLE = {
     "by a token, or for oneself": "Issue Renew AbandonRenewal Attach HandBack Exchange "
     "RecordSession",  # Sections 2 and 6.
     "by the word of a person": "GrantApproval DenyApproval",  # Section 5.
+    "by an ID token that counts once": "LogIn",
     "by the request whose answer was lost": "AbandonAttachment",  # Section 3.
-    "nobody: the server asks itself": "Authenticate FindClientKeys UseAssertion BootstrapAccess",
+    "nobody: the server asks itself": "Authenticate FindClientKeys FindLogin UseAssertion BootstrapAccess",
 }
 CLOCK = "admin"  # `accept_clock` needs this role beside the one for the operation.
 
@@ -86,7 +87,8 @@ USES = {  # By the fields that hold tokens.
     "valid": "Verify.token",
     "worth": "Introspect.token Authorize.asked.token",  # Carries a right now.
     "ending": "Revoke.tokens RevokeToken.token",
-    "proof": "Issue.delegator_token GrantApproval.approver_token DenyApproval.approver_token",  # Of another issuer.
+    "proof": "Issue.delegator_token GrantApproval.approver_token DenyApproval.approver_token "
+    "LogIn.token",  # Of another issuer.
     "never": "Exchange.request.parent",  # The subject is the parent.
 }
 BEARER = "Authenticate.bearer"  # The server performs it first: a token of the kind `identity` identifies its agent.

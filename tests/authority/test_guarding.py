@@ -32,12 +32,12 @@ def test_only_the_serving_process_performs_what_no_caller_may() -> None:
     closed = {
         name for name, kind in operations().items() if not (kind.roles or kind.for_anybody or kind.for_own)
     }
-    assert closed == {"Authenticate", "BootstrapAccess", "FindClientKeys", "UseAssertion"}
+    assert closed == {"Authenticate", "BootstrapAccess", "FindClientKeys", "FindLogin", "UseAssertion"}
 
 
 def test_the_declared_roles_and_effects_are_those_of_the_rules() -> None:
     without_role = {*" ".join(rules.WITHOUT_ROLE.values()).split()}
-    reading = {*" ".join([*rules.READS.values(), rules.WITHOUT_ROLE["everybody"]]).split()}
+    reading = {*" ".join([*rules.READS.values(), rules.WITHOUT_ROLE["everybody"], "FindLogin"]).split()}
     for name, kind in operations().items():
         if name not in without_role:
             roles = {role for role in ROLES if rules.has_role(name, role)}

@@ -33,7 +33,7 @@ def idp() -> Iterator[IdentityProvider]:
 
 @pytest.fixture
 def shell(tmp_path: Path, idp: IdentityProvider) -> Shell:
-    """Return a shell of a user with a browser, whose configuration has the provider."""
+    """Return a shell of a user with a browser, and the provider in the configuration."""
     made = Shell(tmp_path)
     made.environment["BROWSER"] = BROWSER
     for name, value in (("client_id", CLIENT), ("jwks", f"{idp.url}/jwks")):
@@ -346,7 +346,7 @@ def test_two_logins_at_once_leave_one(shell: Shell) -> None:
 
 
 def test_an_id_token_counts_once(shell: Shell, idp: IdentityProvider, tmp_path: Path) -> None:
-    """A second login with the same ID token is refused, and so is one that was used as a delegator's token."""
+    """A second login with the same ID token is refused, also after its use as a delegator's token."""
     shell.good("config", "set", f"oidc.{idp.url}.device", "true")
     for use in (("login", "--device"), (*ISSUE, "--delegator-token-file", "id.jwt")):
         token = idp.id_token()
@@ -366,7 +366,7 @@ def test_a_rotation_does_not_outlive_a_login(shell: Shell) -> None:
 
 
 def test_an_edited_login_is_found(shell: Shell) -> None:
-    """`audit verify` compares whom a login proves, since when, and for which system user."""
+    """`audit verify` compares the person of a login, its time, and its system user."""
     shell.good("login")
     for column, value in (
         ("subject", "'x y'"),

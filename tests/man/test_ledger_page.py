@@ -149,6 +149,7 @@ def test_the_facts_of_events_are_those_that_are_recorded(tmp_path: Path) -> None
     told["attach"] |= (told["issue"] | told["renew"]) & seen["attach"]
     told["task-unshare"] |= told["task-share"]
     told["access-rotate"] |= told["access-grant"] & seen["access-rotate"]
+    told["access-login"] |= told["access-grant"] & seen["access-login"]
     # Recorded only if a target keeps the key: see tests/issuers/test_transit.py.
     for name in ("key-create", "key-rotate"):
         told[name].remove("kept_by")

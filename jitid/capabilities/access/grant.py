@@ -329,16 +329,16 @@ def new_access(
     bootstrap: bool = False,
     predecessor: str | None = None,
     audiences: tuple[str, ...] | None = None,
-    bearer: bool = True,
+    with_token: bool = True,
     subject: str | None = None,
     proved_at: int | None = None,
     holder: str | None = None,
 ) -> tuple[Access, Secret | None]:
     """Record an access credential for the next event, and return it with its access token.
 
-    With `public`, or without `bearer`, it has no access token. A login has `subject`, `proved_at` and perhaps `holder`.
+    With `public`, or without `with_token`, it has no access token. Only a login has the last three.
     """
-    secret = new_opaque(os.urandom) if public is None and bearer else None
+    secret = new_opaque(os.urandom) if public is None and with_token else None
     access = Access(
         id=access_id(new_uuid7(time.time_ns() // 1_000_000, os.urandom(10))),
         name=name,

@@ -51,8 +51,8 @@ def key_set(location: str, timeout: float, kid: str | None = None, authorities: 
     """
     if location.startswith("/"):
         return read_key_set(location, timeout)
-    place = location, authorities
-    return _PLACES.setdefault(place, _FetchedAddress(*place)).keys(timeout, kid)
+    source = _PLACES.setdefault((location, authorities), _FetchedAddress(location, authorities))
+    return source.keys(timeout, kid)
 
 
 class _FetchedAddress:

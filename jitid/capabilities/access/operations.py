@@ -113,7 +113,7 @@ class BootstrapAccess(Operation["Granted"]):
     accept_clock: bool = False
 
 
-class Login(_AccessOperation):
+class LogIn(_AccessOperation):
     """Log a person in with an ID token of a configured issuer.
 
     The ID token must be for the issuer's `client_id`, and counts once. At an authority the answer has an access token

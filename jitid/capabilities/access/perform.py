@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from jitid.capabilities.access import authenticate as authentication
 from jitid.capabilities.access import grant
-from jitid.capabilities.access import login as logins
+from jitid.capabilities.access import login_proof as logins
 from jitid.capabilities.access import operations as ops
 from jitid.capabilities.access.authenticate import CLOCK_LEEWAY, LONGEST
 from jitid.capabilities.access.store import AccessChanges, AccessStore, assertion_digest
@@ -60,7 +60,7 @@ def bootstrap_access(context: Context, operation: ops.BootstrapAccess) -> Grante
     return _made(context, operation, lambda transaction, _again: grant.bootstrap(transaction, _BOOTSTRAPPED))
 
 
-def login(context: Context, operation: ops.Login) -> Granted:
+def log_in(context: Context, operation: ops.LogIn) -> Granted:
     """Log a person in. Record a denial."""
     return logins.log_in(context, operation.token)
 

@@ -1,7 +1,8 @@
-"""An identity provider as a person's client asks it for an ID token: the code flow with PKCE, and the device flow.
+"""A client of identity providers: the flows that end with an ID token of a person.
 
-OpenID Connect Core 1.0, RFC 7636 (PKCE), RFC 8252 (loopback), RFC 8628 (device flow), RFC 9207 (`iss` of the answer).
-The client checks that an answer belongs to its own request; the authority verifies the ID token's signature.
+The code flow and the device flow: OpenID Connect Core 1.0, RFC 7636 (PKCE), RFC 8252 (loopback), RFC 8628 (device
+flow), RFC 9207 (`iss` of the answer). The client checks that an answer belongs to its own request; the authority
+verifies the ID token's signature.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ class Attempt(Record):
     since: int
     """When it began, in seconds since the epoch."""
     fresh: bool
-    """Whether the person must authenticate anew."""
+    """Whether the person must authenticate again."""
 
 
 class DeviceCode(Record):
@@ -96,10 +97,10 @@ def discover(issuer: OidcIssuer, timeout: float) -> Provider:
         check_address(address)
     except ConfigurationError:
         raise ConfigurationError(
-            f"the OIDC issuer {quote(issuer.issuer, _LONGEST)} is not an https address; nobody can log in there",
+            f"the OIDC issuer {quote(issuer.issuer, _LONGEST)} is not an https address",
             "such as https://id.example.com",
         ) from None
-    status, document = _ask(issuer, "GET", address, None, timeout)
+    status, document = _exchange(issuer, "GET", address, None, timeout)
     if status != 200:
         raise StorageError(f"{quote(address, _LONGEST)} answered with status {status}", _WORDS.unreachable)
     if document.get("issuer") != issuer.issuer:
@@ -216,7 +217,9 @@ def request_device_code(provider: Provider, timeout: float) -> DeviceCode:
             f"{quote(issuer.issuer, _LONGEST)} has no `device_authorization_endpoint`", "omit --device"
         )
     form = {"client_id": str(issuer.client_id), "scope": " ".join(issuer.scopes)}
-    status, document = _ask(issuer, "POST", provider.device_endpoint, form, timeout)
+    status, document = _exchange(
+        issuer, "POST", provider.device_endpoint, form, timeout, _authorization(issuer)
+    )
     if status != 200:
         raise _refusal(document)
     texts = {name: document.get(name) for name in ("device_code", "user_code", "verification_uri")}
@@ -322,7 +325,7 @@ def check_id_token(
     for name, value in (("at_hash", access_token), ("c_hash", code)):
         if name in claims and (type(value) is not str or claims[name] != _half_hash(header["alg"], value)):
             raise InvalidCredentialError(
-                f"the ID token's `{name}` does not match the answer that it came with"
+                f"the ID token's `{name}` does not match the other tokens of the answer"
             )
 
 
@@ -395,7 +398,7 @@ def _token_answer(
 ) -> tuple[int, Mapping[str, Any]]:
     """Return the status and the answer of the token endpoint (RFC 6749, section 3.2)."""
     issuer = provider.issuer
-    return _ask(
+    return _exchange(
         issuer,
         "POST",
         provider.token_endpoint,
@@ -449,7 +452,7 @@ def _check_endpoint(issuer: OidcIssuer, address: str, name: str) -> None:
         )
 
 
-def _ask(
+def _exchange(
     issuer: OidcIssuer,
     method: str,
     address: str,

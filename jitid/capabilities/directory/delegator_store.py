@@ -244,8 +244,8 @@ _LONGEST = 200
 _GIVEN = "(SELECT name FROM given_name)"
 _OWNED = f"owner IN {_GIVEN} AND suspended_at IS NULL AND unregistered_at IS NULL"
 _WAITS = "ended_at IS NULL AND expires_at > :now"
-_ACCESS = f"""(name IN {_GIVEN} OR subject IN {_GIVEN}) AND ended_at IS NULL AND expires_at > :now
-    AND (superseded_at IS NULL OR superseded_at > :now)"""
+_UNENDED = "ended_at IS NULL AND expires_at > :now AND (superseded_at IS NULL OR superseded_at > :now)"
+_ACCESS = f"(name IN {_GIVEN} OR subject IN {_GIVEN}) AND {_UNENDED}"
 # Only grants are withdrawn: a refusal stays in force after its approver has left.
 _GRANTED = f"""approver IN {_GIVEN} AND granted = 1
     AND approval IN (SELECT id FROM approval WHERE {_WAITS})"""

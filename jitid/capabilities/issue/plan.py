@@ -466,7 +466,7 @@ def _with_login(snapshot: View, request: IssueRequest, terms: Terms) -> IssueReq
         return request
     directory, login = DirectoryStore(snapshot), terms.login
     if login is None and terms.holder is not None and directory.has_login(terms.holder):
-        from jitid.capabilities.access.login import login_of
+        from jitid.capabilities.access.login_proof import login_of
 
         login = login_of(snapshot, terms.holder)
     stated = request.delegator

@@ -125,9 +125,9 @@ class WhoamiCommand(Verb):
 class LoginCommand(Verb):
     """Log in at an identity provider.
 
-    The provider is an issuer of the configuration with a `client_id`. A browser opens there, and the login ends at
-    latest after the setting login_lifetime. At an authority you are then a caller without a role; beside a ledger,
-    what this system user issues for you has the delegator proof `oidc`. --out ends the login.
+    The provider is an issuer of the configuration with a `client_id`; a browser opens there. A login expires after the
+    setting login_lifetime, or earlier with --out. At an authority you are then a caller without a role. Beside a
+    ledger, credentials that this system user issues for you have the delegator proof `oidc`.
     """
 
     verb = "login"
@@ -142,5 +142,5 @@ class LoginCommand(Verb):
     )
     device: bool = flag("--device", help="Confirm a code in a browser on another device.")
     no_browser: bool = flag("--no-browser", help="Print the address, and open no browser.")
-    fresh: bool = flag("--fresh", help="Authenticate anew, even with a session at the provider.")
-    ends: bool = flag("--out", help="End the login.")
+    fresh: bool = flag("--fresh", help="Require a new authentication at the provider.")
+    ends: bool = flag("--out", help="Log out.")

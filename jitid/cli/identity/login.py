@@ -10,11 +10,11 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from jitid.authority.login import changing_login, current_login, delete_login, store_login
-from jitid.authority.open import open_if_there, open_or_create_authority
+from jitid.authority.open import current_login, open_if_there, open_or_create_authority
+from jitid.authority.stored_login import changing_login, delete_login, store_login
 from jitid.capabilities.access import provider as oidc_provider
 from jitid.capabilities.access.oidc import check_client, check_names, check_settings
-from jitid.capabilities.access.operations import Login, RevokeAccess
+from jitid.capabilities.access.operations import LogIn, RevokeAccess
 from jitid.cli.identity.commands import LoginCommand
 from jitid.cli.invocation import Invocation
 from jitid.errors import (
@@ -46,7 +46,7 @@ def login(cli: Invocation, args: LoginCommand) -> None:
     """Perform `jitid login`."""
     if args.ends:
         if args.issuer is not None or args.device or args.no_browser or args.fresh:
-            raise UsageError("--out ends a login, and takes no option of a new one", "jitid login --out")
+            raise UsageError("--out and the options of a new login exclude each other", "jitid login --out")
         _log_out(cli, args)
         return
     if args.device and args.fresh:
@@ -61,7 +61,7 @@ def login(cli: Invocation, args: LoginCommand) -> None:
     id_token = (
         _by_device(cli, args, provider, timeout) if args.device else _by_code(cli, args, provider, timeout)
     )
-    granted = authority.perform(Login(token=id_token))
+    granted = authority.perform(LogIn(token=id_token))
     if granted.secret is not None:
         _store(config, authority, granted)
     found = granted.access.login
@@ -109,7 +109,7 @@ def _chosen(config: Config, stated: str | None, *, device: bool) -> OidcIssuer:
     if device and not issuer.device:
         raise ConfigurationError(
             f"the device flow is not permitted for {quote(issuer.issuer, 200)}",
-            "anybody who sends you a code could log in as you; to permit it: "
+            "a stranger who sends you a code could log in as you; to permit it: "
             f"jitid config set oidc.{safe(issuer.issuer)}.device true",
         )
     return issuer
@@ -242,14 +242,14 @@ def _store(config: Config, authority: Authority, granted: Granted) -> None:
 def _log_out(cli: Invocation, args: LoginCommand) -> None:
     """End the login of this user. Without one, nothing is changed."""
     config = cli.config()
-    found = _log_out_remote(config) if config.remote is not None else _log_out_beside(config)
+    found = _end_at_authority(config) if config.remote is not None else _end_in_ledger(config)
     if found is None:
         cli.show_record(args.view, {"state": "none"}, "not logged in; nothing was changed\n")
         return
     cli.show_record(args.view, {**_row(found), "state": "ended"}, f"logged out: {found.delegator}\n")
 
 
-def _log_out_beside(config: Config) -> LoginProof | None:
+def _end_in_ledger(config: Config) -> LoginProof | None:
     found = current_login(config)
     local = open_if_there(config)
     if found is None or local is None:
@@ -258,7 +258,7 @@ def _log_out_beside(config: Config) -> LoginProof | None:
     return found
 
 
-def _log_out_remote(config: Config) -> LoginProof | None:
+def _end_at_authority(config: Config) -> LoginProof | None:
     assert config.remote is not None
     authority = _stored_authority(config)
     if authority is None:
@@ -272,7 +272,7 @@ def _log_out_remote(config: Config) -> LoginProof | None:
 
 
 def _revoke(authority: RemoteAuthority) -> LoginProof | None:
-    """Revoke the login with whose access token an authority is asked. Raises the errors of `RemoteAuthority`."""
+    """Revoke the login that authenticates the requests of `authority`. Raises the errors of `RemoteAuthority`."""
     try:
         found = authority.whoami().login
         if found is not None:

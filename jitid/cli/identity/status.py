@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from jitid.authority.login import current_login
-from jitid.authority.open import issuer, open_authority, open_if_there, shown_place
+from jitid.authority.open import current_login, issuer, open_authority, open_if_there, shown_place
 from jitid.capabilities.inventory.status_operations import ATTENTION, LedgerStatus, ShowStatus
 from jitid.capabilities.sweep import last_sweep
 from jitid.cli.invocation import Invocation

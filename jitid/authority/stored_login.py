@@ -1,4 +1,4 @@
-"""The login of this user: beside a ledger, or at an authority with an access token in a file."""
+"""The file with the access token of this user's login at an authority, by the address of the authority."""
 
 from __future__ import annotations
 
@@ -7,40 +7,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
-from typing import TYPE_CHECKING
 
 from jitid.errors import OutputError
 from jitid.system.files import remove_leftovers, write_private
 from jitid.system.xdg import state_folder
 from jitid.values.secret import Secret
 from jitid.values.text import quote
-
-if TYPE_CHECKING:
-    from jitid.config.effective import Config
-    from jitid.model.access import LoginProof
-
-
-def current_login(config: Config) -> LoginProof | None:
-    """Return the login of this user beside the ledger, or at the authority; None without one.
-
-    Raises the errors of both.
-    """
-    if config.remote is not None:
-        from jitid.authority.remote import login_credential, open_remote
-
-        if login_credential(config.remote) is None:
-            return None
-        authority = open_remote(config)
-        try:
-            return authority.whoami().login
-        finally:
-            authority.close()
-    from jitid.authority.open import open_if_there
-    from jitid.authority.open_local import holder
-    from jitid.capabilities.access.operations import FindLogin
-
-    local = open_if_there(config)
-    return None if local is None else local.perform(FindLogin(holder=holder()))
 
 
 def login_path(remote: str) -> str:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def log_in(context: Context, token: Secret) -> Granted:
-    """Log in the person whom an ID token proves: with an access token for a caller of an authority, else without.
+    """Log in the person that an ID token proves: with an access token for a caller of an authority, else without.
 
     No lock is held while the issuer is queried.
 
@@ -46,7 +46,7 @@ def log_in(context: Context, token: Secret) -> Granted:
     except InvalidCredentialError as denial:
         # At an authority, the caller is unknown, and must not fill the audit log.
         if holder is not None:
-            record_denial(context.ledger, context.terms, denial, {"operation": "Login"}, accept_clock=False)
+            record_denial(context.ledger, context.terms, denial, {"operation": "LogIn"}, accept_clock=False)
         raise
 
 
@@ -63,7 +63,7 @@ def _recorded(context: Context, proof: Proof, holder: str | None, lifetime: int)
 
 
 def login_of(snapshot: View, holder: str) -> LoginProof | None:
-    """Return the login that a system user has beside the ledger, as `LOGIN@HOST`; None without one that counts now."""
+    """Return the login that a system user has beside the ledger, as `LOGIN@HOST`; None if none counts now."""
     for access in AccessStore(snapshot).logins_of(holder):
         if access.login is not None and counts(access.login, snapshot.names):
             return access.login
@@ -89,7 +89,7 @@ def _granted(transaction: Transaction, proof: Proof, holder: str | None, lifetim
         name,
         transaction.now + lifetime,
         # The processes of a system user beside the ledger can read its key, and need no secret.
-        bearer=holder is None,
+        with_token=holder is None,
         subject=subject,
         proved_at=proof.proved_at,
         holder=holder,
@@ -119,7 +119,7 @@ def _own_name(transaction: Transaction, proof: Proof, subject: str) -> str:
         governance.must_be_newer(proof.proved_at, person)
     except InvalidCredentialError as error:
         # The provider's own session may be older, and would prove the same again.
-        error.hint = "authenticate anew: jitid login --fresh"
+        error.hint = "log in with a new authentication: jitid login --fresh"
         raise
     foreign = governance.foreign_subject(person, subject, "delegator-subject")
     governance.must_not_object([] if foreign is None else [foreign], {"delegator": person.name})
