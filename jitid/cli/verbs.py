@@ -11,11 +11,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Daily": ("run", "issue", "renew", "verify", "list", "inspect", "status", "whoami"),
     "Watch": ("sweep", "report", "doctor", "schedule"),
     "Respond": ("trace", "scan", "leak", "revoke", "retire"),
-<<<<<<< HEAD
     "Connect": ("setup", "login", "federate", "example"),
-=======
-    "Connect": ("login",),
->>>>>>> p12-login
     "Govern": ("policy", "agent", "delegator", "task", "approve", "authorize", "adopt"),
     "Operate": ("serve", "access", "keys", "publish", "ledger", "audit", "config"),
 }

@@ -39,11 +39,8 @@ HAND_WRITTEN = (
     "jitid-authority.7",
     "jitid-aws.7",
     "jitid-exec.7",
-<<<<<<< HEAD
     "jitid-federation.7",
-=======
     "jitid-login.7",
->>>>>>> p12-login
     "jitid-oauth.7",
     "jitid-openbao.7",
     "jitid-policy.7",
@@ -133,15 +130,11 @@ def _background(verb: str) -> list[str]:
     """Return the related pages of other sections for a verb."""
     if verb == "serve":
         return ["jitid-authority.7", "jitid-oauth.7", "jitid-policy.7"]
-<<<<<<< HEAD
+    if verb == "login":
+        return ["jitid-login.7"]
     if verb == "scan":
         return ["jitid-agent-files.7", "jitid-scanners.7"]
     if verb == "leak add":
-=======
-    if verb == "login":
-        return ["jitid-login.7"]
-    if verb in ("scan", "leak add"):
->>>>>>> p12-login
         return ["jitid-scanners.7"]
     if verb in ("helper token", "helper headers", "helper session start", "helper session stop"):
         return ["jitid-agents.7"]

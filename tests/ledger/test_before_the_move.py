@@ -48,11 +48,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Past:
     for name in ("ledger", "backups"):
         unpack(name, place)
     past = Past(place)
-<<<<<<< HEAD
     # The first use brings the schema up to date.
-=======
-    # The first command that opens the ledger brings its schema up to date.
->>>>>>> p12-login
     past.good("list")
     return past
 

@@ -129,19 +129,17 @@ _UNDONE = {
         "ALTER TABLE clock_mark DROP COLUMN changed_at",
         "ALTER TABLE clock_mark RENAME COLUMN marked_at TO at",
     ),
-<<<<<<< HEAD
     12: ("DROP TABLE session",),
     13: (
         "DROP INDEX credential_exchanged",
         "ALTER TABLE credential DROP COLUMN exchange_life",
         "ALTER TABLE credential DROP COLUMN subject",
-=======
-    12: (
+    ),
+    14: (
         "DROP INDEX access_holder",
         "ALTER TABLE access DROP COLUMN holder",
         "ALTER TABLE access DROP COLUMN proved_at",
         "ALTER TABLE access DROP COLUMN subject",
->>>>>>> p12-login
     ),
 }
 
@@ -353,11 +351,11 @@ def test_whom_the_events_of_roots_name_is_told_by_all_below_them(tmp_path: Path,
     ]
     edit(
         path,
-<<<<<<< HEAD
-        *(_undone(8) if kept_in == "file" else (*_UNDONE[13], *_UNDONE[12], *_UNDONE[10], *_UNDONE[9])),
-=======
-        *(_undone(8) if kept_in == "file" else (*_UNDONE[12], *_UNDONE[10], *_UNDONE[9])),
->>>>>>> p12-login
+        *(
+            _undone(8)
+            if kept_in == "file"
+            else (*_UNDONE[14], *_UNDONE[13], *_UNDONE[12], *_UNDONE[10], *_UNDONE[9])
+        ),
         "DELETE FROM term WHERE text LIKE 'https://id.example %'",
         "UPDATE schema_version SET version = 4" if kept_in == "database" else "PRAGMA user_version = 8",
     )
