@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from jitid.api import forks
 from jitid.authority.open import open_authority, open_for_issue
 from jitid.capabilities.run.token_place import RUN_TOKEN
 from jitid.config.effective import check_environment, load
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jitid.authority.worker import WorkerAuthority
+    from jitid.capabilities.issue.issue_result import Issued
     from jitid.capabilities.issue.operations import Issue
     from jitid.operation.base import Authority
 
@@ -60,17 +64,32 @@ class AuthorityAccess:
         self._worker: WorkerAuthority | None = None
         self._lock = threading.Lock()
 
-    def open(self, *, patience: float | None = None) -> Authority:
-        """Return the authority. Raises the errors of `open_authority`."""
-        if self.within_run and self.config.remote is None:
-            return self._of_run()
-        return open_authority(self.config, patience=patience)
+    @contextmanager
+    def opened(self, *, patience: float | None = None) -> Iterator[Authority]:
+        """Open the authority for a block. Raises the errors of `open_authority`."""
+        with forks.operation():
+            if self.within_run and self.config.remote is None:
+                yield self._of_run()
+                return
+            authority = open_authority(self.config, patience=patience)
+            try:
+                yield authority
+            finally:
+                authority.close()
 
-    def open_for_issue(self, operation: Issue, note: Callable[[str], None]) -> Authority:
-        """Return the authority for `operation`; the first use creates a ledger and reports that to `note`."""
-        if self.within_run and self.config.remote is None:
-            return self._of_run()
-        return open_for_issue(self.config, operation, note)
+    def issue(self, operation: Issue, note: Callable[[str], None]) -> list[Issued]:
+        """Perform `operation`; the first use creates a ledger and reports that to `note`.
+
+        Raises the errors of `open_for_issue` and of the operation.
+        """
+        with forks.operation():
+            if self.within_run and self.config.remote is None:
+                return self._of_run().perform(operation)
+            authority = open_for_issue(self.config, operation, note)
+            try:
+                return authority.perform(operation)
+            finally:
+                authority.close()
 
     def close(self) -> None:
         """End the other process, if there is one."""

@@ -159,11 +159,8 @@ class HeldIdentity:
                 ttl=self._ttl,
                 allow_narrower=self._allow_narrower,
             )
-            authority = self.access.open()
-            try:
+            with self.access.opened() as authority:
                 return authority.perform(Attach(request=request))
-            finally:
-                authority.close()
 
     def end(self) -> None:
         """End the identity, or its task if it opened that; do nothing in a forked process, and the second time.
@@ -241,11 +238,8 @@ class HeldIdentity:
             return
         request = RenewRequest(secret, self._ttl, self._allow_narrower)
         try:
-            authority = self.access.open(patience=_PATIENCE)
-            try:
+            with self.access.opened(patience=_PATIENCE) as authority:
                 issued = authority.perform(Renew(request=request))
-            finally:
-                authority.close()
         except Exception as error:  # noqa: BLE001 - the next use reports it, once the token has expired
             with self._state:
                 self._failure = (
@@ -267,16 +261,13 @@ class HeldIdentity:
                     self._place.put(self._secret.reveal())
 
     def _end(self) -> None:
-        authority = self.access.open()
-        try:
+        unconfirmed: list[str] = []
+        with self.access.opened() as authority:
             ended = self._ended_at(authority)
-            unconfirmed: list[str] = []
             if ended.unsettled:
                 from jitid.authority.settle_at_targets import confirm_quietly
 
                 confirm_quietly(authority, ended, unconfirmed.append)
-        finally:
-            authority.close()
         if unconfirmed:
             raise PartialError("; ".join(unconfirmed))
 

@@ -359,11 +359,7 @@ class Identity:
         if not request.audiences and not request.may_audience:
             request = request._replace(audiences=config.many("audience"))
         operation = Issue(requests=(request,), delegator_token=proof)
-        authority = access.open_for_issue(operation, self._notes.append)
-        try:
-            (issued,) = authority.perform(operation)
-        finally:
-            authority.close()
+        (issued,) = access.issue(operation, self._notes.append)
         if self._keep_task:
             issued = issued._replace(opened=False)
         return HeldIdentity(

@@ -36,7 +36,7 @@ class User(Shell):
             text=True,
             env={**self.environment, **(more or {})},
             cwd=self.home,
-            timeout=120,
+            timeout=60,
         )
 
     def printed(self, text: str, *arguments: str, more: Mapping[str, str] | None = None) -> str:

@@ -53,7 +53,7 @@ def test_each_public_name_is_there_and_documented() -> None:
         assert getattr(jitid, name).__doc__, name
         assert name in dir(jitid)
     with pytest.raises(AttributeError, match="no attribute 'unknown'"):
-        _ = jitid.unknown  # type: ignore[attr-defined]
+        _ = jitid.unknown
 
 
 def test_a_block_has_an_identity_that_ends_with_it(user: User) -> None:
