@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     import httpx
+    import httpx2
     from azure.core.credentials import TokenCredential
     from botocore.session import Session
     from google.auth.identity_pool import SubjectTokenSupplier
@@ -255,7 +256,15 @@ class Identity:
         """
         from jitid.api import adapters
 
-        return adapters.httpx_auth(self.headers, origins)
+        auth: httpx.Auth = adapters.httpx_auth(self.headers, origins, "httpx")
+        return auth
+
+    def httpx2_auth(self, *origins: str) -> httpx2.Auth:
+        """Return the same for the package httpx2, which the MCP SDK uses."""
+        from jitid.api import adapters
+
+        auth: httpx2.Auth = adapters.httpx_auth(self.headers, origins, "httpx2")
+        return auth
 
     def botocore_session(
         self, *, template: str | None = None, role_arn: str | None = None, audience: str = "sts.amazonaws.com"
