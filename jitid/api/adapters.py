@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 AssertionProvider = Callable[[str], Awaitable[str]]
 """An async function that returns a token for an audience."""
 NewToken = Callable[[str], str]
-"""Returns a token for an audience that was never returned before: who exchanges a token may accept it once."""
+"""Returns a token for an audience that was never returned before: a service may exchange each token once."""
 
 
 @contextmanager

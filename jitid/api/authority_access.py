@@ -99,7 +99,7 @@ class AuthorityAccess:
             worker.end()
 
     def forget(self) -> None:
-        """Close what a forked process has inherited; it opens its own at the next use."""
+        """Close the inherited pipes in a forked process, which starts its own process at the next use."""
         self._lock = threading.Lock()
         worker, self._worker = self._worker, None
         if worker is not None:

@@ -21,7 +21,7 @@ from jitid.values.record import Record
 
 
 class Reactions(Record):
-    """What an identity does at a fork of its process, and at the end of the program."""
+    """The functions of an identity for a fork of its process, and for the end of the program."""
 
     before: Callable[[], None]
     """Called before the fork; no thread may change the identity until the fork."""
@@ -37,7 +37,7 @@ _live: dict[str, Reactions] = {}
 """By the id of the identity."""
 _lock = threading.RLock()
 _after_fork: list[ExitStack] = []
-"""What the process that forks must do after it."""
+"""The functions that the process calls after its fork."""
 _operations: Counter[int] = Counter()
 """The number of operations by thread."""
 _changed = threading.Condition()
@@ -83,7 +83,7 @@ def _before() -> None:
     with ExitStack() as stack:
         stack.enter_context(_changed)
         _waiting += 1
-        stack.callback(_fork_is_over)
+        stack.callback(_end_wait)
         while _operations.keys() - {thread}:
             _changed.wait()
         # No thread may be in the middle of a change that the forked process would see half.
@@ -94,7 +94,7 @@ def _before() -> None:
         _after_fork.append(stack.pop_all())
 
 
-def _fork_is_over() -> None:
+def _end_wait() -> None:
     global _waiting
     _waiting -= 1
     _changed.notify_all()

@@ -56,7 +56,7 @@ class HeldIdentity:
         allow_narrower: bool,
         until: int | None,
     ) -> None:
-        """Hold what was just issued. Each renewal requests `ttl` seconds; `until` limits all of them."""
+        """Hold an identity that was just issued. Each renewal requests `ttl` seconds; `until` limits all of them."""
         self.access = access
         (credential,) = issued.credentials
         self.id = credential.id
@@ -98,7 +98,7 @@ class HeldIdentity:
         """Return the current identity token.
 
         Raises:
-            UsageError: this process was forked from the one that holds it.
+            UsageError: this process was forked from its holder.
             InvalidCredentialError: the identity has ended.
             ExpiredError: it could not be renewed in time; the message says why.
 
@@ -134,13 +134,13 @@ class HeldIdentity:
         with self._state:
             token = self.secret().reveal()
             if self._place is None:
-                place = open_place(None, IDENTITY)
+                token_place = open_place(None, IDENTITY)
                 try:
-                    place.put(token)
+                    token_place.put(token)
                 except BaseException:
-                    place.close()
+                    token_place.close()
                     raise
-                self._place, self._path = place, place.path
+                self._place, self._path = token_place, token_place.path
             return self._place.path
 
     def service_token(self, audience: str, *, fresh: bool) -> Secret:
@@ -206,9 +206,9 @@ class HeldIdentity:
         self._operating = threading.RLock()
         self._secret = None
         self.tokens.clear()
-        place, self._place = self._place, None
-        if place is not None:
-            place.leave()
+        token_place, self._place = self._place, None
+        if token_place is not None:
+            token_place.leave()
         self.access.forget()
 
     def _attach_token(self, audience: str) -> Issued:
@@ -287,6 +287,6 @@ class HeldIdentity:
         with self._state:
             self._secret = None
             self.tokens.clear()
-            place, self._place = self._place, None
-        if place is not None:
-            place.close()
+            token_place, self._place = self._place, None
+        if token_place is not None:
+            token_place.close()

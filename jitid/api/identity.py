@@ -166,7 +166,7 @@ class Identity:
 
     @property
     def renews_until(self) -> datetime:
-        """Until when policy and task permit renewals (UTC). Then the identity ends, in the block or not."""
+        """Until when policy and task permit renewals (UTC). The identity ends then, also within the block."""
         return datetime.fromtimestamp(self._entered().until, UTC)
 
     @property
@@ -273,7 +273,7 @@ class Identity:
 
         Args:
             template: template of a target of the kind `aws-sts`; the identity needs `may_kind="aws-sts:TEMPLATE"`.
-            role_arn: instead, a role that AWS gives to the bearer of a token for `audience` (web identity).
+            role_arn: instead, a role that AWS gives in exchange for a token for `audience` (web identity).
             audience: audience of that token, as the identity provider in AWS states it.
 
         Raises UsageError unless exactly one of `template` and `role_arn` is stated.
@@ -376,7 +376,7 @@ class Identity:
         )
 
     def _parent_token(self, access: AuthorityAccess) -> tuple[Secret | None, int | None]:
-        """Return the token of the parent, and until when that lives at most; None if there is none."""
+        """Return the token of the parent, and the end of the parent; None if there is none."""
         if self._parent is not None:
             until = self._parent.until
             if not self._parent.is_foreign:

@@ -73,7 +73,7 @@ def verify(
     remote: str | None = None,
     credential_file: str | None = None,
 ) -> VerifiedToken:
-    """Return what a token proves, if it is valid now for the audience.
+    """Return the names and rights that a token proves, if it is valid now for the audience.
 
     By default the ledger or the authority decides, as for `jitid verify`: signature, issuer, type, audience, expiry,
     and the state of the credential and of all above it. With `published`, or `jwks` and `status_list`, published keys
@@ -109,10 +109,10 @@ def verify(
     choice = AuthorityChoice(
         config=config, profile=profile, ledger=ledger, remote=remote, credential_file=credential_file
     )
-    place = place_of(published, jwks, status_list, issuer)
+    source = place_of(published, jwks, status_list, issuer)
     effective = load(file=choice.file, profile=choice.profile, flags=choice.flags)
-    if place is not None:
-        verified = verify_published(text, place, audiences, effective.text("issuer"), int(time.time()))
+    if source is not None:
+        verified = verify_published(text, source, audiences, effective.text("issuer"), int(time.time()))
         return _of_claims(verified.claims)
     # No thread may fork while the ledger is open.
     with forks.operation():
@@ -140,7 +140,7 @@ def _claims(text: str) -> Mapping[str, Any]:
 
 
 def _of_claims(claims: Mapping[str, Any]) -> VerifiedToken:
-    """Return what verified claims prove. Raises InvalidCredentialError for a token without names (JWT-SVID)."""
+    """Return the names and rights in verified claims. Raises InvalidCredentialError for a JWT-SVID."""
     if lacking := [name for name in ("jti", "sub", "client_id", "txn") if name not in claims]:
         raise InvalidCredentialError(f"the token lacks the claim `{lacking[0]}`")
     audiences = claims["aud"]

@@ -1,7 +1,7 @@
 """An authority in another process, for a program inside of `jitid run`: that process alone loads the ledger's keys.
 
-It performs each operation with the rights of the run's identity, whose token is read again each time. It ends with its
-standard input.
+It performs each operation with the rights of the run's identity, and reads the token of that again each time. It ends
+with its standard input.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A user with a ledger, whose programs use the Python interface."""
+"""A user with a ledger, and programs that use the Python interface."""
 
 from __future__ import annotations
 

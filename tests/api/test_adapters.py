@@ -44,7 +44,7 @@ Reply = tuple[int, dict[str, str], Any]
 
 
 class Place(NamedTuple):
-    """A server, and what it has received."""
+    """A server, and the requests that it has received."""
 
     url: str
     received: list[Received]

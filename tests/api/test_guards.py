@@ -1,4 +1,4 @@
-"""The guards of `jitid example`, each in its real framework: what gets through, and what does not."""
+"""The guards of `jitid example`, each in its real framework, with valid and invalid tokens."""
 
 from __future__ import annotations
 

@@ -326,7 +326,7 @@ def test_an_asyncio_program_is_not_blocked(user: User) -> None:
         ({"ttl": True}, "at least one second"),
         ({"ttl": "soon"}, "not a duration"),
         ({"sensitivity": "some"}, "expected one of"),
-        ({"deadline": datetime(2030, 1, 1)}, "has no offset"),  # noqa: DTZ001 - that is what is tested
+        ({"deadline": datetime(2030, 1, 1)}, "has no offset"),  # noqa: DTZ001 - the test is about it
         ({"details": [{}]}, "a detail"),
         ({"timeout": -1}, "at least one second"),
     ],

@@ -109,7 +109,7 @@ def test_published_keys_and_lists_replace_the_ledger(
         token = me.token()
         by_ledger = jitid.verify(token, audience=API)
         folder, jwks = _published(user, tmp_path)
-    # The ledger is not asked: it knows that the task has ended.
+    # No ledger is read: it knows that the task has ended.
     monkeypatch.setenv("JITID_LEDGER", str(tmp_path / "missing"))
     assert jitid.verify(token, audience=API, published=str(folder)) == by_ledger
     uri = by_ledger.claims["status"]["status_list"]["uri"]

@@ -27,7 +27,7 @@ class Guard(AuthenticationBackend):
     """Verifies the bearer token of each request (RFC 6750)."""
 
     async def authenticate(self, conn: HTTPConnection) -> tuple[AuthCredentials, Any]:
-        """Return what the token proves. Several headers are no token."""
+        """Return the verified token. Several headers together are not a token."""
         scheme, _, token = ", ".join(conn.headers.getlist("authorization")).partition(" ")
         try:
             verified = await run_in_threadpool(
