@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from jitid.api import forks
-from jitid.authority.open import open_authority, open_for_issue
+from jitid.api import forks, idle_authorities
 from jitid.capabilities.run.token_place import RUN_TOKEN
 from jitid.config.effective import check_environment, load
 
@@ -67,29 +66,23 @@ class AuthorityAccess:
     @contextmanager
     def opened(self, *, patience: float | None = None) -> Iterator[Authority]:
         """Open the authority for a block. Raises the errors of `open_authority`."""
-        with forks.operation():
-            if self.within_run and self.config.remote is None:
+        if self.within_run and self.config.remote is None:
+            with forks.operation():
                 yield self._of_run()
-                return
-            authority = open_authority(self.config, patience=patience)
-            try:
-                yield authority
-            finally:
-                authority.close()
+            return
+        with idle_authorities.opened(self.config, patience=patience) as authority:
+            yield authority
 
     def issue(self, operation: Issue, note: Callable[[str], None]) -> list[Issued]:
         """Perform `operation`; the first use creates a ledger and reports that to `note`.
 
         Raises the errors of `open_for_issue` and of the operation.
         """
-        with forks.operation():
-            if self.within_run and self.config.remote is None:
+        if self.within_run and self.config.remote is None:
+            with forks.operation():
                 return self._of_run().perform(operation)
-            authority = open_for_issue(self.config, operation, note)
-            try:
-                return authority.perform(operation)
-            finally:
-                authority.close()
+        with idle_authorities.opened(self.config, creates_for=operation, note=note) as authority:
+            return authority.perform(operation)
 
     def close(self) -> None:
         """End the other process, if there is one."""

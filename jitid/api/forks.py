@@ -36,6 +36,8 @@ class Reactions(Record):
 _live: dict[str, Reactions] = {}
 """By the id of the identity."""
 _lock = threading.RLock()
+_closing: list[tuple[Callable[[], None], Callable[[], None]]] = []
+"""Functions to call before each fork, and in each forked process."""
 _after_fork: list[ExitStack] = []
 """The functions that the process calls after its fork."""
 _operations: Counter[int] = Counter()
@@ -56,6 +58,11 @@ def leave(id_: str) -> None:
     """Remove an identity that has ended."""
     with _lock:
         _live.pop(id_, None)
+
+
+def before_each(close: Callable[[], None], *, in_child: Callable[[], None]) -> None:
+    """Call `close` before each fork, when no operation runs, and `in_child` in the forked process."""
+    _closing.append((close, in_child))
 
 
 @contextmanager
@@ -86,6 +93,8 @@ def _before() -> None:
         stack.callback(_end_wait)
         while _operations.keys() - {thread}:
             _changed.wait()
+        for close, _ in _closing:
+            close()
         # No thread may be in the middle of a change that the forked process would see half.
         stack.enter_context(_lock)
         for reactions in _live.values():
@@ -110,6 +119,8 @@ def _after_in_child() -> None:
     global _lock, _changed, _waiting
     _lock, _changed, _waiting = threading.RLock(), threading.Condition(), 0
     _operations.clear()
+    for _, reset in _closing:
+        reset()
     inherited = list(_live.values())
     _live.clear()
     _after_fork.clear()
@@ -124,6 +135,8 @@ def _end_all() -> None:
     # A child is newer than its parent.
     for reactions in reversed(remaining):
         reactions.end()
+    for close, _ in _closing:
+        close()
 
 
 os.register_at_fork(before=_before, after_in_parent=_after_in_parent, after_in_child=_after_in_child)

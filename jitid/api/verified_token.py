@@ -9,10 +9,9 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from jitid.api import forks
+from jitid.api import idle_authorities
 from jitid.api.authority_access import AuthorityChoice
 from jitid.api.stated import several
-from jitid.authority.open import open_authority
 from jitid.capabilities.identity.operations import Verify
 from jitid.capabilities.issue.token_operations import Introspect
 from jitid.capabilities.trust.published_place import place_of, verify_published
@@ -114,13 +113,8 @@ def verify(
     if source is not None:
         verified = verify_published(text, source, audiences, effective.text("issuer"), int(time.time()))
         return _of_claims(verified.claims)
-    # No thread may fork while the ledger is open.
-    with forks.operation():
-        authority = open_authority(effective)
-        try:
-            return _by_ledger(authority, Secret.single(text), audiences)
-        finally:
-            authority.close()
+    with idle_authorities.opened(effective) as authority:
+        return _by_ledger(authority, Secret.single(text), audiences)
 
 
 def _by_ledger(authority: Authority, token: Secret, audiences: tuple[str, ...]) -> VerifiedToken:

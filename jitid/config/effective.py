@@ -191,6 +191,14 @@ class Config:
             self._oidc.update(layer.oidc)
             self._targets.update(layer.targets)
 
+    def is_same(self, other: Config) -> bool:
+        """Return whether another configuration has the same values from the same files."""
+        return self is other or (
+            (self._values, self._layers, self.path, self.credential_fd)
+            == (other._values, other._layers, other.path, other.credential_fd)
+            and self._all_layers() == other._all_layers()
+        )
+
     @property
     def scope_floors(self) -> dict[str, str]:
         """Scope pattern -> the minimum sensitivity of a task that requests an overlapping scope."""

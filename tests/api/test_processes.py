@@ -163,7 +163,7 @@ if __name__ == "__main__":
 INSIDE = """
 import jitid, json, sys
 API = "https://api.example"
-with jitid.identity(agent="inner", scopes="repo:read", audience=API) as me:
+with jitid.identity(agent="inner", scopes="repo:read", audience=API, ttl="5m") as me:
     # Another process verifies: this one must load neither ledger nor keys.
     token = me.token()
     with me.delegate(agent="innermost", audience=API) as child:
