@@ -61,7 +61,7 @@ class AuthorityAccess:
         check_environment(os.environ, frozenset({RUN_TOKEN, DELEGATOR, DELEGATOR_TOKEN}))
         self.within_run = RUN_TOKEN in os.environ
         self._worker: WorkerAuthority | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     @contextmanager
     def opened(self, *, patience: float | None = None) -> Iterator[Authority]:
@@ -93,7 +93,7 @@ class AuthorityAccess:
 
     def forget(self) -> None:
         """Close the inherited pipes in a forked process, which starts its own process at the next use."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         worker, self._worker = self._worker, None
         if worker is not None:
             worker.leave()

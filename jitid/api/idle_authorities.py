@@ -40,7 +40,7 @@ class _OpenAuthority(Record):
 
 _idle: list[_OpenAuthority] = []
 """The last used one at the end."""
-_lock = threading.Lock()
+_lock = threading.RLock()
 
 
 @contextmanager
@@ -146,7 +146,7 @@ def close_all() -> None:
 
 def _reset() -> None:
     global _lock
-    _lock = threading.Lock()
+    _lock = threading.RLock()
 
 
 forks.before_each(close_all, in_child=_reset)

@@ -117,11 +117,11 @@ def test_published_keys_and_lists_replace_the_ledger(
     issuer = by_ledger.claims["iss"]
     for keys in (str(folder / "jwks.json"), jwks):
         options = {"jwks": keys, "status_list": str(status_list), "issuer": issuer}
-        assert jitid.verify(token, audience=API, **options) == by_ledger  # type: ignore[arg-type]
+        assert jitid.verify(token, audience=API, **options) == by_ledger
         with pytest.raises(jitid.InvalidCredentialError):
-            jitid.verify(token, audience=OTHER, **options)  # type: ignore[arg-type]
+            jitid.verify(token, audience=OTHER, **options)
         with pytest.raises(jitid.InvalidCredentialError):
-            jitid.verify(token, audience=API, **{**options, "issuer": "urn:jitid:other"})  # type: ignore[arg-type]
+            jitid.verify(token, audience=API, **{**options, "issuer": "urn:jitid:other"})
     # Keys alone do not show revocations.
     with pytest.raises(jitid.UsageError, match="require each other"):
         jitid.verify(token, audience=API, jwks=jwks)
