@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.api.conftest import User
+from tests.real import module
 from tests.serving import serving
 
 FORK = """
@@ -96,10 +97,7 @@ def test_the_forked_process_finds_the_token_after_a_renewal(user: User) -> None:
     assert {row["agent"] for row in user.rows("--task", "T1")} == {"agent", "late"}
 
 
-def test_forks_among_busy_threads_neither_block_nor_share(user: User) -> None:
-    printed = user.printed(
-        FORK
-        + """
+BUSY = """
     import threading
     with jitid.identity(task="T1", delegator="alice", may_audience="https://*.example") as me:
         stop = threading.Event()
@@ -120,10 +118,13 @@ def test_forks_among_busy_threads_neither_block_nor_share(user: User) -> None:
             for thread in threads:
                 thread.join()
     print("done")
-    """
-    )
-    assert printed == "done\n"
+"""
+
+
+def test_forks_among_busy_threads_neither_block_nor_share(user: User) -> None:
+    assert user.printed(FORK + BUSY) == "done\n"
     assert not user.rows("--task", "T1", "--live")
+    # An inherited connection would damage the database.
     user.good("audit", "verify")
     user.good("ledger", "check")
 
@@ -257,3 +258,13 @@ def test_inside_of_run_at_an_authority_the_program_is_a_child_of_the_run(alice: 
     rows = {row["agent"]: row for row in alice.rows("--task", "T1")}
     assert rows["inner"]["parent"] == rows["outer"]["id"]
     assert not alice.rows("--task", "T1", "--live")
+
+
+def test_forks_among_busy_threads_do_no_harm_to_a_database(user: User, postgres_url: str) -> None:
+    module("psycopg", "postgres")
+    more = {"JITID_LEDGER": postgres_url, "JITID_HOME": str(user.home / "keys")}
+    printed = user.printed(FORK + BUSY, more=more)
+    assert printed == "done\n"
+    done = user.run("list", "--task", "T1", "--live", "--format", "json", more=more)
+    assert json.loads(done.stdout)["items"] == []
+    assert user.run("audit", "verify", more=more).returncode == 0
