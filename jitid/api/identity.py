@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn, Self
@@ -112,18 +113,39 @@ class Identity:
             return
         try:
             held.end()
-        except JitidError as failure:
+        except Exception as failure:
             if error is None:
                 raise
-            hint = f" (run: {failure.hint})" if failure.hint else ""
-            error.add_note(f"jitid: {failure.message}{hint}")
+            text = failure.message if isinstance(failure, JitidError) else f"{type(failure).__name__} (a bug)"
+            hint = f" (run: {failure.hint})" if isinstance(failure, JitidError) and failure.hint else ""
+            error.add_note(f"jitid: {text}{hint}")
         finally:
             if self._parent is None and not held.is_foreign:
                 held.access.close()
 
     async def __aenter__(self) -> Self:
         """Issue the identity in another thread, as `__enter__` does."""
-        return await asyncio.to_thread(self.__enter__)
+        changing, outcomes = threading.Lock(), set[str]()
+
+        def settle(outcome: str) -> None:
+            with changing:
+                outcomes.add(outcome)
+                is_left_over = len(outcomes) == 2
+            if is_left_over:
+                # The block never begins.
+                self.__exit__(None, None, None)
+
+        def enter() -> None:
+            self.__enter__()
+            settle("issued")
+
+        try:
+            await asyncio.to_thread(enter)
+        except asyncio.CancelledError:
+            # The thread may still issue the identity, or has just done so.
+            settle("cancelled")
+            raise
+        return self
 
     async def __aexit__(
         self,

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 import jitid
+from jitid.api import forks
 from jitid.api.held_identity import HeldIdentity
 from tests.api.conftest import API, User
 from tests.real import Shell, until
@@ -310,6 +311,22 @@ def test_an_asyncio_program_is_not_blocked(user: User) -> None:
 
     asyncio.run(cancelled())
     assert states(user, "--task", "T2") == {"retired"}
+
+
+def test_an_identity_that_is_issued_for_a_cancelled_task_ends(user: User) -> None:
+    async def cancelled() -> None:
+        lock = _locked(user)
+        task = asyncio.create_task(jitid.identity(task="T1", delegator="alice").__aenter__())
+        while not forks._operations:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        os.close(lock)
+
+    # It waits for its threads.
+    asyncio.run(cancelled())
+    assert states(user, "--task", "T1") == {"retired"}
 
 
 @pytest.mark.parametrize(
