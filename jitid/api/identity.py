@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from jitid.api.authority_access import AuthorityAccess, AuthorityChoice
 from jitid.api.held_identity import HeldIdentity
-from jitid.api.issue_identity import Origin, issue_identity
+from jitid.api.issue_identity import IssueRight, issue_identity
 from jitid.api.stated import detail_texts, seconds_of, several
 from jitid.errors import JitidError, UsageError
 from jitid.model.request import IssueRequest
@@ -81,7 +81,7 @@ class Identity:
             self._held = issue_identity(
                 access,
                 self._request,
-                Origin(self._parent, self._parent_file, self._proof),
+                IssueRight(self._parent, self._parent_file, self._proof),
                 self._notes.append,
                 keep_task=self._keep_task,
             )
@@ -130,8 +130,8 @@ class Identity:
         def settle(outcome: str) -> None:
             with changing:
                 outcomes.add(outcome)
-                is_left_over = len(outcomes) == 2
-            if is_left_over:
+                is_unused = len(outcomes) == 2
+            if is_unused:
                 # The block never begins.
                 self.__exit__(None, None, None)
 

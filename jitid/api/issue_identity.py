@@ -23,7 +23,7 @@ from jitid.values.times import LATEST, parse_time
 _PARENT = "the parent's token"
 
 
-class Origin(Record):
+class IssueRight(Record):
     """The right by which an identity is issued, as far as the program states it."""
 
     parent: HeldIdentity | None
@@ -35,7 +35,7 @@ class Origin(Record):
 def issue_identity(
     access: AuthorityAccess,
     request: IssueRequest,
-    origin: Origin,
+    origin: IssueRight,
     note: Callable[[str], None],
     *,
     keep_task: bool,
@@ -70,7 +70,7 @@ def issue_identity(
     return HeldIdentity(access, issued, ttl=request.ttl, allow_narrower=request.allow_narrower, until=until)
 
 
-def _parent_token(access: AuthorityAccess, origin: Origin) -> tuple[Secret | None, int | None]:
+def _parent_token(access: AuthorityAccess, origin: IssueRight) -> tuple[Secret | None, int | None]:
     """Return the token of the parent, and the end of the parent if that is known; None if there is no parent."""
     if origin.parent is not None:
         until = origin.parent.until
