@@ -143,7 +143,7 @@ __jitid_table() {
         ;;
     'example')
         options="--field+=:example,about $everywhere"
-        arguments=':verifier.py,prometheus-rules.yml,slack.sh,webhook.sh,systemd.sh,Containerfile'
+        arguments=':verifier.py,asgi_guard.py,flask_guard.py,prometheus-rules.yml,slack.sh,webhook.sh,systemd.sh,Containerfile'
         ;;
     'policy check')
         options="--field+=:file,line,column,severity,rule,message $everywhere"

@@ -1,6 +1,6 @@
 """Just-in-time identity for AI agents.
 
-`import jitid` loads nothing else: each name loads its module at its first use. See jitid-python(7).
+`import jitid` loads no other module: each name loads its module at its first use. See jitid-python(7).
 """
 
 # The module `typing` would be loaded; type checkers know this name.

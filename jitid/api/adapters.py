@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from jitid.errors import ConfigurationError, UsageError
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 AssertionProvider = Callable[[str], Awaitable[str]]
 """An async function that returns a token for an audience."""
 NewToken = Callable[[str], str]
-"""Returns a token for an audience that was never returned before: who exchanges a token may accept it once."""
+"""Returns a token for an audience that was never returned before: a service may exchange each token once."""
 
 
 @contextmanager
@@ -38,33 +39,34 @@ def _library(package: str) -> Iterator[None]:
         raise ConfigurationError(f"the package {package} is not installed", installing([package])) from error
 
 
-def httpx_auth(headers: Callable[[str], Mapping[str, str]], origins: Iterable[str]) -> httpx.Auth:
-    """Return the authentication of httpx that `Identity.httpx_auth` describes."""
-    with _library("httpx"):
-        import httpx
+def httpx_auth(headers: Callable[[str], Mapping[str, str]], origins: Iterable[str], package: str) -> Any:  # noqa: ANN401 - the type of one of two packages
+    """Return the authentication of httpx, or of httpx2, that `Identity.httpx_auth` describes."""
+    with _library(package):
         from anyio import to_thread
+
+        base: Any = import_module(package).Auth
 
     only = frozenset(map(origin, origins))
 
-    class IdentityAuth(httpx.Auth):
-        """Adds a token for the origin of a request. httpx removes it before it follows a redirection elsewhere."""
+    def server(request: httpx.Request) -> str | None:
+        """Return the address of the server, without path and login; None if it gets no token."""
+        address = f"{request.url.scheme}://{request.url.netloc.decode('ascii')}"
+        return address if not only or address in only else None
+
+    class IdentityAuth(base):  # type: ignore[misc] # one of two packages
+        """Adds a token for the origin of a request. The client removes it before it follows a redirection elsewhere."""
 
         def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-            if (url := _server(request.url)) is not None:
-                request.headers.update(headers(url))
+            if (address := server(request)) is not None:
+                request.headers.update(headers(address))
             yield request
 
         async def async_auth_flow(
             self, request: httpx.Request
         ) -> AsyncGenerator[httpx.Request, httpx.Response]:
-            if (url := _server(request.url)) is not None:
-                request.headers.update(await to_thread.run_sync(headers, url))
+            if (address := server(request)) is not None:
+                request.headers.update(await to_thread.run_sync(headers, address))
             yield request
-
-    def _server(url: httpx.URL) -> str | None:
-        """Return the address of the server, without path and login; None if it gets no token."""
-        server = f"{url.scheme}://{url.netloc.decode('ascii')}"
-        return server if not only or server in only else None
 
     return IdentityAuth()
 
@@ -130,7 +132,7 @@ def google_supplier(new_token: NewToken, audience: str | None) -> SubjectTokenSu
     with _library("google-auth"):
         from google.auth.identity_pool import SubjectTokenSupplier
 
-    class IdentitySupplier(SubjectTokenSupplier):
+    class IdentitySupplier(SubjectTokenSupplier):  # type: ignore[misc, unused-ignore] # a type if it is installed
         """Supplies a token that Google exchanges once."""
 
         def get_subject_token(self, context: Any, request: Any) -> str:  # noqa: ANN401, ARG002

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from jitid.authority.open import open_authority, open_for_issue
+from jitid.api import forks, idle_authorities
 from jitid.capabilities.run.token_place import RUN_TOKEN
 from jitid.config.effective import check_environment, load
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jitid.authority.worker import WorkerAuthority
+    from jitid.capabilities.issue.issue_result import Issued
     from jitid.capabilities.issue.operations import Issue
     from jitid.operation.base import Authority
 
@@ -58,19 +61,28 @@ class AuthorityAccess:
         check_environment(os.environ, frozenset({RUN_TOKEN, DELEGATOR, DELEGATOR_TOKEN}))
         self.within_run = RUN_TOKEN in os.environ
         self._worker: WorkerAuthority | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
-    def open(self, *, patience: float | None = None) -> Authority:
-        """Return the authority. Raises the errors of `open_authority`."""
+    @contextmanager
+    def opened(self, *, patience: float | None = None) -> Iterator[Authority]:
+        """Open the authority for a block. Raises the errors of `open_authority`."""
         if self.within_run and self.config.remote is None:
-            return self._of_run()
-        return open_authority(self.config, patience=patience)
+            with forks.operation():
+                yield self._of_run()
+            return
+        with idle_authorities.opened(self.config, patience=patience) as authority:
+            yield authority
 
-    def open_for_issue(self, operation: Issue, note: Callable[[str], None]) -> Authority:
-        """Return the authority for `operation`; the first use creates a ledger and reports that to `note`."""
+    def issue(self, operation: Issue, note: Callable[[str], None]) -> list[Issued]:
+        """Perform `operation`; the first use creates a ledger and reports that to `note`.
+
+        Raises the errors of `open_for_issue` and of the operation.
+        """
         if self.within_run and self.config.remote is None:
-            return self._of_run()
-        return open_for_issue(self.config, operation, note)
+            with forks.operation():
+                return self._of_run().perform(operation)
+        with idle_authorities.opened(self.config, creates_for=operation, note=note) as authority:
+            return authority.perform(operation)
 
     def close(self) -> None:
         """End the other process, if there is one."""
@@ -80,8 +92,8 @@ class AuthorityAccess:
             worker.end()
 
     def forget(self) -> None:
-        """Close what a forked process has inherited; it opens its own at the next use."""
-        self._lock = threading.Lock()
+        """Close the inherited pipes in a forked process, which starts its own process at the next use."""
+        self._lock = threading.RLock()
         worker, self._worker = self._worker, None
         if worker is not None:
             worker.leave()

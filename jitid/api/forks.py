@@ -1,7 +1,11 @@
-"""The identities of this process at a fork: the forked process holds none of their secrets.
+"""The identities and operations of this process at a fork.
 
-Two processes with one identity token would both renew it, and the second renewal is refused and reported. The forked
-process delegates for itself instead.
+The forked process holds no secret: two processes with one identity token would both renew it, and the second renewal is
+refused and reported. The forked process delegates for itself instead.
+
+A fork waits until no thread has the ledger open. SQLite would take the locks of the other process for its own, and the
+end of an inherited transaction would damage the database (https://sqlite.org/howtocorrupt.html, "carrying an open
+database connection across a fork").
 """
 
 from __future__ import annotations
@@ -9,13 +13,15 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 
 from jitid.values.record import Record
 
 
 class Reactions(Record):
-    """What an identity does at a fork of its process, and at the end of the program."""
+    """The functions of an identity for a fork of its process, and for the end of the program."""
 
     before: Callable[[], None]
     """Called before the fork; no thread may change the identity until the fork."""
@@ -30,7 +36,16 @@ class Reactions(Record):
 _live: dict[str, Reactions] = {}
 """By the id of the identity."""
 _lock = threading.RLock()
-_forking: list[Reactions] = []
+_closing: list[tuple[Callable[[], None], Callable[[], None]]] = []
+"""Functions to call before each fork, and in each forked process."""
+_after_fork: list[ExitStack] = []
+"""The functions that the process calls after its fork."""
+_operations: Counter[int] = Counter()
+"""The number of operations by thread."""
+_changed = threading.Condition()
+"""Guards `_operations` and `_waiting`."""
+_waiting = 0
+"""The number of threads that are about to fork."""
 
 
 def enter(id_: str, reactions: Reactions) -> None:
@@ -45,27 +60,70 @@ def leave(id_: str) -> None:
         _live.pop(id_, None)
 
 
+def before_each(close: Callable[[], None], *, in_child: Callable[[], None]) -> None:
+    """Call `close` before each fork, when no operation runs, and `in_child` in the forked process."""
+    _closing.append((close, in_child))
+
+
+@contextmanager
+def operation() -> Iterator[None]:
+    """Keep other threads from forking during the block, in which the ledger is open."""
+    thread = threading.get_ident()
+    with _changed:
+        # An operation inside of another one, in a signal handler, must not wait for a fork that waits for both.
+        while _waiting and not _operations[thread]:
+            _changed.wait()
+        _operations[thread] += 1
+    try:
+        yield
+    finally:
+        with _changed:
+            _operations[thread] -= 1
+            if not _operations[thread]:
+                del _operations[thread]
+            _changed.notify_all()
+
+
 def _before() -> None:
-    # No thread may be in the middle of a change that the forked process would see half.
-    _lock.acquire()
-    _forking[:] = _live.values()
-    for reactions in _forking:
-        reactions.before()
+    global _waiting
+    thread = threading.get_ident()
+    with ExitStack() as stack:
+        stack.enter_context(_changed)
+        _waiting += 1
+        stack.callback(_end_wait)
+        while _operations.keys() - {thread}:
+            _changed.wait()
+        for close, _ in _closing:
+            close()
+        # No thread may be in the middle of a change that the forked process would see half.
+        stack.enter_context(_lock)
+        for reactions in _live.values():
+            stack.callback(reactions.after)
+            reactions.before()
+        _after_fork.append(stack.pop_all())
+
+
+def _end_wait() -> None:
+    global _waiting
+    _waiting -= 1
+    _changed.notify_all()
 
 
 def _after_in_parent() -> None:
-    for reactions in _forking:
-        reactions.after()
-    _forking.clear()
-    _lock.release()
+    # Nothing, if an interrupt ended the preparation.
+    if _after_fork:
+        _after_fork.pop().close()
 
 
 def _after_in_child() -> None:
-    global _lock
-    _lock = threading.RLock()
+    global _lock, _changed, _waiting
+    _lock, _changed, _waiting = threading.RLock(), threading.Condition(), 0
+    _operations.clear()
+    for _, reset in _closing:
+        reset()
     inherited = list(_live.values())
     _live.clear()
-    _forking.clear()
+    _after_fork.clear()
     for reactions in inherited:
         reactions.forget()
 
@@ -77,6 +135,8 @@ def _end_all() -> None:
     # A child is newer than its parent.
     for reactions in reversed(remaining):
         reactions.end()
+    for close, _ in _closing:
+        close()
 
 
 os.register_at_fork(before=_before, after_in_parent=_after_in_parent, after_in_child=_after_in_child)

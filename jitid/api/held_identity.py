@@ -56,7 +56,7 @@ class HeldIdentity:
         allow_narrower: bool,
         until: int | None,
     ) -> None:
-        """Hold what was just issued. Each renewal requests `ttl` seconds; `until` limits all of them."""
+        """Hold an identity that was just issued. Each renewal requests `ttl` seconds; `until` limits all of them."""
         self.access = access
         (credential,) = issued.credentials
         self.id = credential.id
@@ -98,7 +98,7 @@ class HeldIdentity:
         """Return the current identity token.
 
         Raises:
-            UsageError: this process was forked from the one that holds it.
+            UsageError: this process was forked from its holder.
             InvalidCredentialError: the identity has ended.
             ExpiredError: it could not be renewed in time; the message says why.
 
@@ -134,13 +134,13 @@ class HeldIdentity:
         with self._state:
             token = self.secret().reveal()
             if self._place is None:
-                place = open_place(None, IDENTITY)
+                token_place = open_place(None, IDENTITY)
                 try:
-                    place.put(token)
+                    token_place.put(token)
                 except BaseException:
-                    place.close()
+                    token_place.close()
                     raise
-                self._place, self._path = place, place.path
+                self._place, self._path = token_place, token_place.path
             return self._place.path
 
     def service_token(self, audience: str, *, fresh: bool) -> Secret:
@@ -159,11 +159,8 @@ class HeldIdentity:
                 ttl=self._ttl,
                 allow_narrower=self._allow_narrower,
             )
-            authority = self.access.open()
-            try:
+            with self.access.opened() as authority:
                 return authority.perform(Attach(request=request))
-            finally:
-                authority.close()
 
     def end(self) -> None:
         """End the identity, or its task if it opened that; do nothing in a forked process, and the second time.
@@ -209,9 +206,9 @@ class HeldIdentity:
         self._operating = threading.RLock()
         self._secret = None
         self.tokens.clear()
-        place, self._place = self._place, None
-        if place is not None:
-            place.leave()
+        token_place, self._place = self._place, None
+        if token_place is not None:
+            token_place.leave()
         self.access.forget()
 
     def _attach_token(self, audience: str) -> Issued:
@@ -241,11 +238,8 @@ class HeldIdentity:
             return
         request = RenewRequest(secret, self._ttl, self._allow_narrower)
         try:
-            authority = self.access.open(patience=_PATIENCE)
-            try:
+            with self.access.opened(patience=_PATIENCE) as authority:
                 issued = authority.perform(Renew(request=request))
-            finally:
-                authority.close()
         except Exception as error:  # noqa: BLE001 - the next use reports it, once the token has expired
             with self._state:
                 self._failure = (
@@ -267,16 +261,13 @@ class HeldIdentity:
                     self._place.put(self._secret.reveal())
 
     def _end(self) -> None:
-        authority = self.access.open()
-        try:
+        unconfirmed: list[str] = []
+        with self.access.opened() as authority:
             ended = self._ended_at(authority)
-            unconfirmed: list[str] = []
             if ended.unsettled:
                 from jitid.authority.settle_at_targets import confirm_quietly
 
                 confirm_quietly(authority, ended, unconfirmed.append)
-        finally:
-            authority.close()
         if unconfirmed:
             raise PartialError("; ".join(unconfirmed))
 
@@ -296,6 +287,6 @@ class HeldIdentity:
         with self._state:
             self._secret = None
             self.tokens.clear()
-            place, self._place = self._place, None
-        if place is not None:
-            place.close()
+            token_place, self._place = self._place, None
+        if token_place is not None:
+            token_place.close()

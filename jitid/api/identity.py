@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import threading
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
-from jitid.api.authority_access import DELEGATOR, DELEGATOR_TOKEN, AuthorityAccess, AuthorityChoice
+from jitid.api.authority_access import AuthorityAccess, AuthorityChoice
 from jitid.api.held_identity import HeldIdentity
+from jitid.api.issue_identity import IssueRight, issue_identity
 from jitid.api.stated import detail_texts, seconds_of, several
-from jitid.capabilities.issue.operations import Issue
-from jitid.capabilities.run.token_place import RUN_TOKEN
 from jitid.errors import JitidError, UsageError
-from jitid.model.process import Process
 from jitid.model.request import IssueRequest
-from jitid.model.types import MAY_KIND, TASK
-from jitid.system.processes import this_process
+from jitid.model.types import MAY_KIND
 from jitid.system.program_request import origin
-from jitid.system.read_input import token as read_token
 from jitid.values.field_types import AGENT, AUDIENCE, REACH, SCOPE
-from jitid.values.field_types import DELEGATOR as DELEGATOR_NAME
 from jitid.values.secret import Secret
 from jitid.values.text import quote
-from jitid.values.times import LATEST, parse_time
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     import httpx
+    import httpx2
     from azure.core.credentials import TokenCredential
     from botocore.session import Session
     from google.auth.identity_pool import SubjectTokenSupplier
@@ -83,13 +78,21 @@ class Identity:
             raise UsageError("the block of an identity cannot begin twice", "call jitid.identity again")
         access = AuthorityAccess(self._choice) if self._parent is None else self._parent.access
         try:
-            self._held = self._issued(access)
+            self._held = issue_identity(
+                access,
+                self._request,
+                IssueRight(self._parent, self._parent_file, self._proof),
+                self._notes.append,
+                keep_task=self._keep_task,
+            )
             self._held.start()
         except BaseException:
-            if self._held is not None:
-                self._held.end()
-            if self._parent is None:
-                access.close()
+            try:
+                if self._held is not None:
+                    self._held.end()
+            finally:
+                if self._parent is None:
+                    access.close()
             raise
         return self
 
@@ -110,18 +113,39 @@ class Identity:
             return
         try:
             held.end()
-        except JitidError as failure:
+        except Exception as failure:
             if error is None:
                 raise
-            hint = f" (run: {failure.hint})" if failure.hint else ""
-            error.add_note(f"jitid: {failure.message}{hint}")
+            text = failure.message if isinstance(failure, JitidError) else f"{type(failure).__name__} (a bug)"
+            hint = f" (run: {failure.hint})" if isinstance(failure, JitidError) and failure.hint else ""
+            error.add_note(f"jitid: {text}{hint}")
         finally:
             if self._parent is None and not held.is_foreign:
                 held.access.close()
 
     async def __aenter__(self) -> Self:
         """Issue the identity in another thread, as `__enter__` does."""
-        return await asyncio.to_thread(self.__enter__)
+        changing, outcomes = threading.Lock(), set[str]()
+
+        def settle(outcome: str) -> None:
+            with changing:
+                outcomes.add(outcome)
+                is_unused = len(outcomes) == 2
+            if is_unused:
+                # The block never begins.
+                self.__exit__(None, None, None)
+
+        def enter() -> None:
+            self.__enter__()
+            settle("issued")
+
+        try:
+            await asyncio.to_thread(enter)
+        except asyncio.CancelledError:
+            # The thread may still issue the identity, or has just done so.
+            settle("cancelled")
+            raise
+        return self
 
     async def __aexit__(
         self,
@@ -165,7 +189,7 @@ class Identity:
 
     @property
     def renews_until(self) -> datetime:
-        """Until when policy and task permit renewals (UTC). Then the identity ends, in the block or not."""
+        """Until when policy and task permit renewals (UTC). The identity ends then, also within the block."""
         return datetime.fromtimestamp(self._entered().until, UTC)
 
     @property
@@ -255,7 +279,15 @@ class Identity:
         """
         from jitid.api import adapters
 
-        return adapters.httpx_auth(self.headers, origins)
+        auth: httpx.Auth = adapters.httpx_auth(self.headers, origins, "httpx")
+        return auth
+
+    def httpx2_auth(self, *origins: str) -> httpx2.Auth:
+        """Return the same for the package httpx2, which the MCP SDK uses."""
+        from jitid.api import adapters
+
+        auth: httpx2.Auth = adapters.httpx_auth(self.headers, origins, "httpx2")
+        return auth
 
     def botocore_session(
         self, *, template: str | None = None, role_arn: str | None = None, audience: str = "sts.amazonaws.com"
@@ -264,7 +296,7 @@ class Identity:
 
         Args:
             template: template of a target of the kind `aws-sts`; the identity needs `may_kind="aws-sts:TEMPLATE"`.
-            role_arn: instead, a role that AWS gives to the bearer of a token for `audience` (web identity).
+            role_arn: instead, a role that AWS gives in exchange for a token for `audience` (web identity).
             audience: audience of that token, as the identity provider in AWS states it.
 
         Raises UsageError unless exactly one of `template` and `role_arn` is stated.
@@ -323,7 +355,7 @@ class Identity:
     def _audience(self, stated: str | None) -> str:
         if stated is not None:
             return AUDIENCE.check(stated)
-        audiences = self._request.audiences
+        audiences = self._request.audiences or self._entered().access.config.many("audience")
         if len(audiences) != 1:
             raise UsageError("an audience is required", 'name the service: token(audience="https://…")')
         return audiences[0]
@@ -334,63 +366,3 @@ class Identity:
                 "the identity is not issued yet", "begin its block: with jitid.identity(…) as me"
             )
         return self._held
-
-    def _issued(self, access: AuthorityAccess) -> HeldIdentity:
-        """Issue the identity. Raises the errors of `__enter__`."""
-        config, request = access.config, self._request
-        parent, until = self._parent_token(access)
-        task, delegator, proof = request.task, request.delegator, self._proof
-        if parent is None:
-            if proof is None and (path := os.environ.get(DELEGATOR_TOKEN)):
-                proof = read_token(path, "the delegator's ID token")
-            if task is None and (setting := config.text("task")) is not None:
-                task = TASK.check(setting)
-            if proof is None and delegator is None and (variable := os.environ.get(DELEGATOR)):
-                delegator = DELEGATOR_NAME.check(variable)
-            if task is None and config.remote is None:
-                raise UsageError("a task is required", 'such as jitid.identity(task="INC-4821", …)')
-        request = request._replace(
-            task=task,
-            delegator=delegator,
-            agent=request.agent or AGENT.check(config.text("agent") or "agent"),
-            parent=parent,
-            process=_process(until),
-        )
-        if not request.audiences and not request.may_audience:
-            request = request._replace(audiences=config.many("audience"))
-        operation = Issue(requests=(request,), delegator_token=proof)
-        authority = access.open_for_issue(operation, self._notes.append)
-        try:
-            (issued,) = authority.perform(operation)
-        finally:
-            authority.close()
-        if self._keep_task:
-            issued = issued._replace(opened=False)
-        return HeldIdentity(
-            access, issued, ttl=request.ttl, allow_narrower=request.allow_narrower, until=until
-        )
-
-    def _parent_token(self, access: AuthorityAccess) -> tuple[Secret | None, int | None]:
-        """Return the token of the parent, and until when that lives at most; None if there is none."""
-        if self._parent is not None:
-            until = self._parent.until
-            if not self._parent.is_foreign:
-                return self._parent.secret(), until
-            return read_token(self._parent.path(), "the parent's token"), until
-        if self._parent_file is not None:
-            return read_token(self._parent_file, "the parent's token"), None
-        if not access.within_run:
-            return None, None
-        until_text = os.environ.get("JITID_EXPIRES_AT", "")
-        return read_token(os.environ[RUN_TOKEN], "the parent's token"), _time_or_none(until_text)
-
-
-def _process(until: int | None) -> Process:
-    return this_process(renews_until=LATEST if until is None else until)
-
-
-def _time_or_none(text: str) -> int | None:
-    try:
-        return parse_time(text)
-    except UsageError:
-        return None

@@ -51,8 +51,8 @@ def identity(
     Args:
         task: name of the task, such as `INC-4821`. Default: the setting `task` (`$JITID_TASK`); with a parent, its
             task.
-        delegator: who requests it: `alice`, `user:alice`, `system:ci`. Default: `$JITID_DELEGATOR`; at an authority,
-            the caller.
+        delegator: the person or system that requests it: `alice`, `user:alice`, `system:ci`. Default:
+            `$JITID_DELEGATOR`; at an authority, the caller.
         scopes: the rights, such as `repo:read:acme`.
         agent: name of the agent that acts. Default: the setting `agent`.
         audience: the services for which `token` obtains tokens. A single one is the default of `token`.

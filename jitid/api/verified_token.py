@@ -9,9 +9,16 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from jitid.api import idle_authorities
 from jitid.api.authority_access import AuthorityChoice
 from jitid.api.stated import several
+from jitid.capabilities.identity.operations import Verify
+from jitid.capabilities.issue.token_operations import Introspect
+from jitid.capabilities.trust.published_place import place_of, verify_published
+from jitid.config.effective import load
+from jitid.crypto import jws
 from jitid.errors import InvalidCredentialError, UsageError
+from jitid.model.delegation import actors_of
 from jitid.redaction.token_format import bare
 from jitid.values.field_types import AUDIENCE
 from jitid.values.scope import Scope, covers, parse_scope
@@ -19,6 +26,7 @@ from jitid.values.secret import Secret
 
 if TYPE_CHECKING:
     from jitid.model.credential import Credential
+    from jitid.operation.base import Authority
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +72,7 @@ def verify(
     remote: str | None = None,
     credential_file: str | None = None,
 ) -> VerifiedToken:
-    """Return what a token proves, if it is valid now for the audience.
+    """Return the names and rights that a token proves, if it is valid now for the audience.
 
     By default the ledger or the authority decides, as for `jitid verify`: signature, issuer, type, audience, expiry,
     and the state of the credential and of all above it. With `published`, or `jwks` and `status_list`, published keys
@@ -100,44 +108,33 @@ def verify(
     choice = AuthorityChoice(
         config=config, profile=profile, ledger=ledger, remote=remote, credential_file=credential_file
     )
-    from jitid.capabilities.trust.published_place import place_of, verify_published
-    from jitid.config.effective import load
-
-    place = place_of(published, jwks, status_list, issuer)
+    source = place_of(published, jwks, status_list, issuer)
     effective = load(file=choice.file, profile=choice.profile, flags=choice.flags)
-    if place is not None:
-        verified = verify_published(text, place, audiences, effective.text("issuer"), int(time.time()))
+    if source is not None:
+        verified = verify_published(text, source, audiences, effective.text("issuer"), int(time.time()))
         return _of_claims(verified.claims)
-    from jitid.authority.open import open_authority
-    from jitid.capabilities.identity.operations import Verify
+    with idle_authorities.opened(effective) as authority:
+        return _by_ledger(authority, Secret.single(text), audiences)
 
-    authority = open_authority(effective)
-    try:
-        secret = Secret.single(text)
-        credential = authority.perform(Verify(token=secret, audiences=audiences))
-        if credential.claims_hash is not None:
-            claims = _claims(text)
-            return _of_credential(credential, claims, _chain(claims.get("act")))
-        from jitid.capabilities.issue.token_operations import Introspect
-        from jitid.model.delegation import actors_of
 
-        introspected = authority.perform(Introspect(token=secret))
-        chain = actors_of(introspected.trust_domain, [credential, *introspected.lineage])
-        return _of_credential(credential, {}, chain)
-    finally:
-        authority.close()
+def _by_ledger(authority: Authority, token: Secret, audiences: tuple[str, ...]) -> VerifiedToken:
+    credential = authority.perform(Verify(token=token, audiences=audiences))
+    if credential.claims_hash is not None:
+        claims = _claims(token.reveal())
+        return _of_credential(credential, claims, _chain(claims.get("act")))
+    introspected = authority.perform(Introspect(token=token))
+    chain = actors_of(introspected.trust_domain, [credential, *introspected.lineage])
+    return _of_credential(credential, {}, chain)
 
 
 def _claims(text: str) -> Mapping[str, Any]:
     """Return the claims of a token whose signature was verified."""
-    from jitid.crypto import jws
-
     claims: Mapping[str, Any] = jws.decode_object(jws.split(text)[1], "payload")[1]
     return claims
 
 
 def _of_claims(claims: Mapping[str, Any]) -> VerifiedToken:
-    """Return what verified claims prove. Raises InvalidCredentialError for a token without names (JWT-SVID)."""
+    """Return the names and rights in verified claims. Raises InvalidCredentialError for a JWT-SVID."""
     if lacking := [name for name in ("jti", "sub", "client_id", "txn") if name not in claims]:
         raise InvalidCredentialError(f"the token lacks the claim `{lacking[0]}`")
     audiences = claims["aud"]

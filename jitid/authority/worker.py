@@ -1,7 +1,7 @@
 """An authority in another process, for a program inside of `jitid run`: that process alone loads the ledger's keys.
 
-It performs each operation with the rights of the run's identity, whose token is read again each time. It ends with its
-standard input.
+It performs each operation with the rights of the run's identity, and reads the token of that again each time. It ends
+with its standard input.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ class WorkerAuthority:
     def __init__(self, file: str | None, profile: str | None, flags: Mapping[str, str | None]) -> None:
         """Start the process; the arguments are those of `effective.load`. Raises StorageError."""
         package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-        self._lock = threading.Lock()
+        # Reentrant: a signal handler may interrupt a request.
+        self._lock = threading.RLock()
+        self._is_busy = False
         try:
             # A key press that interrupts this program must not end the process before the revocation.
             # -P: Python imports no module from the current folder.
@@ -58,7 +60,16 @@ class WorkerAuthority:
         # Escaped to ASCII, so that no value contains the end of a line.
         line = json.dumps(request).encode() + b"\n"
         with self._lock:
-            answer = self._answer(line)
+            if self._is_busy:
+                raise StorageError(
+                    "a signal handler interrupted another operation; nothing was changed",
+                    "use the identity outside of signal handlers",
+                )
+            self._is_busy = True
+            try:
+                answer = self._answer(line)
+            finally:
+                self._is_busy = False
         if isinstance(answer, dict) and answer.keys() == {"error"}:
             raise codec.decode_error(answer)
         if not isinstance(answer, dict) or answer.keys() != {"result"}:

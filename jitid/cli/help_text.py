@@ -34,6 +34,8 @@ TOPICS: Mapping[str, str] = {
 
 EXAMPLES: Mapping[str, str] = {
     "verifier.py": "A service that verifies tokens with PyJWT and the published keys.",
+    "asgi_guard.py": "A guard for Starlette and FastAPI.",
+    "flask_guard.py": "A guard for Flask.",
     "prometheus-rules.yml": "Alert rules for the figures of sweep and report.",
     "slack.sh": "Post the findings of a sweep to Slack.",
     "webhook.sh": "Post each finding of a sweep to a webhook.",

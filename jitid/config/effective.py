@@ -201,6 +201,14 @@ class Config:
                 for audience in federation.audiences:
                     self.algorithms.setdefault(audience, federation.vendor.algorithm)
 
+    def is_same(self, other: Config) -> bool:
+        """Return whether another configuration has the same values from the same files."""
+        return self is other or (
+            (self._values, self._layers, self.path, self.credential_fd)
+            == (other._values, other._layers, other.path, other.credential_fd)
+            and self._all_layers() == other._all_layers()
+        )
+
     @property
     def scope_floors(self) -> dict[str, str]:
         """Scope pattern -> the minimum sensitivity of a task that requests an overlapping scope."""

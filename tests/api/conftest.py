@@ -1,4 +1,4 @@
-"""A user with a ledger, whose programs use the Python interface."""
+"""A user with a ledger, and programs that use the Python interface."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class User(Shell):
             text=True,
             env={**self.environment, **(more or {})},
             cwd=self.home,
-            timeout=120,
+            timeout=60,
         )
 
     def printed(self, text: str, *arguments: str, more: Mapping[str, str] | None = None) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 import jitid
+from jitid.api import forks
 from jitid.api.held_identity import HeldIdentity
 from tests.api.conftest import API, User
 from tests.real import Shell, until
@@ -53,7 +54,7 @@ def test_each_public_name_is_there_and_documented() -> None:
         assert getattr(jitid, name).__doc__, name
         assert name in dir(jitid)
     with pytest.raises(AttributeError, match="no attribute 'unknown'"):
-        _ = jitid.unknown  # type: ignore[attr-defined]
+        _ = jitid.unknown
 
 
 def test_a_block_has_an_identity_that_ends_with_it(user: User) -> None:
@@ -312,6 +313,22 @@ def test_an_asyncio_program_is_not_blocked(user: User) -> None:
     assert states(user, "--task", "T2") == {"retired"}
 
 
+def test_an_identity_that_is_issued_for_a_cancelled_task_ends(user: User) -> None:
+    async def cancelled() -> None:
+        lock = _locked(user)
+        task = asyncio.create_task(jitid.identity(task="T1", delegator="alice").__aenter__())
+        while not forks._operations:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        os.close(lock)
+
+    # It waits for its threads.
+    asyncio.run(cancelled())
+    assert states(user, "--task", "T1") == {"retired"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -326,7 +343,7 @@ def test_an_asyncio_program_is_not_blocked(user: User) -> None:
         ({"ttl": True}, "at least one second"),
         ({"ttl": "soon"}, "not a duration"),
         ({"sensitivity": "some"}, "expected one of"),
-        ({"deadline": datetime(2030, 1, 1)}, "has no offset"),  # noqa: DTZ001 - that is what is tested
+        ({"deadline": datetime(2030, 1, 1)}, "has no offset"),  # noqa: DTZ001 - the test is about it
         ({"details": [{}]}, "a detail"),
         ({"timeout": -1}, "at least one second"),
     ],

@@ -46,6 +46,7 @@ HAND_WRITTEN = (
     "jitid-policy.7",
     "jitid-postgres.7",
     "jitid-promises.7",
+    "jitid-python.7",
     "jitid-scanners.7",
     "jitid-ssh.7",
     "jitid-svid.7",

@@ -48,33 +48,35 @@ def place_of(
 
 
 def verify_published(
-    token: str, place: PublishedPlace, audiences: Collection[str], usual_issuer: str | None, now: int
+    token: str, source: PublishedPlace, audiences: Collection[str], usual_issuer: str | None, now: int
 ) -> Offline:
     """Return the claims of a token that is valid by published keys and lists, for one of `audiences`.
 
-    Without audiences it must be for the issuer. `usual_issuer` is the issuer if the place names none.
+    Without audiences it must be for the issuer. `usual_issuer` is the issuer if the source names none.
 
     Raises:
         InvalidCredentialError: it is not valid, or this is unknown.
         UsageError: the issuer is unknown, or a file cannot be read.
 
     """
-    issuer = place.issuer or usual_issuer
+    issuer = source.issuer or usual_issuer
     former: Mapping[str, int] = {}
-    keys_path = place.jwks
-    list_path = place.status_list
-    if place.folder is not None:
+    keys_path = source.jwks
+    list_path = source.status_list
+    if source.folder is not None:
         index = publication.read_index(
-            _read(os.path.join(place.folder, publication.INDEX), publication.MAX_INDEX)
+            _read(os.path.join(source.folder, publication.INDEX), publication.MAX_INDEX)
         )
         if issuer is not None and issuer not in (index.issuer, *index.former):
-            raise UsageError(f"{quote(place.folder, 200)} is of the issuer {index.issuer}; expected {issuer}")
+            raise UsageError(
+                f"{quote(source.folder, 200)} is of the issuer {index.issuer}; expected {issuer}"
+            )
         issuer, former = index.issuer, index.former
-        keys_path = os.path.join(place.folder, publication.KEYS)
-        list_path = os.path.join(place.folder, index.place_of(offline.named_list(token)))
+        keys_path = os.path.join(source.folder, publication.KEYS)
+        list_path = os.path.join(source.folder, index.place_of(offline.named_list(token)))
         if not os.path.lexists(list_path):
             raise InvalidCredentialError(
-                f"the token's status list is not in {quote(place.folder, 200)}: cannot check whether it was revoked",
+                f"the token's status list is not in {quote(source.folder, 200)}: cannot check whether it was revoked",
                 "to write status lists: jitid publish DIR",
             )
     if issuer is None:

@@ -224,7 +224,10 @@ def connect(
     """
     in_place = InPlace(path)
     with translating():
-        db = sqlite3.connect(path, timeout=timeout, isolation_level=None, cached_statements=256)
+        # A program that uses a ledger from several threads does so one at a time.
+        db = sqlite3.connect(
+            path, timeout=timeout, isolation_level=None, cached_statements=256, check_same_thread=False
+        )
     try:
         _check_file(db, path, lock_path, timeout)
         return SqliteLedger(db, lock_path, by, clock, timeout, _read_names(db), in_place)
