@@ -11,7 +11,7 @@ __jitid_table() {
     verbs='' options=$everywhere arguments=''
     case $1 in
     '')
-        verbs='run issue renew verify list inspect status whoami sweep report doctor schedule trace scan leak revoke retire example policy agent delegator task approve authorize adopt serve access keys publish ledger audit config helper mcp completion help version'
+        verbs='run issue renew verify list inspect status whoami sweep report doctor schedule trace scan leak revoke retire setup login federate example policy agent delegator task approve authorize adopt serve access keys publish ledger audit config helper mcp completion example help version'
         options="--version|-V $everywhere"
         ;;
     'leak')
@@ -42,7 +42,7 @@ __jitid_table() {
         verbs='bootstrap grant list revoke rotate'
         ;;
     'keys')
-        verbs='ca export list revoke rotate'
+        verbs='algorithm ca export list revoke rotate'
         ;;
     'keys export')
         verbs='bundle crl jwks krl ssh'
@@ -60,13 +60,16 @@ __jitid_table() {
         verbs='get path set show unset'
         ;;
     'helper')
-        verbs='aws docker git kube pgpass ssh'
+        verbs='aws docker git headers kube pgpass session ssh token'
+        ;;
+    'helper session')
+        verbs='start stop'
         ;;
     'completion')
         verbs='install show'
         ;;
     'run')
-        options="--task|-t=tasks --delegator|-d=delegators --delegator-token-file=files --agent|-a=agents --kind|-k=kinds --scope|-s+=nothing --audience+=nothing --may-audience+=nothing --may-act+=nothing --may-kind+=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec,adopted --ttl=nothing --purpose=nothing --sensitivity=:low,moderate,high,critical --deadline=nothing --parent-file=files --detail+=nothing --allow-narrower --env=nothing --file=folders --on-exit=:revoke,keep --grace=nothing --wait=nothing --secret+=nothing $everywhere"
+        options="--task|-t=tasks --delegator|-d=delegators --delegator-token-file=files --agent|-a=agents --kind|-k=kinds --scope|-s+=nothing --audience+=nothing --may-audience+=nothing --may-act+=nothing --may-kind+=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec,adopted --ttl=nothing --purpose=nothing --sensitivity=:low,moderate,high,critical --deadline=nothing --parent-file=files --detail+=nothing --allow-narrower --env=nothing --file=folders --on-exit=:revoke,keep --grace=nothing --wait=nothing --secret+=nothing --for+=:anthropic,openai,google,azure,aws,vault $everywhere"
         arguments='command+'
         ;;
     'issue')
@@ -84,17 +87,17 @@ __jitid_table() {
         arguments='ids+'
         ;;
     'inspect')
-        options="--task|-t=tasks --why --event=nothing --field+=:active,reason,state,sub,act,chain,scope,aud,iss,exp,iat,nbf,jti,client_id,token_type,txn,delegator_proof,delegator_state,authorization_details,id,parent,depth,kind,sensitivity,purpose,task,descendants,live_descendants,last_used_at,scopes_used,decision,ended,kid,process,template,at_target,revocation_list,delegated,may_kind,token_use,may_audience,may_act $everywhere"
+        options="--task|-t=tasks --why --event=nothing --field+=:active,reason,state,sub,act,chain,scope,aud,iss,exp,iat,nbf,jti,client_id,token_type,txn,delegator_proof,delegator_state,authorization_details,id,parent,depth,kind,sensitivity,purpose,task,descendants,live_descendants,last_used_at,scopes_used,decision,ended,kid,process,template,at_target,revocation_list,delegated,may_kind,token_use,may_audience,may_act,subject,exchanged_until,session $everywhere"
         arguments='ids/files'
         ;;
     'status')
-        options="--soon=nothing --field+=:live,expiring,next_expiry,open_tasks,overdue_tasks,leaked,standing,unsettled,approvals,swept_at,findings,ledger,issuer,next $everywhere"
+        options="--soon=nothing --field+=:live,expiring,next_expiry,open_tasks,overdue_tasks,leaked,standing,unsettled,approvals,swept_at,findings,ledger,issuer,next,login,login_issuer,login_expires_at $everywhere"
         ;;
     'whoami')
-        options="--field+=:caller,delegator,proof,roles,agent,task,expires_at,ledger,issuer,confinement,reason $everywhere"
+        options="--field+=:caller,delegator,proof,roles,agent,task,expires_at,ledger,issuer,confinement,reason,login,login_issuer,login_expires_at $everywhere"
         ;;
     'sweep')
-        options="--rule+=:orphaned-task,orphaned-parent,orphaned-process,orphaned-delegator,pending,leaked-live,renewed-twice,revoked-live,revocation-stuck,orphaned-untracked,offline-valid,expired-unretired,standing,duplicate,sprawl,unproved-delegator,ownerless,review-overdue,standing-access,over-privileged,policy-drift,never-used,over-scoped,orphaned-ledger-only,key-overdue,canary,audit-gap,clock --skip+=:orphaned-task,orphaned-parent,orphaned-process,orphaned-delegator,pending,leaked-live,renewed-twice,revoked-live,revocation-stuck,orphaned-untracked,offline-valid,expired-unretired,standing,duplicate,sprawl,unproved-delegator,ownerless,review-overdue,standing-access,over-privileged,policy-drift,never-used,over-scoped,orphaned-ledger-only,key-overdue,canary,audit-gap,clock --target+=nothing --target-timeout=nothing --fail-on=:info,low,medium,high,critical --since=nothing --finding=nothing --baseline=files --update-baseline --fix --dry-run|-n --max=nothing --yes|-y --out|-o=files --head-out=files --canary --list-rules --format=:table,tsv,json,jsonl,csv,sarif,prometheus,html --field+=:state,severity,rule,subject,since,credentials,summary,remedy,event,ended_at,ended_credentials,sweep,proof,offline_until,fingerprint,evidence $everywhere"
+        options="--rule+=:orphaned-task,orphaned-parent,orphaned-process,orphaned-delegator,pending,leaked-live,renewed-twice,revoked-live,revocation-stuck,orphaned-untracked,offline-valid,exchanged-valid,expired-unretired,standing,duplicate,sprawl,unproved-delegator,ownerless,review-overdue,standing-access,over-privileged,policy-drift,never-used,over-scoped,orphaned-ledger-only,key-overdue,canary,audit-gap,clock --skip+=:orphaned-task,orphaned-parent,orphaned-process,orphaned-delegator,pending,leaked-live,renewed-twice,revoked-live,revocation-stuck,orphaned-untracked,offline-valid,exchanged-valid,expired-unretired,standing,duplicate,sprawl,unproved-delegator,ownerless,review-overdue,standing-access,over-privileged,policy-drift,never-used,over-scoped,orphaned-ledger-only,key-overdue,canary,audit-gap,clock --target+=nothing --target-timeout=nothing --fail-on=:info,low,medium,high,critical --since=nothing --finding=nothing --baseline=files --update-baseline --fix --dry-run|-n --max=nothing --yes|-y --out|-o=files --head-out=files --canary --list-rules --format=:table,tsv,json,jsonl,csv,sarif,prometheus,html --field+=:state,severity,rule,subject,since,credentials,summary,remedy,event,ended_at,ended_credentials,sweep,proof,offline_until,fingerprint,evidence $everywhere"
         ;;
     'report')
         options="--at=nothing --days=nothing --out|-o=files --format=:table,tsv,json,jsonl,csv,html,prometheus --field+=:issued,identities,live,live_identities,tasks,tasks_open,tasks_overdue,tasks_ended,delegators,agents,agents_registered $everywhere"
@@ -115,7 +118,7 @@ __jitid_table() {
         arguments='ids/files'
         ;;
     'scan')
-        options="--git --commits+=nothing --unreachable --staged --install-hook --only+=:opaque,jwt,certificate,private-key,adopted --no-ignore --one-file-system --fail-on=:info,low,medium,high,critical --report --source=nothing --revoke --reason=nothing --dry-run|-n --max=nothing --yes|-y --out|-o=files --rules=:gitleaks,kingfisher,betterleaks --authority=nothing --format=:table,tsv,json,jsonl,csv,sarif,prometheus,html --field+=:state,severity,rule,subject,summary,remedy,path,line,commit,inside,match,proof,jti,id,kind,agent,task,delegator,chain,life,fingerprint $everywhere"
+        options="--git --commits+=nothing --unreachable --staged --install-hook --agents --scrub --only+=:opaque,jwt,certificate,private-key,adopted --no-ignore --one-file-system --fail-on=:info,low,medium,high,critical --report --source=nothing --revoke --reason=nothing --dry-run|-n --max=nothing --yes|-y --out|-o=files --rules=:gitleaks,kingfisher,betterleaks --authority=nothing --format=:table,tsv,json,jsonl,csv,sarif,prometheus,html --field+=:state,severity,rule,subject,summary,remedy,path,line,commit,inside,match,proof,jti,id,kind,agent,task,delegator,chain,life,fingerprint $everywhere"
         arguments='files+'
         ;;
     'leak add')
@@ -134,16 +137,27 @@ __jitid_table() {
         arguments='leaks+'
         ;;
     'revoke')
-        options="--task|-t+=tasks --delegator|-d+=delegators --agent|-a+=agents --tree+=ids --token-file+=files --ids-file=files --reason=nothing --dry-run|-n --max=nothing --yes|-y --wait=nothing --field+=:ended,credentials,identities,matched,tasks,delegators,offline_until,event,dry_run,confirmed,unconfirmed,refused_since,accepted_until $everywhere"
+        options="--task|-t+=tasks --delegator|-d+=delegators --agent|-a+=agents --tree+=ids --token-file+=files --ids-file=files --reason=nothing --dry-run|-n --max=nothing --yes|-y --wait=nothing --field+=:ended,credentials,identities,matched,tasks,delegators,offline_until,event,dry_run,confirmed,unconfirmed,refused_since,accepted_until,exchanged_until $everywhere"
         arguments='ids+'
         ;;
     'retire')
-        options="--reason=nothing --dry-run|-n --wait=nothing --field+=:ended,credentials,identities,matched,tasks,delegators,offline_until,event,dry_run,confirmed,unconfirmed,refused_since,accepted_until $everywhere"
+        options="--reason=nothing --dry-run|-n --wait=nothing --field+=:ended,credentials,identities,matched,tasks,delegators,offline_until,event,dry_run,confirmed,unconfirmed,refused_since,accepted_until,exchanged_until $everywhere"
         arguments='tasks'
+        ;;
+    'setup')
+        options="--dry-run|-n --undo --check --yes|-y --gateway=nothing --audience=nothing --mcp+=nothing --tools --host+=nothing --template=nothing --name=nothing --project --task|-t=tasks --delegator|-d=delegators --agent|-a=agents --scope|-s+=nothing --ttl=nothing --parent-file=files --field+=:client,state,installed,path $everywhere"
+        arguments=':claude-code,codex,opencode,gemini,copilot,cursor,vscode,mcp,git,gh,aws,kube'
+        ;;
+    'login')
+        options="--issuer=nothing --device --no-browser --fresh --out --field+=:delegator,issuer,authenticated_at,expires_at,access,state $everywhere"
+        ;;
+    'federate')
+        options="--check=files --delegator|-d=delegators --agent|-a=agents --field+=:name,vendor,issuer,audience,algorithm,jwks_uri,subject,template,claims,token_lifetime,exchanged_lifetime,missing,settings,variables,hidden,warnings,jwks $everywhere"
+        arguments=':anthropic,openai,google,azure,aws,vault'
         ;;
     'example')
         options="--field+=:example,about $everywhere"
-        arguments=':verifier.py,asgi_guard.py,flask_guard.py,prometheus-rules.yml,slack.sh,webhook.sh,systemd.sh,Containerfile'
+        arguments=':verifier.py,asgi_guard.py,flask_guard.py,prometheus-rules.yml,slack.sh,webhook.sh,systemd.sh,github-action.yml,github-workflow.yml,gitlab-ci.yml,Containerfile'
         ;;
     'policy check')
         options="--field+=:file,line,column,severity,rule,message $everywhere"
@@ -291,7 +305,7 @@ __jitid_table() {
         arguments='delegators'
         ;;
     'access list')
-        options="--all --name=delegators --limit|-l=nothing --field+=:id,name,roles,state,by,issued_at,expires_at,ends_at,ended_at,predecessor,event,ended_event,audiences,left $everywhere"
+        options="--all --name=delegators --limit|-l=nothing --field+=:id,name,roles,state,by,issued_at,expires_at,ends_at,ended_at,predecessor,event,ended_event,audiences,subject,proved_at,holder,left $everywhere"
         ;;
     'access revoke')
         options="--reason=nothing --field+=:ended,event $everywhere"
@@ -300,6 +314,10 @@ __jitid_table() {
     'access rotate')
         options="--ttl=nothing --overlap=nothing --out|-o=files --field+=:token,id,name,roles,by,issued_at,expires_at,predecessor,event,audiences $everywhere"
         arguments='access'
+        ;;
+    'keys algorithm')
+        options="--field+=:audience,algorithm,origin,reason $everywhere"
+        arguments=':ES256,EdDSA,RS256'
         ;;
     'keys ca import')
         options="--field+=:kid,retired,expires_at,event $everywhere"
@@ -315,7 +333,7 @@ __jitid_table() {
         options="--lifetime=nothing --out|-o=files --format=:pem,der $everywhere"
         ;;
     'keys export jwks')
-        options="--out|-o=files --format=:json $everywhere"
+        options="--algorithm=:ES256,EdDSA,RS256 --out|-o=files --format=:json $everywhere"
         ;;
     'keys export krl')
         options="--out|-o=files $everywhere"
@@ -331,7 +349,7 @@ __jitid_table() {
         arguments='keys'
         ;;
     'keys rotate')
-        options="--algorithm=:ES256,EdDSA --use=:jws,x509,ssh --transit=nothing --field+=:kid,use,algorithm,retired,event $everywhere"
+        options="--algorithm=:ES256,EdDSA,RS256 --use=:jws,x509,ssh --transit=nothing --field+=:kid,use,algorithm,retired,event $everywhere"
         ;;
     'publish')
         options="--dry-run|-n --field+=:file,state,bytes $everywhere"
@@ -376,19 +394,19 @@ __jitid_table() {
         ;;
     'config get')
         options="--field+=:key,value,origin $everywhere"
-        arguments=':ledger,remote,remote_ca,remote_credential_file,home,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,max_issue,sweep_standing_low,sweep_standing_moderate,sweep_standing_high,sweep_standing_critical,sweep_duplicates,sweep_identities,sweep_agents_per_person,sweep_pending,sweep_key_age,sweep_asserted,sweep_unused,policy,delegators,timezone,approval_lifetime,approval_patience,recurs_tasks,recurs_days,detail_types,publish_url,publish_lifetime,retain_rows,retain_evidence,timeout,serve_bind,serve_socket,serve_socket_mode,serve_tls_cert,serve_tls_key,serve_public_url,serve_workers,serve_log,serve_connections,serve_requests,serve_threads,serve_rate,serve_body,serve_time,serve_long_time,serve_stop,serve_hung,format,color'
+        arguments=':ledger,remote,remote_ca,remote_credential_file,home,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,max_issue,sweep_standing_low,sweep_standing_moderate,sweep_standing_high,sweep_standing_critical,sweep_duplicates,sweep_identities,sweep_agents_per_person,sweep_pending,sweep_key_age,sweep_asserted,sweep_unused,policy,delegators,timezone,approval_lifetime,approval_patience,login_lifetime,recurs_tasks,recurs_days,detail_types,publish_url,publish_lifetime,retain_rows,retain_evidence,timeout,serve_bind,serve_socket,serve_socket_mode,serve_tls_cert,serve_tls_key,serve_public_url,serve_workers,serve_log,serve_connections,serve_requests,serve_threads,serve_rate,serve_body,serve_time,serve_long_time,serve_stop,serve_hung,format,color'
         ;;
     'config path')
         options="--field+=:path $everywhere"
         ;;
     'config set')
-        arguments=':ledger,remote,remote_ca,remote_credential_file,home,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,max_issue,sweep_standing_low,sweep_standing_moderate,sweep_standing_high,sweep_standing_critical,sweep_duplicates,sweep_identities,sweep_agents_per_person,sweep_pending,sweep_key_age,sweep_asserted,sweep_unused,policy,delegators,timezone,approval_lifetime,approval_patience,recurs_tasks,recurs_days,detail_types,publish_url,publish_lifetime,retain_rows,retain_evidence,timeout,serve_bind,serve_socket,serve_socket_mode,serve_tls_cert,serve_tls_key,serve_public_url,serve_workers,serve_log,serve_connections,serve_requests,serve_threads,serve_rate,serve_body,serve_time,serve_long_time,serve_stop,serve_hung,format,color setting'
+        arguments=':ledger,remote,remote_ca,remote_credential_file,home,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,max_issue,sweep_standing_low,sweep_standing_moderate,sweep_standing_high,sweep_standing_critical,sweep_duplicates,sweep_identities,sweep_agents_per_person,sweep_pending,sweep_key_age,sweep_asserted,sweep_unused,policy,delegators,timezone,approval_lifetime,approval_patience,login_lifetime,recurs_tasks,recurs_days,detail_types,publish_url,publish_lifetime,retain_rows,retain_evidence,timeout,serve_bind,serve_socket,serve_socket_mode,serve_tls_cert,serve_tls_key,serve_public_url,serve_workers,serve_log,serve_connections,serve_requests,serve_threads,serve_rate,serve_body,serve_time,serve_long_time,serve_stop,serve_hung,format,color setting'
         ;;
     'config show')
         options="--origin --field+=:key,value,origin $everywhere"
         ;;
     'config unset')
-        arguments=':ledger,remote,remote_ca,remote_credential_file,home,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,max_issue,sweep_standing_low,sweep_standing_moderate,sweep_standing_high,sweep_standing_critical,sweep_duplicates,sweep_identities,sweep_agents_per_person,sweep_pending,sweep_key_age,sweep_asserted,sweep_unused,policy,delegators,timezone,approval_lifetime,approval_patience,recurs_tasks,recurs_days,detail_types,publish_url,publish_lifetime,retain_rows,retain_evidence,timeout,serve_bind,serve_socket,serve_socket_mode,serve_tls_cert,serve_tls_key,serve_public_url,serve_workers,serve_log,serve_connections,serve_requests,serve_threads,serve_rate,serve_body,serve_time,serve_long_time,serve_stop,serve_hung,format,color'
+        arguments=':ledger,remote,remote_ca,remote_credential_file,home,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,max_issue,sweep_standing_low,sweep_standing_moderate,sweep_standing_high,sweep_standing_critical,sweep_duplicates,sweep_identities,sweep_agents_per_person,sweep_pending,sweep_key_age,sweep_asserted,sweep_unused,policy,delegators,timezone,approval_lifetime,approval_patience,login_lifetime,recurs_tasks,recurs_days,detail_types,publish_url,publish_lifetime,retain_rows,retain_evidence,timeout,serve_bind,serve_socket,serve_socket_mode,serve_tls_cert,serve_tls_key,serve_public_url,serve_workers,serve_log,serve_connections,serve_requests,serve_threads,serve_rate,serve_body,serve_time,serve_long_time,serve_stop,serve_hung,format,color'
         ;;
     'helper aws')
         options="--template=nothing --task|-t=tasks --delegator|-d=delegators --agent|-a=agents --scope|-s+=nothing --ttl=nothing --parent-file=files $everywhere"
@@ -401,14 +419,26 @@ __jitid_table() {
         options="--task|-t=tasks --delegator|-d=delegators --agent|-a=agents --kind|-k=kinds --scope|-s+=nothing --audience+=nothing --ttl=nothing --parent-file=files $everywhere"
         arguments=':get,store,erase'
         ;;
+    'helper headers')
+        options="--audience+=nothing --may-audience+=nothing --task|-t=tasks --delegator|-d=delegators --agent|-a=agents --kind|-k=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec,adopted --scope|-s+=nothing --ttl=nothing --parent-file=files $everywhere"
+        ;;
     'helper kube')
         options="--task|-t=tasks --delegator|-d=delegators --agent|-a=agents --kind|-k=kinds --scope|-s+=nothing --audience+=nothing --ttl=nothing --parent-file=files $everywhere"
         ;;
     'helper pgpass')
         options="--template=nothing --service=nothing --task|-t=tasks --delegator|-d=delegators --agent|-a=agents --scope|-s+=nothing --ttl=nothing --parent-file=files --out|-o=files $everywhere"
         ;;
+    'helper session start')
+        options="--client=:claude-code,codex,gemini,copilot,cursor,opencode --task|-t=tasks --delegator|-d=delegators --agent|-a=agents --scope|-s+=nothing --audience+=nothing --may-audience+=nothing --may-kind+=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec,adopted --ttl=nothing --parent-file=files $everywhere"
+        ;;
+    'helper session stop')
+        options="--client=:claude-code,codex,gemini,copilot,cursor,opencode $everywhere"
+        ;;
     'helper ssh')
         options="--task|-t=tasks --delegator|-d=delegators --agent|-a=agents --kind|-k=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec,adopted --scope|-s+=nothing --ttl=nothing --parent-file=files $everywhere"
+        ;;
+    'helper token')
+        options="--audience+=nothing --may-audience+=nothing --task|-t=tasks --delegator|-d=delegators --agent|-a=agents --kind|-k=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec,adopted --scope|-s+=nothing --ttl=nothing --parent-file=files $everywhere"
         ;;
     'mcp')
         options="--token-file=files --most=nothing --rate=nothing --keep --format=:json $everywhere"

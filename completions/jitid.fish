@@ -25,10 +25,10 @@ function __jitid_read
     set -g __jitid_last ''
     set -g __jitid_given
     set -g __jitid_command
-    set -l valued --config --profile --ledger --remote --credential-file --credential-fd --format --field --timeout --task -t --delegator -d --delegator-token-file --agent -a --kind -k --scope -s --audience --may-audience --may-act --may-kind --ttl --purpose --sensitivity --deadline --parent-file --detail --env --file --on-exit --grace --wait --secret --out -o --count --from-file --as-of --public-key --token-file --status-list --jwks --published --issuer --state --proof --id --parent --depth --signed-by --since --until --expires-before --expires-after --as --by --process --sort --limit -l --after --event --soon --rule --skip --target --target-timeout --fail-on --finding --baseline --max --head-out --at --days --every --name --reason --commits --only --source --rules --authority --from --report-format --tree --ids-file --digest --policy --owner --max-ttl --concurrency --may-use --clear --review --next --entitlement --group --manager --alias --subject --remove-entitlement --remove-group --remove-alias --to --with --for --action --resource --context --place --expires --reference --prefix --access-key-id --fingerprint --bind --socket --socket-mode --tls-cert --tls-key --workers --public-url --log-format --bootstrap --role --key --overlap --lifetime --algorithm --use --transit --rows-after --evidence-after --export --expect-head --operation --sweep --trace --within --tail --template --service --most --rate --shell
+    set -l valued --config --profile --ledger --remote --credential-file --credential-fd --format --field --timeout --task -t --delegator -d --delegator-token-file --agent -a --kind -k --scope -s --audience --may-audience --may-act --may-kind --ttl --purpose --sensitivity --deadline --parent-file --detail --env --file --on-exit --grace --wait --secret --for --out -o --count --from-file --as-of --public-key --token-file --status-list --jwks --published --issuer --state --proof --id --parent --depth --signed-by --since --until --expires-before --expires-after --as --by --process --sort --limit -l --after --event --soon --rule --skip --target --target-timeout --fail-on --finding --baseline --max --head-out --at --days --every --name --reason --commits --only --source --rules --authority --from --report-format --tree --ids-file --gateway --mcp --host --template --check --digest --policy --owner --max-ttl --concurrency --may-use --clear --review --next --entitlement --group --manager --alias --subject --remove-entitlement --remove-group --remove-alias --to --with --action --resource --context --place --expires --reference --prefix --access-key-id --fingerprint --bind --socket --socket-mode --tls-cert --tls-key --workers --public-url --log-format --bootstrap --role --key --overlap --lifetime --algorithm --use --transit --rows-after --evidence-after --export --expect-head --operation --sweep --trace --within --tail --service --client --most --rate --shell
     # Options without a value here, which have one after other verbs.
-    set -l flags 'list:--tree' 'agent advise:--policy'
-    set -l groups '' 'leak' 'schedule' 'policy' 'agent' 'delegator' 'task' 'approve' 'adopt' 'access' 'keys' 'keys export' 'keys ca' 'ledger' 'audit' 'config' 'helper' 'completion'
+    set -l flags 'list:--tree' 'setup:--check' 'login:--out' 'agent advise:--policy'
+    set -l groups '' 'leak' 'schedule' 'policy' 'agent' 'delegator' 'task' 'approve' 'adopt' 'access' 'keys' 'keys export' 'keys ca' 'ledger' 'audit' 'config' 'helper' 'helper session' 'completion'
     set -l commands 'run'
     set -l waiting ''
     set -l rest 0
@@ -159,6 +159,9 @@ complete -c jitid -n '__jitid_at ""' -a scan -d 'Find jitid\'s secrets in files 
 complete -c jitid -n '__jitid_at ""' -a leak -d 'Record leaked secrets, and track them until they no longer work'
 complete -c jitid -n '__jitid_at ""' -a revoke -d 'Revoke credentials and all their descendants'
 complete -c jitid -n '__jitid_at ""' -a retire -d 'Retire a task and revoke all its credentials'
+complete -c jitid -n '__jitid_at ""' -a setup -d 'Hook up a client: Claude Code, Codex, git, kubectl and others'
+complete -c jitid -n '__jitid_at ""' -a login -d 'Log in at an identity provider'
+complete -c jitid -n '__jitid_at ""' -a federate -d 'Show the configuration for a vendor that exchanges jitid\'s tokens'
 complete -c jitid -n '__jitid_at ""' -a example -d 'Print an example to copy: a verifier, alert rules, units'
 complete -c jitid -n '__jitid_at ""' -a policy -d 'Check, test, show and compare policies'
 complete -c jitid -n '__jitid_at ""' -a agent -d 'Register recurring agents; review and suspend them'
@@ -174,9 +177,10 @@ complete -c jitid -n '__jitid_at ""' -a publish -d 'Write keys and status lists 
 complete -c jitid -n '__jitid_at ""' -a ledger -d 'Back up, restore, check, prune and move the ledger'
 complete -c jitid -n '__jitid_at ""' -a audit -d 'Read, sign, verify and export the audit log'
 complete -c jitid -n '__jitid_at ""' -a config -d 'Read and change settings'
-complete -c jitid -n '__jitid_at ""' -a helper -d 'Supply credentials to git, docker, ssh, aws, kubectl, psql'
+complete -c jitid -n '__jitid_at ""' -a helper -d 'Supply credentials to git, docker, ssh, aws, kubectl, psql, agents'
 complete -c jitid -n '__jitid_at ""' -a mcp -d 'Serve an agent over the Model Context Protocol (stdio)'
 complete -c jitid -n '__jitid_at ""' -a completion -d 'Install or print completion for bash, zsh and fish'
+complete -c jitid -n '__jitid_at ""' -a example -d 'Print an example to copy: a verifier, alert rules, units'
 complete -c jitid -n '__jitid_at ""' -a help -d 'Show the help of a verb, or a topic'
 complete -c jitid -n '__jitid_at ""' -a version -d 'Show the version of jitid'
 complete -c jitid -n '__jitid_at "" --version -V' -l version -s V -d 'Show the version'
@@ -245,6 +249,7 @@ complete -c jitid -n '__jitid_at "access"' -a revoke -d 'Revoke access by its id
 complete -c jitid -n '__jitid_at "access"' -a rotate -d 'Replace an access token, and print the new one'
 
 # jitid keys
+complete -c jitid -n '__jitid_at "keys"' -a algorithm -d 'Show the signature algorithms by audience, or set that of service tokens'
 complete -c jitid -n '__jitid_at "keys"' -a ca -d 'Certify jitid\'s X.509 authority under a root'
 complete -c jitid -n '__jitid_at "keys"' -a export -d 'Print public keys, certificates and revocation lists'
 complete -c jitid -n '__jitid_at "keys"' -a list -d 'List all signing keys, present and past'
@@ -288,9 +293,16 @@ complete -c jitid -n '__jitid_at "config"' -a unset -d 'Remove one setting from 
 complete -c jitid -n '__jitid_at "helper"' -a aws -d 'Give AWS programs a session, as their credential_process'
 complete -c jitid -n '__jitid_at "helper"' -a docker -d 'Give docker, podman or skopeo a token for a registry'
 complete -c jitid -n '__jitid_at "helper"' -a git -d 'Give git a token for a server, as a credential helper'
+complete -c jitid -n '__jitid_at "helper"' -a headers -d 'Print the HTTP headers with a token for a server, as a JSON object'
 complete -c jitid -n '__jitid_at "helper"' -a kube -d 'Give kubectl a token or a certificate, as an exec plug-in'
 complete -c jitid -n '__jitid_at "helper"' -a pgpass -d 'Give psql and libpq a database role, as a password file'
+complete -c jitid -n '__jitid_at "helper"' -a session -d 'Record the sessions of coding agents, and end their identities'
 complete -c jitid -n '__jitid_at "helper"' -a ssh -d 'Add a key with a certificate to the ssh-agent'
+complete -c jitid -n '__jitid_at "helper"' -a token -d 'Print a token for a service, for a client that runs a command to get its key'
+
+# jitid helper session
+complete -c jitid -n '__jitid_at "helper session"' -a start -d 'Open an identity for a session of a coding agent, or for a subagent'
+complete -c jitid -n '__jitid_at "helper session"' -a stop -d 'Revoke the identity of a session of a coding agent, or of a subagent'
 
 # jitid completion
 complete -c jitid -n '__jitid_at "completion"' -a install -d 'Install completions and man pages for this user'
@@ -320,6 +332,7 @@ complete -c jitid -n '__jitid_at "run" --on-exit' -l on-exit -r -fka 'revoke\\to
 complete -c jitid -n '__jitid_at "run" --grace' -l grace -x -d 'Time from TERM to KILL (default: 10s)'
 complete -c jitid -n '__jitid_at "run" --wait' -l wait -x -d 'Maximum time to wait for an approval'
 complete -c jitid -n '__jitid_at "run"' -l secret -x -d 'Further credential: NAME=KIND[:TEMPLATE]'
+complete -c jitid -n '__jitid_at "run"' -l for -r -fka 'anthropic\\tfor openai\\tfor google\\tfor azure\\tfor aws\\tfor vault\\tfor' -d 'Vendor that exchanges a token: see `federate`'
 complete -c jitid -n '__jitid_read; and test \'run\' = $__jitid_verb' -xa '(__jitid_command_line)'
 
 # jitid issue
@@ -401,19 +414,19 @@ complete -c jitid -n '__jitid_at "list"' -fka '(__jitid_ask ids)'
 complete -c jitid -n '__jitid_at "inspect" --task -t' -l task -s t -r -fka '(__jitid_ask tasks)' -d 'Show this task'
 complete -c jitid -n '__jitid_at "inspect" --why' -l why -d 'Explain the decision: inputs, rules, today\'s outcome'
 complete -c jitid -n '__jitid_at "inspect" --event' -l event -x -d 'Explain audit event N, such as a denial'
-complete -c jitid -n '__jitid_at "inspect"' -l field -r -fka 'active\\tfield reason\\tfield state\\tfield sub\\tfield act\\tfield chain\\tfield scope\\tfield aud\\tfield iss\\tfield exp\\tfield iat\\tfield nbf\\tfield jti\\tfield client_id\\tfield token_type\\tfield txn\\tfield delegator_proof\\tfield delegator_state\\tfield authorization_details\\tfield id\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield purpose\\tfield task\\tfield descendants\\tfield live_descendants\\tfield last_used_at\\tfield scopes_used\\tfield decision\\tfield ended\\tfield kid\\tfield process\\tfield template\\tfield at_target\\tfield revocation_list\\tfield delegated\\tfield may_kind\\tfield token_use\\tfield may_audience\\tfield may_act\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "inspect"' -l field -r -fka 'active\\tfield reason\\tfield state\\tfield sub\\tfield act\\tfield chain\\tfield scope\\tfield aud\\tfield iss\\tfield exp\\tfield iat\\tfield nbf\\tfield jti\\tfield client_id\\tfield token_type\\tfield txn\\tfield delegator_proof\\tfield delegator_state\\tfield authorization_details\\tfield id\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield purpose\\tfield task\\tfield descendants\\tfield live_descendants\\tfield last_used_at\\tfield scopes_used\\tfield decision\\tfield ended\\tfield kid\\tfield process\\tfield template\\tfield at_target\\tfield revocation_list\\tfield delegated\\tfield may_kind\\tfield token_use\\tfield may_audience\\tfield may_act\\tfield subject\\tfield exchanged_until\\tfield session\\tfield' -d 'Print this field only; repeatable'
 complete -c jitid -n '__jitid_at "inspect"; and test $__jitid_count = 0' -Fka '(__jitid_ask ids)'
 
 # jitid status
 complete -c jitid -n '__jitid_at "status" --soon' -l soon -x -d 'Count credentials that expire within (15m)'
-complete -c jitid -n '__jitid_at "status"' -l field -r -fka 'live\\tfield expiring\\tfield next_expiry\\tfield open_tasks\\tfield overdue_tasks\\tfield leaked\\tfield standing\\tfield unsettled\\tfield approvals\\tfield swept_at\\tfield findings\\tfield ledger\\tfield issuer\\tfield next\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "status"' -l field -r -fka 'live\\tfield expiring\\tfield next_expiry\\tfield open_tasks\\tfield overdue_tasks\\tfield leaked\\tfield standing\\tfield unsettled\\tfield approvals\\tfield swept_at\\tfield findings\\tfield ledger\\tfield issuer\\tfield next\\tfield login\\tfield login_issuer\\tfield login_expires_at\\tfield' -d 'Print this field only; repeatable'
 
 # jitid whoami
-complete -c jitid -n '__jitid_at "whoami"' -l field -r -fka 'caller\\tfield delegator\\tfield proof\\tfield roles\\tfield agent\\tfield task\\tfield expires_at\\tfield ledger\\tfield issuer\\tfield confinement\\tfield reason\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "whoami"' -l field -r -fka 'caller\\tfield delegator\\tfield proof\\tfield roles\\tfield agent\\tfield task\\tfield expires_at\\tfield ledger\\tfield issuer\\tfield confinement\\tfield reason\\tfield login\\tfield login_issuer\\tfield login_expires_at\\tfield' -d 'Print this field only; repeatable'
 
 # jitid sweep
-complete -c jitid -n '__jitid_at "sweep"' -l rule -r -fka 'orphaned-task\\trule orphaned-parent\\trule orphaned-process\\trule orphaned-delegator\\trule pending\\trule leaked-live\\trule renewed-twice\\trule revoked-live\\trule revocation-stuck\\trule orphaned-untracked\\trule offline-valid\\trule expired-unretired\\trule standing\\trule duplicate\\trule sprawl\\trule unproved-delegator\\trule ownerless\\trule review-overdue\\trule standing-access\\trule over-privileged\\trule policy-drift\\trule never-used\\trule over-scoped\\trule orphaned-ledger-only\\trule key-overdue\\trule canary\\trule audit-gap\\trule clock\\trule' -d 'Run only this rule; repeatable'
-complete -c jitid -n '__jitid_at "sweep"' -l skip -r -fka 'orphaned-task\\tskip orphaned-parent\\tskip orphaned-process\\tskip orphaned-delegator\\tskip pending\\tskip leaked-live\\tskip renewed-twice\\tskip revoked-live\\tskip revocation-stuck\\tskip orphaned-untracked\\tskip offline-valid\\tskip expired-unretired\\tskip standing\\tskip duplicate\\tskip sprawl\\tskip unproved-delegator\\tskip ownerless\\tskip review-overdue\\tskip standing-access\\tskip over-privileged\\tskip policy-drift\\tskip never-used\\tskip over-scoped\\tskip orphaned-ledger-only\\tskip key-overdue\\tskip canary\\tskip audit-gap\\tskip clock\\tskip' -d 'Skip this rule; repeatable'
+complete -c jitid -n '__jitid_at "sweep"' -l rule -r -fka 'orphaned-task\\trule orphaned-parent\\trule orphaned-process\\trule orphaned-delegator\\trule pending\\trule leaked-live\\trule renewed-twice\\trule revoked-live\\trule revocation-stuck\\trule orphaned-untracked\\trule offline-valid\\trule exchanged-valid\\trule expired-unretired\\trule standing\\trule duplicate\\trule sprawl\\trule unproved-delegator\\trule ownerless\\trule review-overdue\\trule standing-access\\trule over-privileged\\trule policy-drift\\trule never-used\\trule over-scoped\\trule orphaned-ledger-only\\trule key-overdue\\trule canary\\trule audit-gap\\trule clock\\trule' -d 'Run only this rule; repeatable'
+complete -c jitid -n '__jitid_at "sweep"' -l skip -r -fka 'orphaned-task\\tskip orphaned-parent\\tskip orphaned-process\\tskip orphaned-delegator\\tskip pending\\tskip leaked-live\\tskip renewed-twice\\tskip revoked-live\\tskip revocation-stuck\\tskip orphaned-untracked\\tskip offline-valid\\tskip exchanged-valid\\tskip expired-unretired\\tskip standing\\tskip duplicate\\tskip sprawl\\tskip unproved-delegator\\tskip ownerless\\tskip review-overdue\\tskip standing-access\\tskip over-privileged\\tskip policy-drift\\tskip never-used\\tskip over-scoped\\tskip orphaned-ledger-only\\tskip key-overdue\\tskip canary\\tskip audit-gap\\tskip clock\\tskip' -d 'Skip this rule; repeatable'
 complete -c jitid -n '__jitid_at "sweep"' -l target -x -d 'Query only this target; repeatable'
 complete -c jitid -n '__jitid_at "sweep" --target-timeout' -l target-timeout -x -d 'Time limit for each target (default: 60s)'
 complete -c jitid -n '__jitid_at "sweep" --fail-on' -l fail-on -r -fka 'info\\tfail-on low\\tfail-on medium\\tfail-on high\\tfail-on critical\\tfail-on' -d 'Lowest severity that exits 10 (default: high)'
@@ -465,6 +478,8 @@ complete -c jitid -n '__jitid_at "scan"' -l commits -x -d 'With --git: a range (
 complete -c jitid -n '__jitid_at "scan" --unreachable' -l unreachable -d 'With --git: also objects without a ref'
 complete -c jitid -n '__jitid_at "scan" --staged' -l staged -d 'Search the staged changes of a repository'
 complete -c jitid -n '__jitid_at "scan" --install-hook' -l install-hook -d 'Only install a pre-commit hook'
+complete -c jitid -n '__jitid_at "scan" --agents' -l agents -d 'Search the files of coding agents: transcripts, chats, histories'
+complete -c jitid -n '__jitid_at "scan" --scrub' -l scrub -d 'With --agents: star out secrets that no verifier accepts'
 complete -c jitid -n '__jitid_at "scan"' -l only -r -fka 'opaque\\tonly jwt\\tonly certificate\\tonly private-key\\tonly adopted\\tonly' -d 'Only opaque, jwt, certificate, private-key or adopted; repeatable'
 complete -c jitid -n '__jitid_at "scan" --no-ignore' -l no-ignore -d 'Include ignored files and .git folders'
 complete -c jitid -n '__jitid_at "scan" --one-file-system' -l one-file-system -d 'Stay on the file system of each PATH'
@@ -475,7 +490,7 @@ complete -c jitid -n '__jitid_at "scan" --revoke' -l revoke -d 'Revoke proved cr
 complete -c jitid -n '__jitid_at "scan" --reason' -l reason -x -d 'Reason, stored in the audit log'
 complete -c jitid -n '__jitid_at "scan" --dry-run -n' -l dry-run -s n -d 'Report the changes without making them'
 complete -c jitid -n '__jitid_at "scan" --max' -l max -x -d 'Refuse to revoke more than N without --yes'
-complete -c jitid -n '__jitid_at "scan" --yes -y' -l yes -s y -d 'Revoke any number without confirmation'
+complete -c jitid -n '__jitid_at "scan" --yes -y' -l yes -s y -d 'Revoke any number, or scrub, without confirmation'
 complete -c jitid -n '__jitid_at "scan" --out -o' -l out -s o -r -F -d 'Write FILE atomically (0600; prometheus: 0644)'
 complete -c jitid -n '__jitid_at "scan" --rules' -l rules -r -fka 'gitleaks\\trules kingfisher\\trules betterleaks\\trules' -d 'Only print rules for gitleaks, kingfisher or betterleaks'
 complete -c jitid -n '__jitid_at "scan" --authority' -l authority -x -d 'With --rules: the authority to query'
@@ -530,19 +545,56 @@ complete -c jitid -n '__jitid_at "revoke" --dry-run -n' -l dry-run -s n -d 'Repo
 complete -c jitid -n '__jitid_at "revoke" --max' -l max -x -d 'Refuse to revoke more than N without --yes'
 complete -c jitid -n '__jitid_at "revoke" --yes -y' -l yes -s y -d 'Revoke any number without confirmation'
 complete -c jitid -n '__jitid_at "revoke" --wait' -l wait -x -d 'Maximum time to retry unconfirmed targets'
-complete -c jitid -n '__jitid_at "revoke"' -l field -r -fka 'ended\\tfield credentials\\tfield identities\\tfield matched\\tfield tasks\\tfield delegators\\tfield offline_until\\tfield event\\tfield dry_run\\tfield confirmed\\tfield unconfirmed\\tfield refused_since\\tfield accepted_until\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "revoke"' -l field -r -fka 'ended\\tfield credentials\\tfield identities\\tfield matched\\tfield tasks\\tfield delegators\\tfield offline_until\\tfield event\\tfield dry_run\\tfield confirmed\\tfield unconfirmed\\tfield refused_since\\tfield accepted_until\\tfield exchanged_until\\tfield' -d 'Print this field only; repeatable'
 complete -c jitid -n '__jitid_at "revoke"' -fka '(__jitid_ask ids)'
 
 # jitid retire
 complete -c jitid -n '__jitid_at "retire" --reason' -l reason -x -d 'Reason, stored in the audit log'
 complete -c jitid -n '__jitid_at "retire" --dry-run -n' -l dry-run -s n -d 'Report the changes without making them'
 complete -c jitid -n '__jitid_at "retire" --wait' -l wait -x -d 'Maximum time to retry unconfirmed targets'
-complete -c jitid -n '__jitid_at "retire"' -l field -r -fka 'ended\\tfield credentials\\tfield identities\\tfield matched\\tfield tasks\\tfield delegators\\tfield offline_until\\tfield event\\tfield dry_run\\tfield confirmed\\tfield unconfirmed\\tfield refused_since\\tfield accepted_until\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "retire"' -l field -r -fka 'ended\\tfield credentials\\tfield identities\\tfield matched\\tfield tasks\\tfield delegators\\tfield offline_until\\tfield event\\tfield dry_run\\tfield confirmed\\tfield unconfirmed\\tfield refused_since\\tfield accepted_until\\tfield exchanged_until\\tfield' -d 'Print this field only; repeatable'
 complete -c jitid -n '__jitid_at "retire"; and test $__jitid_count = 0' -fka '(__jitid_ask tasks)'
+
+# jitid setup
+complete -c jitid -n '__jitid_at "setup" --dry-run -n' -l dry-run -s n -d 'Report the changes without making them'
+complete -c jitid -n '__jitid_at "setup" --undo' -l undo -d 'Remove the entries of jitid'
+complete -c jitid -n '__jitid_at "setup" --check' -l check -d 'Report credentials that bypass jitid; exit 10 if there are any'
+complete -c jitid -n '__jitid_at "setup" --yes -y' -l yes -s y -d 'Write without confirmation'
+complete -c jitid -n '__jitid_at "setup" --gateway' -l gateway -x -d 'Gateway to models, which accepts the tokens'
+complete -c jitid -n '__jitid_at "setup" --audience' -l audience -x -d 'Audience of the tokens (default: the gateway or host)'
+complete -c jitid -n '__jitid_at "setup"' -l mcp -x -d 'MCP server that accepts tokens; repeatable'
+complete -c jitid -n '__jitid_at "setup" --tools' -l tools -d 'Also give agents the tools of `jitid mcp`'
+complete -c jitid -n '__jitid_at "setup"' -l host -x -d 'Server of git; repeatable'
+complete -c jitid -n '__jitid_at "setup" --template' -l template -x -d 'Template of AWS sessions, or TARGET/TEMPLATE'
+complete -c jitid -n '__jitid_at "setup" --name' -l name -x -d 'Name of the entry, such as an AWS profile (default: jitid)'
+complete -c jitid -n '__jitid_at "setup" --project' -l project -d 'Write the files of the current folder'
+complete -c jitid -n '__jitid_at "setup" --task -t' -l task -s t -r -fka '(__jitid_ask tasks)' -d 'Task, written into the helper\'s line'
+complete -c jitid -n '__jitid_at "setup" --delegator -d' -l delegator -s d -r -fka '(__jitid_ask delegators)' -d 'Delegator, written into the line'
+complete -c jitid -n '__jitid_at "setup" --agent -a' -l agent -s a -r -fka '(__jitid_ask agents)' -d 'Agent, written into the line'
+complete -c jitid -n '__jitid_at "setup"' -l scope -s s -x -d 'Scope, written into the line; repeatable'
+complete -c jitid -n '__jitid_at "setup" --ttl' -l ttl -x -d 'Lifetime of tokens, written into the line'
+complete -c jitid -n '__jitid_at "setup" --parent-file' -l parent-file -r -F -d 'File with the parent\'s token, for the line'
+complete -c jitid -n '__jitid_at "setup"' -l field -r -fka 'client\\tfield state\\tfield installed\\tfield path\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "setup"; and test $__jitid_count = 0' -fka 'claude-code\\tclient codex\\tclient opencode\\tclient gemini\\tclient copilot\\tclient cursor\\tclient vscode\\tclient mcp\\tclient git\\tclient gh\\tclient aws\\tclient kube\\tclient'
+
+# jitid login
+complete -c jitid -n '__jitid_at "login" --issuer' -l issuer -x -d 'Issuer of the configuration, or its host (default: the only one)'
+complete -c jitid -n '__jitid_at "login" --device' -l device -d 'Confirm a code in a browser on another device'
+complete -c jitid -n '__jitid_at "login" --no-browser' -l no-browser -d 'Print the address, and open no browser'
+complete -c jitid -n '__jitid_at "login" --fresh' -l fresh -d 'Require a new authentication at the provider'
+complete -c jitid -n '__jitid_at "login" --out' -l out -d 'Log out'
+complete -c jitid -n '__jitid_at "login"' -l field -r -fka 'delegator\\tfield issuer\\tfield authenticated_at\\tfield expires_at\\tfield access\\tfield state\\tfield' -d 'Print this field only; repeatable'
+
+# jitid federate
+complete -c jitid -n '__jitid_at "federate" --check' -l check -r -F -d 'Verify this token as the vendor would (`-`: stdin)'
+complete -c jitid -n '__jitid_at "federate" --delegator -d' -l delegator -s d -r -fka '(__jitid_ask delegators)' -d 'The delegator in the rule for `sub`'
+complete -c jitid -n '__jitid_at "federate" --agent -a' -l agent -s a -r -fka '(__jitid_ask agents)' -d 'The agent in the rule for `sub`'
+complete -c jitid -n '__jitid_at "federate"' -l field -r -fka 'name\\tfield vendor\\tfield issuer\\tfield audience\\tfield algorithm\\tfield jwks_uri\\tfield subject\\tfield template\\tfield claims\\tfield token_lifetime\\tfield exchanged_lifetime\\tfield missing\\tfield settings\\tfield variables\\tfield hidden\\tfield warnings\\tfield jwks\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "federate"; and test $__jitid_count = 0' -fka 'anthropic\\tname openai\\tname google\\tname azure\\tname aws\\tname vault\\tname'
 
 # jitid example
 complete -c jitid -n '__jitid_at "example"' -l field -r -fka 'example\\tfield about\\tfield' -d 'Print this field only; repeatable'
-complete -c jitid -n '__jitid_at "example"; and test $__jitid_count = 0' -fka 'verifier.py\\tname asgi_guard.py\\tname flask_guard.py\\tname prometheus-rules.yml\\tname slack.sh\\tname webhook.sh\\tname systemd.sh\\tname Containerfile\\tname'
+complete -c jitid -n '__jitid_at "example"; and test $__jitid_count = 0' -fka 'verifier.py\\tname asgi_guard.py\\tname flask_guard.py\\tname prometheus-rules.yml\\tname slack.sh\\tname webhook.sh\\tname systemd.sh\\tname github-action.yml\\tname github-workflow.yml\\tname gitlab-ci.yml\\tname Containerfile\\tname'
 
 # jitid policy check
 complete -c jitid -n '__jitid_at "policy check"' -l field -r -fka 'file\\tfield line\\tfield column\\tfield severity\\tfield rule\\tfield message\\tfield' -d 'Print this field only; repeatable'
@@ -841,7 +893,7 @@ complete -c jitid -n '__jitid_at "access grant"; and test $__jitid_count = 0' -f
 complete -c jitid -n '__jitid_at "access list" --all' -l all -d 'Include expired, rotated and revoked access'
 complete -c jitid -n '__jitid_at "access list" --name' -l name -r -fka '(__jitid_ask delegators)' -d 'Only access of this person or service'
 complete -c jitid -n '__jitid_at "access list" --limit -l' -l limit -s l -x -d 'Maximum number of rows'
-complete -c jitid -n '__jitid_at "access list"' -l field -r -fka 'id\\tfield name\\tfield roles\\tfield state\\tfield by\\tfield issued_at\\tfield expires_at\\tfield ends_at\\tfield ended_at\\tfield predecessor\\tfield event\\tfield ended_event\\tfield audiences\\tfield left\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "access list"' -l field -r -fka 'id\\tfield name\\tfield roles\\tfield state\\tfield by\\tfield issued_at\\tfield expires_at\\tfield ends_at\\tfield ended_at\\tfield predecessor\\tfield event\\tfield ended_event\\tfield audiences\\tfield subject\\tfield proved_at\\tfield holder\\tfield left\\tfield' -d 'Print this field only; repeatable'
 
 # jitid access revoke
 complete -c jitid -n '__jitid_at "access revoke" --reason' -l reason -x -d 'Reason, stored in the audit log'
@@ -854,6 +906,10 @@ complete -c jitid -n '__jitid_at "access rotate" --overlap' -l overlap -x -d 'Ov
 complete -c jitid -n '__jitid_at "access rotate" --out -o' -l out -s o -r -F -d 'Write the access token to FILE, mode 0600'
 complete -c jitid -n '__jitid_at "access rotate"' -l field -r -fka 'token\\tfield id\\tfield name\\tfield roles\\tfield by\\tfield issued_at\\tfield expires_at\\tfield predecessor\\tfield event\\tfield audiences\\tfield' -d 'Print this field only; repeatable'
 complete -c jitid -n '__jitid_at "access rotate"; and test $__jitid_count = 0' -fka '(__jitid_ask access)'
+
+# jitid keys algorithm
+complete -c jitid -n '__jitid_at "keys algorithm"' -l field -r -fka 'audience\\tfield algorithm\\tfield origin\\tfield reason\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "keys algorithm"; and test $__jitid_count = 0' -fka 'ES256\\talg EdDSA\\talg RS256\\talg'
 
 # jitid keys ca import
 complete -c jitid -n '__jitid_at "keys ca import"' -l field -r -fka 'kid\\tfield retired\\tfield expires_at\\tfield event\\tfield' -d 'Print this field only; repeatable'
@@ -872,6 +928,7 @@ complete -c jitid -n '__jitid_at "keys export crl" --out -o' -l out -s o -r -F -
 complete -c jitid -n '__jitid_at "keys export crl" --format' -l format -r -fka 'pem\\tformat der\\tformat' -d 'table, tsv, json, jsonl, csv'
 
 # jitid keys export jwks
+complete -c jitid -n '__jitid_at "keys export jwks" --algorithm' -l algorithm -r -fka 'ES256\\talgorithm EdDSA\\talgorithm RS256\\talgorithm' -d 'Only keys of this algorithm'
 complete -c jitid -n '__jitid_at "keys export jwks" --out -o' -l out -s o -r -F -d 'Write to FILE, readable by all (0644)'
 complete -c jitid -n '__jitid_at "keys export jwks" --format' -l format -r -fka 'json\\tformat' -d 'table, tsv, json, jsonl, csv'
 
@@ -893,7 +950,7 @@ complete -c jitid -n '__jitid_at "keys revoke"' -l field -r -fka 'kid\\tfield en
 complete -c jitid -n '__jitid_at "keys revoke"; and test $__jitid_count = 0' -fka '(__jitid_ask keys)'
 
 # jitid keys rotate
-complete -c jitid -n '__jitid_at "keys rotate" --algorithm' -l algorithm -r -fka 'ES256\\talgorithm EdDSA\\talgorithm' -d 'EdDSA (default) or ES256'
+complete -c jitid -n '__jitid_at "keys rotate" --algorithm' -l algorithm -r -fka 'ES256\\talgorithm EdDSA\\talgorithm RS256\\talgorithm' -d 'EdDSA (default), ES256 or RS256'
 complete -c jitid -n '__jitid_at "keys rotate" --use' -l use -r -fka 'jws\\tuse x509\\tuse ssh\\tuse' -d 'Use of the key: jws (default), x509 or ssh'
 complete -c jitid -n '__jitid_at "keys rotate" --transit' -l transit -x -d 'Key of a transit engine; `none`: a file (default: as before)'
 complete -c jitid -n '__jitid_at "keys rotate"' -l field -r -fka 'kid\\tfield use\\tfield algorithm\\tfield retired\\tfield event\\tfield' -d 'Print this field only; repeatable'
@@ -980,13 +1037,13 @@ complete -c jitid -n '__jitid_at "audit verify"' -l field -r -fka 'events\\tfiel
 
 # jitid config get
 complete -c jitid -n '__jitid_at "config get"' -l field -r -fka 'key\\tfield value\\tfield origin\\tfield' -d 'Print this field only; repeatable'
-complete -c jitid -n '__jitid_at "config get"; and test $__jitid_count = 0' -fka 'ledger\\tkey remote\\tkey remote_ca\\tkey remote_credential_file\\tkey home\\tkey issuer\\tkey trust_domain\\tkey audience\\tkey task\\tkey agent\\tkey purpose\\tkey sensitivity\\tkey ttl\\tkey task_deadline\\tkey overlap\\tkey max\\tkey max_issue\\tkey sweep_standing_low\\tkey sweep_standing_moderate\\tkey sweep_standing_high\\tkey sweep_standing_critical\\tkey sweep_duplicates\\tkey sweep_identities\\tkey sweep_agents_per_person\\tkey sweep_pending\\tkey sweep_key_age\\tkey sweep_asserted\\tkey sweep_unused\\tkey policy\\tkey delegators\\tkey timezone\\tkey approval_lifetime\\tkey approval_patience\\tkey recurs_tasks\\tkey recurs_days\\tkey detail_types\\tkey publish_url\\tkey publish_lifetime\\tkey retain_rows\\tkey retain_evidence\\tkey timeout\\tkey serve_bind\\tkey serve_socket\\tkey serve_socket_mode\\tkey serve_tls_cert\\tkey serve_tls_key\\tkey serve_public_url\\tkey serve_workers\\tkey serve_log\\tkey serve_connections\\tkey serve_requests\\tkey serve_threads\\tkey serve_rate\\tkey serve_body\\tkey serve_time\\tkey serve_long_time\\tkey serve_stop\\tkey serve_hung\\tkey format\\tkey color\\tkey'
+complete -c jitid -n '__jitid_at "config get"; and test $__jitid_count = 0' -fka 'ledger\\tkey remote\\tkey remote_ca\\tkey remote_credential_file\\tkey home\\tkey issuer\\tkey trust_domain\\tkey audience\\tkey task\\tkey agent\\tkey purpose\\tkey sensitivity\\tkey ttl\\tkey task_deadline\\tkey overlap\\tkey max\\tkey max_issue\\tkey sweep_standing_low\\tkey sweep_standing_moderate\\tkey sweep_standing_high\\tkey sweep_standing_critical\\tkey sweep_duplicates\\tkey sweep_identities\\tkey sweep_agents_per_person\\tkey sweep_pending\\tkey sweep_key_age\\tkey sweep_asserted\\tkey sweep_unused\\tkey policy\\tkey delegators\\tkey timezone\\tkey approval_lifetime\\tkey approval_patience\\tkey login_lifetime\\tkey recurs_tasks\\tkey recurs_days\\tkey detail_types\\tkey publish_url\\tkey publish_lifetime\\tkey retain_rows\\tkey retain_evidence\\tkey timeout\\tkey serve_bind\\tkey serve_socket\\tkey serve_socket_mode\\tkey serve_tls_cert\\tkey serve_tls_key\\tkey serve_public_url\\tkey serve_workers\\tkey serve_log\\tkey serve_connections\\tkey serve_requests\\tkey serve_threads\\tkey serve_rate\\tkey serve_body\\tkey serve_time\\tkey serve_long_time\\tkey serve_stop\\tkey serve_hung\\tkey format\\tkey color\\tkey'
 
 # jitid config path
 complete -c jitid -n '__jitid_at "config path"' -l field -r -fka 'path\\tfield' -d 'Print this field only; repeatable'
 
 # jitid config set
-complete -c jitid -n '__jitid_at "config set"; and test $__jitid_count = 0' -fka 'ledger\\tkey remote\\tkey remote_ca\\tkey remote_credential_file\\tkey home\\tkey issuer\\tkey trust_domain\\tkey audience\\tkey task\\tkey agent\\tkey purpose\\tkey sensitivity\\tkey ttl\\tkey task_deadline\\tkey overlap\\tkey max\\tkey max_issue\\tkey sweep_standing_low\\tkey sweep_standing_moderate\\tkey sweep_standing_high\\tkey sweep_standing_critical\\tkey sweep_duplicates\\tkey sweep_identities\\tkey sweep_agents_per_person\\tkey sweep_pending\\tkey sweep_key_age\\tkey sweep_asserted\\tkey sweep_unused\\tkey policy\\tkey delegators\\tkey timezone\\tkey approval_lifetime\\tkey approval_patience\\tkey recurs_tasks\\tkey recurs_days\\tkey detail_types\\tkey publish_url\\tkey publish_lifetime\\tkey retain_rows\\tkey retain_evidence\\tkey timeout\\tkey serve_bind\\tkey serve_socket\\tkey serve_socket_mode\\tkey serve_tls_cert\\tkey serve_tls_key\\tkey serve_public_url\\tkey serve_workers\\tkey serve_log\\tkey serve_connections\\tkey serve_requests\\tkey serve_threads\\tkey serve_rate\\tkey serve_body\\tkey serve_time\\tkey serve_long_time\\tkey serve_stop\\tkey serve_hung\\tkey format\\tkey color\\tkey'
+complete -c jitid -n '__jitid_at "config set"; and test $__jitid_count = 0' -fka 'ledger\\tkey remote\\tkey remote_ca\\tkey remote_credential_file\\tkey home\\tkey issuer\\tkey trust_domain\\tkey audience\\tkey task\\tkey agent\\tkey purpose\\tkey sensitivity\\tkey ttl\\tkey task_deadline\\tkey overlap\\tkey max\\tkey max_issue\\tkey sweep_standing_low\\tkey sweep_standing_moderate\\tkey sweep_standing_high\\tkey sweep_standing_critical\\tkey sweep_duplicates\\tkey sweep_identities\\tkey sweep_agents_per_person\\tkey sweep_pending\\tkey sweep_key_age\\tkey sweep_asserted\\tkey sweep_unused\\tkey policy\\tkey delegators\\tkey timezone\\tkey approval_lifetime\\tkey approval_patience\\tkey login_lifetime\\tkey recurs_tasks\\tkey recurs_days\\tkey detail_types\\tkey publish_url\\tkey publish_lifetime\\tkey retain_rows\\tkey retain_evidence\\tkey timeout\\tkey serve_bind\\tkey serve_socket\\tkey serve_socket_mode\\tkey serve_tls_cert\\tkey serve_tls_key\\tkey serve_public_url\\tkey serve_workers\\tkey serve_log\\tkey serve_connections\\tkey serve_requests\\tkey serve_threads\\tkey serve_rate\\tkey serve_body\\tkey serve_time\\tkey serve_long_time\\tkey serve_stop\\tkey serve_hung\\tkey format\\tkey color\\tkey'
 complete -c jitid -n '__jitid_at "config set"; and test $__jitid_count = 1' -fka '(__jitid_setting)'
 
 # jitid config show
@@ -994,7 +1051,7 @@ complete -c jitid -n '__jitid_at "config show" --origin' -l origin -d 'Show the 
 complete -c jitid -n '__jitid_at "config show"' -l field -r -fka 'key\\tfield value\\tfield origin\\tfield' -d 'Print this field only; repeatable'
 
 # jitid config unset
-complete -c jitid -n '__jitid_at "config unset"; and test $__jitid_count = 0' -fka 'ledger\\tkey remote\\tkey remote_ca\\tkey remote_credential_file\\tkey home\\tkey issuer\\tkey trust_domain\\tkey audience\\tkey task\\tkey agent\\tkey purpose\\tkey sensitivity\\tkey ttl\\tkey task_deadline\\tkey overlap\\tkey max\\tkey max_issue\\tkey sweep_standing_low\\tkey sweep_standing_moderate\\tkey sweep_standing_high\\tkey sweep_standing_critical\\tkey sweep_duplicates\\tkey sweep_identities\\tkey sweep_agents_per_person\\tkey sweep_pending\\tkey sweep_key_age\\tkey sweep_asserted\\tkey sweep_unused\\tkey policy\\tkey delegators\\tkey timezone\\tkey approval_lifetime\\tkey approval_patience\\tkey recurs_tasks\\tkey recurs_days\\tkey detail_types\\tkey publish_url\\tkey publish_lifetime\\tkey retain_rows\\tkey retain_evidence\\tkey timeout\\tkey serve_bind\\tkey serve_socket\\tkey serve_socket_mode\\tkey serve_tls_cert\\tkey serve_tls_key\\tkey serve_public_url\\tkey serve_workers\\tkey serve_log\\tkey serve_connections\\tkey serve_requests\\tkey serve_threads\\tkey serve_rate\\tkey serve_body\\tkey serve_time\\tkey serve_long_time\\tkey serve_stop\\tkey serve_hung\\tkey format\\tkey color\\tkey'
+complete -c jitid -n '__jitid_at "config unset"; and test $__jitid_count = 0' -fka 'ledger\\tkey remote\\tkey remote_ca\\tkey remote_credential_file\\tkey home\\tkey issuer\\tkey trust_domain\\tkey audience\\tkey task\\tkey agent\\tkey purpose\\tkey sensitivity\\tkey ttl\\tkey task_deadline\\tkey overlap\\tkey max\\tkey max_issue\\tkey sweep_standing_low\\tkey sweep_standing_moderate\\tkey sweep_standing_high\\tkey sweep_standing_critical\\tkey sweep_duplicates\\tkey sweep_identities\\tkey sweep_agents_per_person\\tkey sweep_pending\\tkey sweep_key_age\\tkey sweep_asserted\\tkey sweep_unused\\tkey policy\\tkey delegators\\tkey timezone\\tkey approval_lifetime\\tkey approval_patience\\tkey login_lifetime\\tkey recurs_tasks\\tkey recurs_days\\tkey detail_types\\tkey publish_url\\tkey publish_lifetime\\tkey retain_rows\\tkey retain_evidence\\tkey timeout\\tkey serve_bind\\tkey serve_socket\\tkey serve_socket_mode\\tkey serve_tls_cert\\tkey serve_tls_key\\tkey serve_public_url\\tkey serve_workers\\tkey serve_log\\tkey serve_connections\\tkey serve_requests\\tkey serve_threads\\tkey serve_rate\\tkey serve_body\\tkey serve_time\\tkey serve_long_time\\tkey serve_stop\\tkey serve_hung\\tkey format\\tkey color\\tkey'
 
 # jitid helper aws
 complete -c jitid -n '__jitid_at "helper aws" --template' -l template -x -d 'Template, or TARGET/TEMPLATE'
@@ -1027,6 +1084,17 @@ complete -c jitid -n '__jitid_at "helper git" --ttl' -l ttl -x -d 'Lifetime (def
 complete -c jitid -n '__jitid_at "helper git" --parent-file' -l parent-file -r -F -d 'Token of the parent identity; `-` for stdin'
 complete -c jitid -n '__jitid_at "helper git"; and test $__jitid_count = 0' -fka 'get\\toperation store\\toperation erase\\toperation'
 
+# jitid helper headers
+complete -c jitid -n '__jitid_at "helper headers"' -l audience -x -d 'Service; repeatable'
+complete -c jitid -n '__jitid_at "helper headers"' -l may-audience -x -d 'Service to obtain tokens for; repeatable'
+complete -c jitid -n '__jitid_at "helper headers" --task -t' -l task -s t -r -fka '(__jitid_ask tasks)' -d 'Task of the identity'
+complete -c jitid -n '__jitid_at "helper headers" --delegator -d' -l delegator -s d -r -fka '(__jitid_ask delegators)' -d 'Delegator: NAME, user:NAME or system:NAME'
+complete -c jitid -n '__jitid_at "helper headers" --agent -a' -l agent -s a -r -fka '(__jitid_ask agents)' -d 'Agent (default: agent)'
+complete -c jitid -n '__jitid_at "helper headers" --kind -k' -l kind -s k -r -fka 'jwt\\tkind opaque\\tkind jwt-svid\\tkind x509-svid\\tkind ssh-cert\\tkind aws-sts\\tkind postgres-role\\tkind openbao-lease\\tkind exec\\tkind adopted\\tkind' -d 'jwt (default), opaque or jwt-svid'
+complete -c jitid -n '__jitid_at "helper headers"' -l scope -s s -x -d 'Scope; repeatable'
+complete -c jitid -n '__jitid_at "helper headers" --ttl' -l ttl -x -d 'Lifetime (default: 15m)'
+complete -c jitid -n '__jitid_at "helper headers" --parent-file' -l parent-file -r -F -d 'Token of the parent identity; `-` for stdin'
+
 # jitid helper kube
 complete -c jitid -n '__jitid_at "helper kube" --task -t' -l task -s t -r -fka '(__jitid_ask tasks)' -d 'Task of the identity'
 complete -c jitid -n '__jitid_at "helper kube" --delegator -d' -l delegator -s d -r -fka '(__jitid_ask delegators)' -d 'Delegator: NAME, user:NAME or system:NAME'
@@ -1048,6 +1116,21 @@ complete -c jitid -n '__jitid_at "helper pgpass" --ttl' -l ttl -x -d 'Lifetime (
 complete -c jitid -n '__jitid_at "helper pgpass" --parent-file' -l parent-file -r -F -d 'Token of the parent identity; `-` for stdin'
 complete -c jitid -n '__jitid_at "helper pgpass" --out -o' -l out -s o -r -F -d 'Write to FILE, readable by its owner (0600)'
 
+# jitid helper session start
+complete -c jitid -n '__jitid_at "helper session start" --client' -l client -r -fka 'claude-code\\tclient codex\\tclient gemini\\tclient copilot\\tclient cursor\\tclient opencode\\tclient' -d 'The client: claude-code, codex, …'
+complete -c jitid -n '__jitid_at "helper session start" --task -t' -l task -s t -r -fka '(__jitid_ask tasks)' -d 'Task of the identity'
+complete -c jitid -n '__jitid_at "helper session start" --delegator -d' -l delegator -s d -r -fka '(__jitid_ask delegators)' -d 'Delegator: NAME, user:NAME or system:NAME'
+complete -c jitid -n '__jitid_at "helper session start" --agent -a' -l agent -s a -r -fka '(__jitid_ask agents)' -d 'Agent (default: agent)'
+complete -c jitid -n '__jitid_at "helper session start"' -l scope -s s -x -d 'Scope; repeatable'
+complete -c jitid -n '__jitid_at "helper session start"' -l audience -x -d 'Service; repeatable'
+complete -c jitid -n '__jitid_at "helper session start"' -l may-audience -x -d 'Service to obtain tokens for; repeatable'
+complete -c jitid -n '__jitid_at "helper session start"' -l may-kind -r -fka 'jwt\\tmay-kind opaque\\tmay-kind jwt-svid\\tmay-kind x509-svid\\tmay-kind ssh-cert\\tmay-kind aws-sts\\tmay-kind postgres-role\\tmay-kind openbao-lease\\tmay-kind exec\\tmay-kind adopted\\tmay-kind' -d 'Kind it may obtain'
+complete -c jitid -n '__jitid_at "helper session start" --ttl' -l ttl -x -d 'Lifetime (default: 15m)'
+complete -c jitid -n '__jitid_at "helper session start" --parent-file' -l parent-file -r -F -d 'Token of the parent identity; `-` for stdin'
+
+# jitid helper session stop
+complete -c jitid -n '__jitid_at "helper session stop" --client' -l client -r -fka 'claude-code\\tclient codex\\tclient gemini\\tclient copilot\\tclient cursor\\tclient opencode\\tclient' -d 'The client: claude-code, codex, …'
+
 # jitid helper ssh
 complete -c jitid -n '__jitid_at "helper ssh" --task -t' -l task -s t -r -fka '(__jitid_ask tasks)' -d 'Task of the identity'
 complete -c jitid -n '__jitid_at "helper ssh" --delegator -d' -l delegator -s d -r -fka '(__jitid_ask delegators)' -d 'Delegator: NAME, user:NAME or system:NAME'
@@ -1056,6 +1139,17 @@ complete -c jitid -n '__jitid_at "helper ssh" --kind -k' -l kind -s k -r -fka 'j
 complete -c jitid -n '__jitid_at "helper ssh"' -l scope -s s -x -d 'Scope; repeatable'
 complete -c jitid -n '__jitid_at "helper ssh" --ttl' -l ttl -x -d 'Lifetime (default: 15m)'
 complete -c jitid -n '__jitid_at "helper ssh" --parent-file' -l parent-file -r -F -d 'Token of the parent identity; `-` for stdin'
+
+# jitid helper token
+complete -c jitid -n '__jitid_at "helper token"' -l audience -x -d 'Service; repeatable'
+complete -c jitid -n '__jitid_at "helper token"' -l may-audience -x -d 'Service to obtain tokens for; repeatable'
+complete -c jitid -n '__jitid_at "helper token" --task -t' -l task -s t -r -fka '(__jitid_ask tasks)' -d 'Task of the identity'
+complete -c jitid -n '__jitid_at "helper token" --delegator -d' -l delegator -s d -r -fka '(__jitid_ask delegators)' -d 'Delegator: NAME, user:NAME or system:NAME'
+complete -c jitid -n '__jitid_at "helper token" --agent -a' -l agent -s a -r -fka '(__jitid_ask agents)' -d 'Agent (default: agent)'
+complete -c jitid -n '__jitid_at "helper token" --kind -k' -l kind -s k -r -fka 'jwt\\tkind opaque\\tkind jwt-svid\\tkind x509-svid\\tkind ssh-cert\\tkind aws-sts\\tkind postgres-role\\tkind openbao-lease\\tkind exec\\tkind adopted\\tkind' -d 'jwt (default), opaque or jwt-svid'
+complete -c jitid -n '__jitid_at "helper token"' -l scope -s s -x -d 'Scope; repeatable'
+complete -c jitid -n '__jitid_at "helper token" --ttl' -l ttl -x -d 'Lifetime (default: 15m)'
+complete -c jitid -n '__jitid_at "helper token" --parent-file' -l parent-file -r -F -d 'Token of the parent identity; `-` for stdin'
 
 # jitid mcp
 complete -c jitid -n '__jitid_at "mcp" --token-file' -l token-file -r -F -d 'File with the agent\'s own token, read at each call'
