@@ -174,8 +174,9 @@ class Scrub:
             os.fchmod(target, stat.S_IMODE(status.st_mode))
             if os.fstat(target).st_gid != status.st_gid:
                 os.fchown(target, -1, status.st_gid)
-            for attribute in os.listxattr(descriptor):
-                with suppress(OSError):
+            # Some file systems have no attributes.
+            with suppress(OSError):
+                for attribute in os.listxattr(descriptor):
                     os.setxattr(target, attribute, os.getxattr(descriptor, attribute))
             # Agents list the sessions by the time of their files.
             os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))

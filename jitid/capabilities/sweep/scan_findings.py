@@ -219,7 +219,7 @@ def of_match(hit: Hit, match: Match, now: int) -> Finding:
         _graded(rule, hit.sort, proof, alive=match.reason is None or match.endable),
         place_of(hit),
         f"{form} of {credential.agent} for task {credential.task}, by {credential.delegator}: "
-        f"{condition}{_history_note(hit)}",
+        f"{condition}{_history_note(hit)}{_context_note(hit)}",
         None,
         1,
         evidence,
@@ -308,7 +308,14 @@ def _plain(hit: Hit, rule: str, summary: str, remedy: str | None) -> Finding:
     name = _MATCHES.get(hit.sort, ("jwt", None))[0]
     evidence = {**_where(hit), "match": name}
     return Finding(
-        rule, _SEVERITY[rule], place_of(hit), f"{summary}{_history_note(hit)}", None, 0, evidence, remedy
+        rule,
+        _SEVERITY[rule],
+        place_of(hit),
+        f"{summary}{_history_note(hit)}{_context_note(hit)}",
+        None,
+        0,
+        evidence,
+        remedy,
     )
 
 
@@ -319,6 +326,17 @@ def _history_note(hit: Hit) -> str:
     if hit.revision is None:
         return "; not found in any commit that a ref reaches"
     return "; in the history, but not in HEAD"
+
+
+def _context_note(hit: Hit) -> str:
+    """Return a note about the session and the command, according to the files of an agent."""
+    context = hit.context
+    if context is None or (context.session is None and context.tool is None):
+        return ""
+    session = "" if context.session is None else f" session {context.session}"
+    tool = "" if context.tool is None else f", tool {context.tool}"
+    command = "" if context.command is None else f": {context.command}"
+    return f"; {context.client}{session}{tool}{command}"
 
 
 def _shown(hit: Hit) -> Hit:
