@@ -197,17 +197,17 @@ def _with_subject(
     )
 
 
+def status_claim(ids: Ids) -> str:
+    """Return the member with a token's place in a status list; empty for a token that is in no list."""
+    return "" if ids.listed is None else f'"status":{strict_json.dumps(ids.listed.claim())},'
+
+
 def _options() -> KindOptions:
     """Return the options of templates: the Kubernetes cluster that accepts the token, or the form of an assertion."""
     from jitid.issuers.assertion import OPTIONS
     from jitid.issuers.target_issuer import CLUSTER_OPTIONS, KindOptions
 
     return KindOptions({}, {**CLUSTER_OPTIONS, **OPTIONS})
-
-
-def status_claim(ids: Ids) -> str:
-    """Return the member with a token's place in a status list; empty for a token that is in no list."""
-    return "" if ids.listed is None else f'"status":{strict_json.dumps(ids.listed.claim())},'
 
 
 KIND = KindSpec(

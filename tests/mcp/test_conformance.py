@@ -66,7 +66,7 @@ def bridged(server: Server) -> Iterator[str]:
 
 
 def _pass_on(server: Server, message: Any) -> Any:
-    """Write a message as it is, and return the answer to a request."""
+    """Write a message, unchanged, and return the answer to a request."""
     stdin, stdout = server.process.stdin, server.process.stdout
     assert stdin is not None
     assert stdout is not None
