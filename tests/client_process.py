@@ -37,9 +37,10 @@ class ClientProcess:
         assert self._process.stdout.readline() == "ready\n"
         self.pid = self._process.pid
 
-    def run(self, *words: str, stdin: str = "", times: int = 1, **variables: str) -> Done:
-        """Run a line of jitid as a child of the client; with `times`, as many at once, and return the last outcome."""
-        return self.run_all(*words, stdin=stdin, times=times, **variables)[-1]
+    def run(self, *words: str, stdin: str = "", **variables: str) -> Done:
+        """Run a line of jitid as a child of the client, and return the outcome."""
+        (done,) = self.run_all(*words, stdin=stdin, times=1, **variables)
+        return done
 
     def run_all(self, *words: str, stdin: str = "", times: int = 1, **variables: str) -> list[Done]:
         """Run a line that many times at once, and return the outcomes."""
