@@ -20,6 +20,7 @@ from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue.issue_result import Issued
 from jitid.capabilities.issue.operations import Attach
 from jitid.capabilities.issue.token_operations import Exchange, Introspect, RevokeToken
+from jitid.capabilities.session.operations import RecordSession
 from jitid.capabilities.use.authorization import UseRequest, check_action
 from jitid.capabilities.use.operations import Authorize
 from jitid.errors import (
@@ -33,6 +34,7 @@ from jitid.errors import (
     UsageError,
 )
 from jitid.model.access import ROLES, Caller
+from jitid.model.client_session import ClientSession
 from jitid.model.credential import Kind
 from jitid.model.ledger_rows import Selection
 from jitid.model.request import AttachRequest, MayAct, RenewRequest
@@ -86,6 +88,9 @@ RIGHTS: dict[str, Callable[[Made], ops.Operation[Any]]] = {
         request=AttachRequest(Secret.single(made.token), "opaque", audiences=(API,))
     ),
     "HandBack.token": lambda made: identity_operations.HandBack(token=Secret.single(made.token), id=made.id),
+    "RecordSession.token": lambda made: RecordSession(
+        token=Secret.single(made.token), session=ClientSession("codex", "s1")
+    ),
     "Exchange.subject": lambda made: Exchange(
         request=request(task=None, delegator=None, audiences=(API,)),
         subject=Secret.single(made.token),

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from jitid.values.secret import Secret
 
 
-class RecordSession(Operation["None"]):
-    """Record the session of a client that an identity is for. A later record replaces the earlier one."""
+class RecordSession(Operation["ClientSession"]):
+    """Record the session of a client that an identity is for, and return it. It replaces an earlier record."""
 
     # The token in the request is the authorization.
     roles = ("issuer",)
