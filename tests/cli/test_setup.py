@@ -114,6 +114,23 @@ def test_a_file_that_changes_while_a_user_reads_the_diff_is_not_written(shell: S
     assert settings(shell).read_text() == '{"mine": 1}'
 
 
+def test_setups_at_once_wait_for_one_another(shell: Shell) -> None:
+    """Each replaces the entries of the one before; the way back is to the first text."""
+    settings(shell).parent.mkdir()
+    settings(shell).write_text('{\n    "a": 1, // mine\n}')
+    running = [
+        shell.start("setup", "claude-code", "--gateway", f"http://127.0.0.1:{port}") for port in range(1, 9)
+    ]
+    for process in running:
+        process.communicate(timeout=120)
+        assert process.returncode == 0
+    text = settings(shell).read_text()
+    assert text.count("helper token") == 1
+    assert text.count("SubagentStop") == 1
+    shell.good("setup", "claude-code", "--undo")
+    assert settings(shell).read_text() == '{\n    "a": 1, // mine\n}'
+
+
 HOSTILE = "\x1b]0;pwned\x07\u202e[bold]"
 
 
