@@ -149,7 +149,7 @@ def _killed(folder: Path, clients: int) -> None:
 
 
 def test_a_sweep_ends_the_sessions_of_killed_clients(tmp_path: Path) -> None:
-    """No hook of theirs ran."""
+    """The clients ran no hook at their end."""
     _killed(tmp_path, 20)
 
 

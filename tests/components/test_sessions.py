@@ -307,6 +307,26 @@ def test_a_line_that_states_another_task_or_delegator_gets_no_token_of_the_sessi
         client.good("helper", "token", "--audience", LLM, "--task", "T1", "--delegator", "alice")
 
 
+def test_a_start_that_states_another_task_than_the_first_request_is_reported(shell: Shell) -> None:
+    """The first request opened the session. The status does not block the client."""
+    with client_process(shell) as client:
+        client.good("helper", "token", "--audience", LLM, *REACH)
+        done = client.hook("start", START, "--task", "T9")
+        assert done.status == 125
+        assert "the session has the task" in done.err
+
+
+def test_a_session_is_not_the_parent_of_the_next_one_in_its_process(shell: Shell) -> None:
+    """Its token may be in the variables of the client's hooks."""
+    variables = shell.home / "variables"
+    with client_process(shell) as client:
+        client.hook("start", START, CLAUDE_ENV_FILE=str(variables))
+        path = variables.read_text().strip().removeprefix("export JITID_PARENT_FILE=").strip("'")
+        done = client.hook("start", {**START, "session_id": "other"}, JITID_PARENT_FILE=path)
+        assert done.status == 0, done.err
+        assert [row["depth"] for row in _live(shell)] == [0, 0]
+
+
 def test_a_session_inside_of_a_run_is_below_its_identity(shell: Shell) -> None:
     """With the scopes and the reach of the run."""
     token = shell.good(
@@ -376,6 +396,24 @@ def test_a_session_whose_task_was_retired_is_not_opened_again(shell: Shell, late
             done = client.run("helper", "token", "--audience", LLM, FAKETIME=time)
             assert (done.status, done.out) in ((8, ""), (4, ""))
         assert _live(shell) == []
+
+
+def test_a_session_outlasts_the_deadline_of_its_own_task(shell: Shell, later: dict[str, str]) -> None:
+    """It gets a further task. A task that the line states is not replaced."""
+    with client_process(shell, more=later) as client, client_process(shell, more=later) as other:
+        client.hook("start", START, *REACH)
+        other.hook("start", START, *REACH, "--task", "T1")
+        client.good("helper", "token", "--audience", LLM, FAKETIME="+20h")
+        client.good("helper", "token", "--audience", LLM, FAKETIME="+25h")
+        log = client.good("audit", "log", "--format", "jsonl", FAKETIME="+25h")
+        events = [json.loads(line) for line in log.splitlines()]
+        tasks = [
+            event["task"] for event in events if event["op"] == "issue" and event["agent"] == "claude-code"
+        ]
+        assert len(tasks) == 4
+        assert len({*tasks} - {"T1"}) == 2
+        done = other.run("helper", "token", "--audience", LLM, FAKETIME="+25h")
+        assert (done.status, done.out) == (4, "")
 
 
 def test_a_renewed_token_that_was_lost_is_replaced_and_not_renewed_twice(

@@ -34,6 +34,7 @@ DATE = "December 1, 2026"
 
 HAND_WRITTEN = (
     "jitid-ledger.5",
+    "jitid-agents.7",
     "jitid-authority.7",
     "jitid-aws.7",
     "jitid-exec.7",
@@ -128,6 +129,8 @@ def _background(verb: str) -> list[str]:
         return ["jitid-authority.7", "jitid-oauth.7", "jitid-policy.7"]
     if verb in ("scan", "leak add"):
         return ["jitid-scanners.7"]
+    if verb in ("helper token", "helper headers", "helper session start", "helper session stop"):
+        return ["jitid-agents.7"]
     if verb == "helper aws":
         return ["jitid-aws.7"]
     if verb == "helper pgpass":

@@ -9,7 +9,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from jitid.authority.open import open_authority, open_for_issue
-from jitid.capabilities.inventory.operations import Inspect, Revoke
+from jitid.capabilities.inventory.operations import Inspect, Revoke, ShowTask
 from jitid.capabilities.issue.operations import Issue, Renew
 from jitid.capabilities.issue.request_options import RequestOptions
 from jitid.capabilities.run.token_place import RUN_TOKEN
@@ -30,6 +30,7 @@ from jitid.system import processes, read_input
 from jitid.system.files import check_private, read_regular
 from jitid.values import strict_json
 from jitid.values.names import MAX_NAME
+from jitid.values.record import Record
 from jitid.values.scope import Scope
 from jitid.values.secret import Secret
 from jitid.values.text import quote
@@ -88,9 +89,16 @@ def of_client(cli: Invocation, client: Client) -> FoundSession:
     return FoundSession(SessionPlace(ledger_of(cli), process), client)
 
 
-def token_path(
+class SessionToken(Record):
+    """The file of the identity token of a session or a subagent."""
+
+    path: str
+    session_place: SessionPlace
+
+
+def session_token(
     cli: Invocation, options: RequestOptions, audience: tuple[str, ...], *, opens: bool
-) -> str | None:
+) -> SessionToken | None:
     """Return the file of the identity token of the session above this process, renewed if that is due.
 
     With `opens`, a known client gets a session if it has none yet. None without a session, and if $JITID_PARENT_FILE
@@ -107,7 +115,7 @@ def token_path(
         return None
     variable = os.environ.get(RUN_TOKEN) or None
     session_place = found.session_place
-    within = variable is not None and os.path.dirname(variable) == session_place.folder
+    within = os.path.dirname(variable or "") == session_place.folder
     state = session_place.read()
     entry = state["sessions"].get(state["current"])
     if entry is None:
@@ -116,19 +124,21 @@ def token_path(
     elif not within and variable != entry["request"]["parent_file"]:
         return None
     elif not (_is_due(entry) or _is_due(_holder(state, entry))):
-        _must_agree(options, entry, cli)
-        return variable if within else session_place.path(_holder(state, entry)["file"])
+        must_agree(options, entry, cli)
+        path = variable if within and variable else session_place.path(_holder(state, entry)["file"])
+        return SessionToken(path, session_place)
     with session_place.locked():
         sessions = Sessions(cli, session_place, found.client)
         entry = sessions.current()
         if entry is None:
             entry = sessions.open(UNNAMED, options, audience)
-        _must_agree(options, entry, cli)
+        must_agree(options, entry, cli)
         sessions.refresh(entry)
-        return variable if within else session_place.path(_holder(sessions.state, entry)["file"])
+        path = variable if within and variable else session_place.path(_holder(sessions.state, entry)["file"])
+        return SessionToken(path, session_place)
 
 
-def _must_agree(options: RequestOptions, entry: dict[str, Any], cli: Invocation) -> None:
+def must_agree(options: RequestOptions, entry: dict[str, Any], cli: Invocation) -> None:
     """Raise UsageError if the line states another task or delegator than that of the session."""
     for name in ("task", "delegator"):
         stated = getattr(options, name)
@@ -204,6 +214,9 @@ class Sessions:
         if parent_file == "-":
             raise UsageError("standard input has the client's event", "name a file: --parent-file FILE")
         parent_file = None if parent_file is None else os.path.abspath(parent_file)
+        if parent_file is not None and os.path.dirname(parent_file) == self._place.folder:
+            # The client's variables name an earlier session of the same process, which is not its parent.
+            parent_file = None
         request_facts = {
             "task": options.task,
             "delegator": options.delegator,
@@ -266,7 +279,9 @@ class Sessions:
     ) -> tuple[IssueRequest, Secret | None]:
         cli, parent_file = self._cli, request_facts["parent_file"]
         scopes, may_audience = request_facts["scope"], request_facts["may_audience"]
-        task, delegator = request_facts["task"] or (former and former["task"]), request_facts["delegator"]
+        task, delegator = request_facts["task"], request_facts["delegator"]
+        if task is None and former is not None and not self._is_past_deadline(former["task"]):
+            task = former["task"]
         if parent_file is not None and "delegator" in cli.from_environment:
             delegator = None
         if parent_file is None:
@@ -297,6 +312,12 @@ class Sessions:
         )
         request, proof = stated_request(cli, options, usual_agent=self.client, identity=True)
         return request._replace(process=self._place.process), proof
+
+    def _is_past_deadline(self, task: str) -> bool:
+        """Return whether a task ended by its deadline. If it was retired before, it must stay ended."""
+        known = open_authority(self._cli.config()).perform(ShowTask(name=task)).task
+        end = known.deadline if known.ended_at is None else known.ended_at
+        return time.time() >= known.deadline <= end
 
     def _new_task(self, name: str) -> str:
         """Return a new name for the task of a session: the name of an ended task is never used again."""

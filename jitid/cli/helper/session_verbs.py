@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from jitid.capabilities.session import clients
 from jitid.capabilities.session.hook_event import Change, HookEvent, read_event
 from jitid.capabilities.session.session_place import append_lines
-from jitid.cli.helper.client_sessions import UNNAMED, Sessions, of_client
+from jitid.cli.helper.client_sessions import UNNAMED, Sessions, must_agree, of_client
 from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
 from jitid.system import read_input
@@ -43,6 +43,7 @@ def start(cli: Invocation, args: commands.HelperSessionStartCommand) -> None:
         if entry is None:
             sessions.end_orphans()
             entry = sessions.open(name, args)
+        must_agree(args, entry, cli)
         sessions.refresh(entry)
         of_session = event.change is Change.SESSION_START
         sessions.describe(entry, name, event.transcript if of_session else None)

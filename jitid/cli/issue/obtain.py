@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING
 
 from jitid.authority.hand_out import hand_out
@@ -55,14 +55,13 @@ def obtain(
     task, delegator, parent_file = options.task, options.delegator, options.parent_file
     if "parent_file" in cli.from_environment:
         parent_file = None
-    within_run = of_session = False
+    within_run, session = False, None
     if parent_file is None and (attached or not _stated(cli, task=task, delegator=delegator)):
-        from jitid.cli.helper import client_sessions
+        from jitid.cli.helper.client_sessions import session_token
 
-        parent_file = client_sessions.token_path(cli, options, audience, opens=attached)
-        if parent_file is not None:
-            within_run = of_session = True
-            task = delegator = None
+        session = session_token(cli, options, audience, opens=attached)
+        if session is not None:
+            within_run, parent_file, task, delegator = True, session.path, None, None
     if parent_file is None and not _stated(cli, task=task, delegator=delegator):
         parent_file = os.environ.get(RUN_TOKEN) or None
         if parent_file is not None:
@@ -91,11 +90,12 @@ def obtain(
             )
     if attached and parent_file is not None:
         # In a session, the line's agent is that of the session.
-        another = not of_session and _stated(cli, task=task, delegator=delegator, agent=options.agent)
+        another = session is None and _stated(cli, task=task, delegator=delegator, agent=options.agent)
     else:
         another = not within_run or bool(audience)
     if not another:
-        return _attached(cli, request)
+        with nullcontext() if session is None else session.session_place.in_turn():
+            return _attached(cli, request)
     operation = Issue(requests=(request,), delegator_token=proof, accept_clock=cli.accept_clock)
     authority = open_for_issue(cli.config(), operation, cli.note)
     (issued,) = authority.perform(operation)

@@ -1,4 +1,4 @@
-"""Rule `orphaned-process`: a credential is live although the `run` that should revoke it is gone."""
+"""Rule `orphaned-process`: a credential is live although the `run` or the client that should revoke it is gone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from jitid.values.times import format_time
 _RENEWED = "(SELECT f.kind FROM credential f WHERE f.identity = i.id ORDER BY f.id LIMIT 1)"
 _QUESTION = f"""
     SELECT i.uid, a.text, t.name, held.credentials, held.last, p.host, p.boot, p.namespace, p.pid, p.started,
-           p.renews_until, i.depth, n.issued_at, n.expires_at
+           p.renews_until, i.depth, n.issued_at, n.expires_at,
+           (SELECT s.client FROM session s WHERE s.identity = i.id)
       FROM (SELECT c.identity AS identity, count(*) AS credentials, max(coalesce(c.superseded_at, c.expires_at)) AS last
               FROM suspect CROSS JOIN credential c
              WHERE suspect.marks & :mark <> 0 AND c.id = suspect.credential GROUP BY c.identity) held
@@ -31,7 +32,7 @@ def _find(context: RuleContext) -> Iterator[Finding]:
     own_process = this_process()
     unseen: Counter[str] = Counter()
     for uid, agent, task, credentials, last_expires_at, *process_row in context.suspects(RULE, _QUESTION):
-        host, boot, namespace, pid, started, renews_until, depth, issued_at, expires_at = process_row
+        host, boot, namespace, pid, started, renews_until, depth, issued_at, expires_at, client = process_row
         process = Process(host, boot, namespace, pid, started, kept=False, renews_until=renews_until)
         state, silent = liveness(process, own_process), False
         if state is Liveness.UNKNOWN and renews_until:
@@ -46,7 +47,8 @@ def _find(context: RuleContext) -> Iterator[Finding]:
             observation = f"has not renewed since {format_time(issued_at)}" if silent else "is gone"
             yield RULE.finding(
                 identity,
-                f"the `run` of {agent} on {task} (process {pid} of {host}) {observation}, but its credentials are "
+                f"{'the `run`' if client is None else 'the session'} of {agent} on {task} (process {pid} of {host}) "
+                f"{observation}, but its credentials are "
                 f"valid until {format_time(last_expires_at)}",
                 credentials=credentials,
                 evidence={
@@ -77,7 +79,7 @@ RULE = Rule(
     group=RuleGroup.ORPHAN,
     owasp=("NHI1",),
     title="live credentials of an ended process",
-    reports="a live identity of `run` without a running wrapper; on another machine, one with an overdue renewal",
+    reports="a live identity of `run` or a session without its process; on another machine, with an overdue renewal",
     spares="an identity with a wrapper that runs or renewed in time, and an identity kept by --on-exit keep",
     examines="wrappers of live credentials: processes on this machine, the last renewal on others",
     find=_find,

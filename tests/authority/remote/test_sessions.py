@@ -1,0 +1,81 @@
+"""Sessions of clients at a remote authority, for a caller without a role."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.client_process import client_process
+from tests.real import Shell
+from tests.serving import serving
+
+LLM = "https://llm.example"
+START = {"hook_event_name": "SessionStart", "session_id": "s1", "transcript_path": "/t/s1.jsonl"}
+SUBAGENT = {
+    "hook_event_name": "SubagentStart",
+    "session_id": "s1",
+    "agent_id": "a1",
+    "agent_type": "explorer",
+}
+REACH = ("--may-audience", "https://*.example")
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    """Yield a command line that uses an authority, as a delegator without a role."""
+    config = tmp_path / "authority.toml"
+    config.write_text(f'[socket.delegator]\n{os.getuid()} = "user:alice"\n')
+    with serving(
+        tmp_path / "authority", "--socket", str(tmp_path / "s"), more={"JITID_CONFIG": str(config)}
+    ) as served:
+        shell = Shell(tmp_path / "client")
+        shell.home.mkdir()
+        del shell.environment["JITID_LEDGER"]
+        shell.environment["JITID_REMOTE"] = f"unix://{served.socket}"
+        yield shell
+
+
+def _trees(shell: Shell) -> list[dict[str, Any]]:
+    trees: list[dict[str, Any]] = json.loads(shell.good("list", "--tree", "--json"))["trees"]
+    return trees
+
+
+def test_a_session_at_an_authority_needs_no_role(shell: Shell) -> None:
+    """The delegator is the caller; the authority has the name of the session, and all ends with it."""
+    with client_process(shell) as client:
+        token = client.good("helper", "token", "--audience", LLM, *REACH)
+        for event in (START, SUBAGENT):
+            done = client.hook("start", event, *REACH)
+            assert (done.status, done.err) == (0, "")
+        (tree,) = _trees(shell)
+        assert (tree["delegator"], tree["agent"]) == ("user:alice", "claude-code")
+        assert [child["agent"] for child in tree["children"]] == ["explorer"]
+        shown = json.loads(shell.good("inspect", tree["id"], "--json"))
+        assert shown["session"] == {
+            "client": "claude-code",
+            "name": "s1",
+            "subagent": None,
+            "transcript": "/t/s1.jsonl",
+        }
+        assert json.loads(shell.good("inspect", "-", "--json", stdin=token))["id"] == tree["id"]
+        done = client.hook("stop", {**SUBAGENT, "hook_event_name": "SubagentStop"})
+        assert (done.status, done.err) == (0, "")
+        done = client.hook("stop", {**START, "hook_event_name": "SessionEnd"})
+        assert (done.status, done.err) == (0, "")
+        assert _trees(shell) == []
+
+
+def test_a_revoked_session_gets_no_other_identity_from_an_authority(shell: Shell) -> None:
+    """The caller may revoke what is its own."""
+    with client_process(shell) as client:
+        client.hook("start", START, *REACH)
+        (tree,) = _trees(shell)
+        shell.good("revoke", tree["id"])
+        done = client.run("helper", "token", "--audience", LLM)
+        assert (done.status, done.out) == (8, "")
+        assert _trees(shell) == []
