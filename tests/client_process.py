@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -36,9 +37,10 @@ class ClientProcess:
         assert self._process.stdout.readline() == "ready\n"
         self.pid = self._process.pid
 
-    def run(self, *words: str, stdin: str = "", times: int = 1, **variables: str) -> Done:
-        """Run a line of jitid as a child of the client; with `times`, as many at once, and return the last outcome."""
-        return self.run_all(*words, stdin=stdin, times=times, **variables)[-1]
+    def run(self, *words: str, stdin: str = "", **variables: str) -> Done:
+        """Run a line of jitid as a child of the client, and return the outcome."""
+        (done,) = self.run_all(*words, stdin=stdin, times=1, **variables)
+        return done
 
     def run_all(self, *words: str, stdin: str = "", times: int = 1, **variables: str) -> list[Done]:
         """Run a line that many times at once, and return the outcomes."""
@@ -48,6 +50,17 @@ class ClientProcess:
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
         return [Done(*each) for each in json.loads(self._process.stdout.readline())]
+
+    def killed(self, *words: str, stdin: str = "", **variables: str) -> Done:
+        """Run a line as a child of another process with the name of the client, which is then killed."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        request = {"words": words, "stdin": stdin, "variables": variables, "times": 1, "killed": True}
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        (done,) = [Done(*each) for each in json.loads(self._process.stdout.readline())]
+        assert done.status == -signal.SIGKILL
+        return done
 
     def good(self, *words: str, stdin: str = "", **variables: str) -> str:
         """Run a line, assert that it succeeds, and return its standard output."""
@@ -100,6 +113,11 @@ def start(request):
     child = os.fork()
     if child:
         return child, files
+    if request.get("killed"):
+        hook = os.fork()
+        if hook:
+            os.waitpid(hook, 0)
+            os.kill(os.getpid(), 9)
     status = 1
     try:
         for number, file in enumerate(files):

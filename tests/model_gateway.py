@@ -326,9 +326,8 @@ def _openai(
     events: list[dict[str, Any]] = [{"type": "response.created", "response": response}]
     for index, item in enumerate(items):
         place = {"output_index": index, "item_id": item["id"]}
-        begun = {**item, "status": "in_progress"} | (
-            {"content": []} if "content" in item else {"arguments": ""}
-        )
+        empty: dict[str, Any] = {"content": []} if "content" in item else {"arguments": ""}
+        begun = {**item, "status": "in_progress", **empty}
         events.append({"type": "response.output_item.added", "output_index": index, "item": begun})
         if "content" in item:
             part = {**place, "content_index": 0}

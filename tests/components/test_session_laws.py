@@ -131,21 +131,20 @@ def test_the_ledger_agrees_with_many_sequences_of_events(events: list[tuple[str,
 
 
 def _killed(folder: Path, clients: int) -> None:
-    """Kill that many clients, each with a session and a subagent, and assert that a sweep ends all."""
+    """Kill that many clients, each with a session, and assert that a sweep ends all."""
     shell = Shell(folder)
     shell.good("issue", "--task", "FIRST", "--delegator", "alice", "--ttl", "1s")
-    for number in range(clients):
-        with client_process(shell) as client:
-            _report(client, ("SessionStart", f"s{number}"))
-            if number % 10 == 0:
-                _report(client, ("SubagentStart", f"s{number}", "a1"))
-            client.kill()
-        # Another session would end it: the sweep must find all of them.
-        shell.environment["XDG_STATE_HOME"] = str(folder / f"state{number}")
-    live = len(shell.good("list", "--live", "--limit", "10000").splitlines())
-    assert live >= clients
-    shell.run("sweep", "--rule", "orphaned-process", "--fix", "--yes")
-    assert shell.good("list", "--live") == ""
+    start = ("helper", "session", "start", "--client", "claude-code")
+    with client_process(shell) as starter:
+        for number in range(clients):
+            event = {"hook_event_name": "SessionStart", "session_id": f"s{number}"}
+            # In one folder, each session would end those of the killed clients: the sweep must find all of them.
+            state = str(folder / f"state{number}")
+            starter.killed(*start, stdin=json.dumps(event), XDG_STATE_HOME=state, XDG_RUNTIME_DIR="")
+        live = shell.good("list", "--live", "--limit", "10000").splitlines()
+        assert len(live) == clients
+        shell.run("sweep", "--rule", "orphaned-process", "--fix", "--yes")
+        assert shell.good("list", "--live") == ""
 
 
 def test_a_sweep_ends_the_sessions_of_killed_clients(tmp_path: Path) -> None:

@@ -370,6 +370,25 @@ def test_many_requests_at_once_renew_once(shell: Shell, later: dict[str, str]) -
         assert [event["op"] for event in _events(shell)].count("denial") == 0
 
 
+@pytest.mark.deep
+def test_a_thousand_requests_in_parallel_renew_once(shell: Shell, later: dict[str, str]) -> None:
+    """In groups of 250 at once; each gets its own token."""
+    with client_process(shell, more=later) as client:
+        client.hook("start", START, *REACH)
+        outcomes = [
+            done
+            for _ in range(4)
+            for done in client.run_all(
+                "helper", "token", "--audience", LLM, "--timeout", "10m", times=250, FAKETIME="+13m"
+            )
+        ]
+        assert {done.status for done in outcomes} == {0}
+        assert len({done.out for done in outcomes}) == 1_000
+        log = shell.good("audit", "log", "--format", "jsonl", "--limit", "10000")
+        operations = [json.loads(line)["op"] for line in log.splitlines()]
+        assert (operations.count("renew"), operations.count("denial")) == (1, 0)
+
+
 def test_an_idle_session_is_opened_again_if_it_only_expired(shell: Shell, later: dict[str, str]) -> None:
     """On its task, as the policy permits; its subagents are not."""
     with client_process(shell, more=later) as client:

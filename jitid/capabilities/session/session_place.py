@@ -10,10 +10,10 @@ from contextlib import contextmanager, suppress
 from hashlib import sha256
 from typing import Any
 
-from jitid.errors import IntegrityError, OutputError, StorageError
+from jitid.errors import IntegrityError, JitidError, OutputError, StorageError
 from jitid.formats.json import dumps
-from jitid.model.process import Process
-from jitid.system import xdg
+from jitid.model.process import Liveness, Process
+from jitid.system import processes, xdg
 from jitid.system.files import check_private, read_regular, write_private
 from jitid.system.time_limit import Pause
 from jitid.values import strict_json
@@ -112,10 +112,7 @@ class SessionPlace:
 
     def remove(self) -> None:
         """Delete the place with all its files; a caller that waits for its lock makes a new one."""
-        with suppress(OSError):
-            for name in os.listdir(self.folder):
-                os.unlink(f"{self.folder}/{name}")
-            os.rmdir(self.folder)
+        remove_folder(self.folder)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -179,14 +176,40 @@ class SessionPlace:
             return False
 
 
-def places_of_others(own: SessionPlace) -> Iterator[str]:
-    """Yield the folders of other processes, up to a limit."""
+def stale_places(own: SessionPlace, limit: int) -> Iterator[tuple[str, list[str]]]:
+    """Yield the folders of ended processes for the same ledger, with the ids of their sessions."""
+    observer, count = processes.this_process(), 0
+    for folder in _folders_of_others(own):
+        try:
+            check_private(folder, "the folder of sessions")
+            state = strict_json.loads(read_regular(f"{folder}/{_STATE}", _MOST))
+            process = Process(*state["process"])
+            ids = [entry["id"] for entry in state["sessions"].values()]
+            is_own = state["ledger"] == own.ledger
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, JitidError):
+            continue
+        if is_own and processes.liveness(process, observer) is Liveness.GONE:
+            yield folder, ids
+            count += 1
+            if count >= limit:
+                return
+
+
+def _folders_of_others(own: SessionPlace) -> Iterator[str]:
     with suppress(OSError), os.scandir(os.path.dirname(own.folder)) as entries:
         for number, entry in enumerate(entries):
             if number >= _MOST_FOLDERS:
                 return
             if entry.path != own.folder and entry.is_dir(follow_symlinks=False):
                 yield entry.path
+
+
+def remove_folder(folder: str) -> None:
+    """Delete a folder with all its files."""
+    with suppress(OSError):
+        for name in os.listdir(folder):
+            os.unlink(f"{folder}/{name}")
+        os.rmdir(folder)
 
 
 def append_lines(path: str, lines: str) -> None:

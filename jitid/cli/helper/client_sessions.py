@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -13,27 +12,29 @@ from jitid.capabilities.inventory.operations import Inspect, Revoke, ShowTask
 from jitid.capabilities.issue.operations import Issue, Renew
 from jitid.capabilities.issue.request_options import RequestOptions
 from jitid.capabilities.run.token_place import RUN_TOKEN
-from jitid.capabilities.session import clients
-from jitid.capabilities.session.clients import Client, ParentProcess
+from jitid.capabilities.session.clients import Client
 from jitid.capabilities.session.operations import RecordSession
-from jitid.capabilities.session.session_place import SessionPlace, places_of_others
+from jitid.capabilities.session.session_place import SessionPlace, remove_folder, stale_places
 from jitid.cli.issue import issue as issue_verbs
 from jitid.cli.issue.request_input import stated_request
-from jitid.errors import InvalidCredentialError, JitidError, PolicyDeniedError, StorageError, UsageError
+from jitid.errors import (
+    InvalidCredentialError,
+    JitidError,
+    NotFoundError,
+    PolicyDeniedError,
+    StorageError,
+    UsageError,
+)
 from jitid.model.client_session import ClientSession
 from jitid.model.credential import USUAL_KIND, State
 from jitid.model.ledger_rows import Selection
-from jitid.model.process import Liveness, Process, renewal_due
+from jitid.model.process import renewal_due
 from jitid.model.request import IssueRequest, RenewRequest
 from jitid.model.types import TASK
-from jitid.system import processes, read_input
-from jitid.system.files import check_private, read_regular
-from jitid.values import strict_json
+from jitid.system import read_input
 from jitid.values.names import MAX_NAME
-from jitid.values.record import Record
 from jitid.values.scope import Scope
 from jitid.values.secret import Secret
-from jitid.values.text import quote
 
 if TYPE_CHECKING:
     from jitid.capabilities.issue.issue_result import Issued
@@ -47,125 +48,8 @@ _MOST_STALE = 100
 """Maximum number of ended processes whose sessions are revoked when another session starts."""
 
 
-class FoundSession:
-    """The place of the nearest client above this process, if it has sessions or may have them."""
-
-    def __init__(self, session_place: SessionPlace, client: Client | None) -> None:
-        self.session_place = session_place
-        self.client = client
-        """The client, known by the name of its program; None if only its place is known."""
-
-
-def ledger_of(cli: Invocation) -> str:
-    """Return the ledger or the authority of the line."""
-    config = cli.config()
-    return config.remote or config.ledger
-
-
-def find(cli: Invocation) -> FoundSession | None:
-    """Return the nearest process above the current one with sessions or with the name of a client; None without one."""
-    ledger = ledger_of(cli)
-    for pid, words, names in processes.ancestors():
-        process = processes.process_of(pid)
-        if process is None:
-            return None
-        session_place = SessionPlace(ledger, process)
-        client = clients.client_of(ParentProcess(pid, words, names))
-        if client is not None or session_place.exists():
-            return FoundSession(session_place, client)
-    return None
-
-
-def of_client(cli: Invocation, client: Client) -> FoundSession:
-    """Return the place of the client that runs this hook. Raises UsageError if its process is not known."""
-    above = [ParentProcess(*each) for each in processes.ancestors()]
-    ancestor = clients.process_of_client(client, above)
-    process = None if ancestor is None else processes.process_of(ancestor.pid)
-    if process is None:
-        raise UsageError(
-            f"the process of {client.name} cannot be found",
-            "only the client itself runs this command, as its hook",
-        )
-    return FoundSession(SessionPlace(ledger_of(cli), process), client)
-
-
-class SessionToken(Record):
-    """The file of the identity token of a session or a subagent."""
-
-    path: str
-    session_place: SessionPlace
-
-
-def session_token(
-    cli: Invocation, options: RequestOptions, audience: tuple[str, ...], *, opens: bool
-) -> SessionToken | None:
-    """Return the file of the identity token of the session above this process, renewed if that is due.
-
-    With `opens`, a known client gets a session if it has none yet. None without a session, and if $JITID_PARENT_FILE
-    names a nearer identity.
-
-    Raises:
-        InvalidCredentialError: the identity was revoked, or its task or its parent has ended.
-        UsageError: the line states another task or delegator than that of the session.
-        PolicyDeniedError: the policy refuses a new session.
-
-    """
-    found = find(cli)
-    if found is None:
-        return None
-    variable = os.environ.get(RUN_TOKEN) or None
-    session_place = found.session_place
-    within = os.path.dirname(variable or "") == session_place.folder
-    state = session_place.read()
-    entry = state["sessions"].get(state["current"])
-    if entry is None:
-        if variable is not None or not opens or found.client is None:
-            return None
-    elif not within and variable != entry["request"]["parent_file"]:
-        return None
-    elif not (_is_due(entry) or _is_due(_holder(state, entry))):
-        must_agree(options, entry, cli)
-        path = variable if within and variable else session_place.path(_holder(state, entry)["file"])
-        return SessionToken(path, session_place)
-    with session_place.locked():
-        sessions = Sessions(cli, session_place, found.client)
-        entry = sessions.current()
-        if entry is None:
-            entry = sessions.open(UNNAMED, options, audience)
-        must_agree(options, entry, cli)
-        sessions.refresh(entry)
-        path = variable if within and variable else session_place.path(_holder(sessions.state, entry)["file"])
-        return SessionToken(path, session_place)
-
-
-def must_agree(options: RequestOptions, entry: dict[str, Any], cli: Invocation) -> None:
-    """Raise UsageError if the line states another task or delegator than that of the session."""
-    for name in ("task", "delegator"):
-        stated = getattr(options, name)
-        if stated is None or name in cli.from_environment:
-            continue
-        known = {entry[name], entry["request"][name]}
-        if stated not in known:
-            raise UsageError(
-                f"the session has the {name} {quote(entry[name])}, not {quote(stated)}",
-                f"omit --{name}: the token belongs to the session",
-            )
-
-
-def _holder(state: dict[str, Any], entry: dict[str, Any]) -> dict[str, Any]:
-    """Return the subagent whose command this process is, if the client names it in a variable; otherwise the session.
-
-    The choice only narrows: a subagent has no right that its session does not have.
-    """
-    variable = next(
-        (client.subagent_variable for client in clients.CLIENTS if client.name == state["client"]), None
-    )
-    subagent = None if variable is None else entry["subagents"].get(os.environ.get(variable))
-    holder: dict[str, Any] = entry if subagent is None else subagent
-    return holder
-
-
-def _is_due(entry: dict[str, Any]) -> bool:
+def is_due(entry: dict[str, Any]) -> bool:
+    """Return whether to renew an identity."""
     return bool(entry["renewing"]) or time.time() >= renewal_due(
         entry["issued_at"], entry["expires_at"], entry["depth"]
     )
@@ -350,7 +234,7 @@ class Sessions:
             InvalidCredentialError: the identity was revoked, or its task or its parent has ended.
 
         """
-        if _is_due(entry) and not self._renew(entry, entry["file"]):
+        if is_due(entry) and not self._renew(entry, entry["file"]):
             name = next(name for name, each in self.state["sessions"].items() if each is entry)
             former = dict(entry)
             entry.clear()
@@ -358,7 +242,7 @@ class Sessions:
             self.state["sessions"][name] = entry
             self._save()
         for subagent in list(entry["subagents"].values()):
-            if _is_due(subagent):
+            if is_due(subagent):
                 try:
                     alive = self._renew(subagent, subagent["file"])
                 except InvalidCredentialError:
@@ -374,13 +258,12 @@ class Sessions:
         if lost or now >= entry["expires_at"]:
             return self._may_open_again(entry, lost=lost)
         token = Secret.single(self._place.token(file))
-        ttl = entry.get("ttl") or self._cli.config().number("ttl")
         entry["renewing"] = True
         self._save()
         authority = open_authority(self._cli.config())
         try:
             issued = authority.perform(
-                Renew(request=RenewRequest(token, ttl, False), accept_clock=self._cli.accept_clock)
+                Renew(request=RenewRequest(token), accept_clock=self._cli.accept_clock)
             )
             successor = issued.credentials[0].secret.reveal()
             issue_verbs.hand_over(self._cli, authority, issued, lambda: self._place.put(file, successor))
@@ -485,25 +368,25 @@ class Sessions:
 
     def end_orphans(self) -> None:
         """End the sessions of clients that were killed, and delete their files. A failure leaves them to `sweep`."""
-        for folder, ids in _stale(self._place):
+        for folder, ids in stale_places(self._place, _MOST_STALE):
             try:
                 if ids:
                     self._revoke(ids, "the client's process has ended")
             except JitidError as error:
                 self._cli.detail(f"sessions of an ended process were not revoked: {error.message}")
             else:
-                _remove(folder)
+                remove_folder(folder)
 
     def _revoke(self, ids: list[str], reason: str) -> None:
         authority = open_authority(self._cli.config())
-        ended = authority.perform(
-            Revoke(
-                selection=Selection(ids=tuple(ids)),
-                reason=reason,
-                most=None,
-                accept_clock=self._cli.accept_clock,
-            )
+        operation = Revoke(
+            selection=Selection(ids=tuple(ids)), reason=reason, most=None, accept_clock=self._cli.accept_clock
         )
+        try:
+            ended = authority.perform(operation)
+        except NotFoundError:
+            # The ledger was pruned, or is another one.
+            return
         if ended.unsettled:
             from jitid.authority.settle_at_targets import confirm_quietly
 
@@ -553,31 +436,3 @@ def _agent_name(kind: str) -> str:
         for character in kind
     ]
     return "".join(allowed)[:MAX_NAME].strip("-") or "subagent"
-
-
-def _stale(own: SessionPlace) -> Iterator[tuple[str, list[str]]]:
-    """Yield the folders of ended processes of the same ledger, with the ids of their sessions."""
-    observer, count = processes.this_process(), 0
-    for folder in places_of_others(own):
-        try:
-            check_private(folder, "the folder of sessions")
-            state = strict_json.loads(read_regular(f"{folder}/sessions.json", 1 << 22))
-            process = Process(*state["process"])
-            ids = [entry["id"] for entry in state["sessions"].values()]
-            is_own = state["ledger"] == own.ledger
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, JitidError):
-            continue
-        if is_own and processes.liveness(process, observer) is Liveness.GONE:
-            yield folder, ids
-            count += 1
-            if count >= _MOST_STALE:
-                return
-
-
-def _remove(folder: str) -> None:
-    try:
-        for name in os.listdir(folder):
-            os.unlink(f"{folder}/{name}")
-        os.rmdir(folder)
-    except OSError:
-        pass  # another process removes it

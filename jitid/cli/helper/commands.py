@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from jitid.capabilities.issue.request_options import RequestOptions
+from jitid.capabilities.session.clients import CLIENTS
 from jitid.errors import UsageError
 from jitid.model.credential import SHOWN, USUAL_KIND, Kind, RequestedKind, parse_kind
 from jitid.model.types import ANY_KIND
@@ -211,7 +212,7 @@ class HelperHeadersCommand(_TokenCommand, Verb):
     function = "helper.token_verbs:headers"
 
 
-CLIENT = choice("claude-code", "codex", "gemini", "copilot", "cursor", "opencode", label="client")
+CLIENT = choice(*(client.name for client in CLIENTS), metavar="CLIENT", label="client")
 
 
 class HelperSessionStartCommand(HelperOptions, Verb):

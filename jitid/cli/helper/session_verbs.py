@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from jitid.capabilities.session import clients
 from jitid.capabilities.session.hook_event import Change, HookEvent, read_event
 from jitid.capabilities.session.session_place import append_lines
-from jitid.cli.helper.client_sessions import UNNAMED, Sessions, must_agree, of_client
+from jitid.cli.helper.client_sessions import UNNAMED, Sessions
+from jitid.cli.helper.session_token import must_agree, of_client
 from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
 from jitid.system import read_input

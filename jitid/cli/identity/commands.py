@@ -46,7 +46,7 @@ class ListCommand(Filter, Verb):
     )
 
     ids: tuple[str, ...] = args(STATED_ID, "[ID]...", help="Only these identities or credentials.")
-    tree: bool = flag("--tree", help="Draw the delegation trees of IDs, or of --task.")
+    tree: bool = flag("--tree", help="Draw the delegation trees of IDs or of --task; alone, all live ones.")
     shape: str | None = opt(
         choice("mermaid", "dot", metavar="SHAPE", label="shape"),
         "--as",

@@ -57,7 +57,7 @@ def obtain(
         parent_file = None
     within_run, session = False, None
     if parent_file is None and (attached or not _stated(cli, task=task, delegator=delegator)):
-        from jitid.cli.helper.client_sessions import session_token
+        from jitid.cli.helper.session_token import session_token
 
         session = session_token(cli, options, audience, opens=attached)
         if session is not None:

@@ -71,7 +71,7 @@ def test_a_session_at_an_authority_needs_no_role(shell: Shell) -> None:
 
 
 def test_a_revoked_session_gets_no_other_identity_from_an_authority(shell: Shell) -> None:
-    """The caller may revoke what is its own."""
+    """The caller may revoke its own session."""
     with client_process(shell) as client:
         client.hook("start", START, *REACH)
         (tree,) = _trees(shell)
