@@ -96,6 +96,7 @@ def test_a_terminal_asks_and_any_answer_but_yes_changes_nothing(shell: Shell) ->
         done, shown = terminal.end()
         assert done == status, shown
         assert ("nothing was changed" in shown) == bool(status)
+        assert "\x1b[32m+" in terminal.shown, "added lines are green"
         assert settings(shell).exists() == (not status)
     terminal = Terminal(shell, "setup", "claude-code", "--undo", "--yes", columns=200)
     assert terminal.end()[0] == 0
@@ -112,6 +113,23 @@ def test_a_file_that_changes_while_a_user_reads_the_diff_is_not_written(shell: S
     assert done == 5
     assert "a file changed since the diff was shown" in shown
     assert settings(shell).read_text() == '{"mine": 1}'
+
+
+def test_setups_at_once_wait_for_one_another(shell: Shell) -> None:
+    """Each replaces the entries of the one before; the way back is to the first text."""
+    settings(shell).parent.mkdir()
+    settings(shell).write_text('{\n    "a": 1, // mine\n}')
+    running = [
+        shell.start("setup", "claude-code", "--gateway", f"http://127.0.0.1:{port}") for port in range(1, 9)
+    ]
+    for process in running:
+        process.communicate(timeout=120)
+        assert process.returncode == 0
+    text = settings(shell).read_text()
+    assert text.count("helper token") == 1
+    assert text.count("SubagentStop") == 1
+    shell.good("setup", "claude-code", "--undo")
+    assert settings(shell).read_text() == '{\n    "a": 1, // mine\n}'
 
 
 HOSTILE = "\x1b]0;pwned\x07\u202e[bold]"
@@ -360,6 +378,20 @@ def test_check_names_what_bypasses_jitid_in_claude_code(shell: Shell) -> None:
         f"{shell.home / '.claude.json'}: mcpServers.a.headers.Authorization",
         "bypass",
     ) in check(shell, "claude-code")[1]
+
+
+def test_check_reads_the_settings_of_the_project_too(shell: Shell) -> None:
+    """In the home folder, the project's settings are the user's own."""
+    shell.good("setup", "claude-code", "--gateway", GATEWAY)
+    content = json.loads(settings(shell).read_text())
+    content["env"]["ANTHROPIC_API_KEY"] = "sk-static"
+    settings(shell).write_text(json.dumps(content))
+    key = ("setting", f"{settings(shell)}: env.ANTHROPIC_API_KEY", "bypass")
+    assert check(shell, "claude-code") == (10, [key])
+    local = settings(shell).with_name("settings.local.json")
+    local.write_text('{"apiKeyHelper": "vault read jitid"}')
+    helper = ("setting", f"{local}: apiKeyHelper", "bypass")
+    assert check(shell, "claude-code") == (10, [helper, key])
 
 
 def test_check_finds_an_edited_setup_and_a_missing_program(shell: Shell) -> None:

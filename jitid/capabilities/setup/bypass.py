@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 from jitid.capabilities.setup import jsonc, toml_text
 from jitid.capabilities.setup.client import Ambient, Configured, SetupRequest
 from jitid.capabilities.setup.coding_agents import claude_folder, claude_state, xdg_configuration
+from jitid.capabilities.setup.entries import is_jitid_line
+from jitid.capabilities.setup.mcp_clients import vscode_path
 from jitid.capabilities.setup.splice import ClientFileError
 from jitid.system import xdg
 from jitid.system.files import read_regular
@@ -115,10 +117,14 @@ def claude_code(request: SetupRequest, configured: Configured) -> list[Ambient]:
     ]
     folder = claude_folder(request)
     managed = "/Library/Application Support/ClaudeCode" if sys.platform == "darwin" else "/etc/claude-code"
-    for path in (f"{managed}/managed-settings.json", ".claude/settings.local.json", ".claude/settings.json"):
+    names = (f"{managed}/managed-settings.json", ".claude/settings.local.json", ".claude/settings.json")
+    for path in map(os.path.abspath, names):
+        if path == os.path.abspath(f"{folder}/settings.json"):
+            # The working directory is the home folder.
+            continue
         content = _json(path)
         line = content.get("apiKeyHelper") if isinstance(content, dict) else None
-        if isinstance(line, str) and "jitid" not in line:
+        if isinstance(line, str) and not is_jitid_line(line, "helper"):
             first.append(
                 Ambient("setting", f"{path}: apiKeyHelper", "bypass", "comes before the user's settings")
             )
@@ -193,6 +199,7 @@ def opencode(request: SetupRequest, configured: Configured) -> list[Ambient]:
         *_variables(request, ("OPENCODE_CONFIG_CONTENT",), "bypass", "comes before every file"),
         *_file(f"{xdg.shared_data(request.environ)}/opencode/auth.json", effect, about),
         *_static_servers(f"{xdg_configuration(request)}/opencode/opencode.json"),
+        *_static_servers(f"{xdg_configuration(request)}/opencode/opencode.jsonc"),
     ]
 
 
@@ -242,7 +249,7 @@ def cursor(request: SetupRequest, configured: Configured) -> list[Ambient]:  # n
 
 def vscode(request: SetupRequest, configured: Configured) -> list[Ambient]:  # noqa: ARG001 - as its siblings
     """Return the credentials of VS Code's MCP servers."""
-    return [*_static_servers(f"{xdg_configuration(request)}/Code/User/mcp.json")]
+    return [*_static_servers(vscode_path(request))]
 
 
 def mcp(request: SetupRequest, configured: Configured) -> list[Ambient]:  # noqa: ARG001 - as its siblings

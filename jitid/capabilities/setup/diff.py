@@ -28,7 +28,7 @@ _KNOWN = re.compile(
 _SCHEME = re.compile(r"(?i)\b(bearer|basic)\s+([^\s\"',}]{6,})")
 _URL = re.compile(r"(://[^/\s:@\"']*:)[^@/\s\"']+(@)")
 _JITID = re.compile(r"(?:\S*/)?jitid .*\b(?:helper|mcp)\b.*|jitid")
-_REFERENCE = re.compile(r"(?:Bearer )?(?:\$\{?[\w:]+\}?|\{(?:env|file):[\w{:]*\}+)|!?[\w./-]*/[\w./-]+")
+_REFERENCE = re.compile(r"(?:[Bb]earer )?(?:\$\{?[\w:]+\}?|\{(?:env|file):[\w{:]*\}+)|!?[\w./-]*/[\w./-]+")
 _HARMLESS = re.compile(r"[\"']?(?:true|false|null|none|[0-9]{1,7}|)[\"']?,?|[\[{|>&].?")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NoReturn
 
 from jitid.capabilities.setup.splice import ClientFileError, Path, Splice, line_of, newline_of, terminated
@@ -156,6 +157,7 @@ class _Parser:
         raise ClientFileError(f"line {line}: {problem}")
 
 
+@lru_cache(maxsize=2)
 def parse(text: str) -> Node | None:
     """Return the root of a document; None for a text without a value. Raises ClientFileError."""
     return _Parser(text).document()

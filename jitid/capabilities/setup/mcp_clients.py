@@ -70,13 +70,15 @@ def vscode_files(request: SetupRequest) -> list[ClientFile]:
         for name, url in request.servers
     ]
     entries.append(Entry(("servers", request.name), {"type": "stdio", **request.mcp_server()}))
-    if request.project:
-        path = ".vscode/mcp.json"
-    elif sys.platform == "darwin":
-        path = f"{request.home}/Library/Application Support/Code/User/mcp.json"
-    else:
-        path = f"{xdg_configuration(request)}/Code/User/mcp.json"
+    path = ".vscode/mcp.json" if request.project else vscode_path(request)
     return [ClientFile(os.path.abspath(path), Form.JSON, entries)]
+
+
+def vscode_path(request: SetupRequest) -> str:
+    """Return the path of the user's MCP servers of VS Code."""
+    if sys.platform == "darwin":
+        return f"{request.home}/Library/Application Support/Code/User/mcp.json"
+    return f"{xdg_configuration(request)}/Code/User/mcp.json"
 
 
 def mcp_files(request: SetupRequest) -> list[ClientFile]:

@@ -53,7 +53,8 @@ def documents(draw: st.DrawFn, values: st.SearchStrategy[Any] = VALUES) -> tuple
             else [render(inner) for inner in value]
         )
         body = ",".join(f"{blank()}{item}{blank()}" for item in items)
-        if items and draw(st.booleans()):
+        trailing: bool = draw(st.booleans())
+        if items and trailing:
             body += "," + blank()
         opening, closing = "{}" if isinstance(value, dict) else "[]"
         return f"{opening}{body or blank()}{closing}"
