@@ -46,6 +46,7 @@ HAND_WRITTEN = (
     "jitid-scanners.7",
     "jitid-ssh.7",
     "jitid-svid.7",
+    "jitid-verifiers.7",
 )
 
 CHAPTER_PAGES = tuple(f"jitid-{name}.7" for name in CHAPTERS)
@@ -145,6 +146,8 @@ def _background(verb: str) -> list[str]:
         ("approve", "policy")
     ):
         return ["jitid-policy.7"]
+    if verb in ("keys algorithm", "keys export jwks", "publish", "verify"):
+        return ["jitid-verifiers.7"]
     if verb.startswith(("access", "keys", "ledger")):
         return ["jitid-ledger.5", "jitid-authority.7"]
     return ["jitid-ledger.5", "jitid-promises.7"] if verb.startswith("audit") else []

@@ -97,7 +97,9 @@ def test_a_key_signs_that_never_was_here(openbao: OpenBaoPlace, shell: Shell, al
     # jitid skips a version whose key id would begin with a dash, so the numbers may have gaps.
     assert versions == sorted(set(versions))
     shell.good("keys", "rotate", "--algorithm", algorithm, "--transit", "none")
-    assert not [path for path in (shell.ledger / "keys").iterdir() if path.read_bytes().startswith(b"transit")]
+    assert not [
+        path for path in (shell.ledger / "keys").iterdir() if path.read_bytes().startswith(b"transit")
+    ]
     assert openbao.server.ask("GET", f"transit/keys/{key}")["data"]["exportable"] is False
 
 

@@ -1,0 +1,75 @@
+"""Independent verifiers agree with jitid about good and hostile tokens of each algorithm, or a cell says why not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+
+import pytest
+
+from tests.verifiers.cases import ALGORITHMS, keys
+from tests.verifiers.explained import EXPLAINED, NO_EDDSA, REASONS
+from tests.verifiers.hostile import cases
+from tests.verifiers.inside import INSIDE
+from tests.verifiers.outside import NAMES, Outside
+
+VERIFIERS = (*INSIDE, *NAMES)
+
+
+@pytest.fixture(scope="module")
+def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outside]:
+    """Return the verifiers in other languages; each is installed at its first use."""
+    yield Outside(tmp_path_factory.mktemp("verifiers"))
+
+
+def expected(verifier: str, algorithm: str, names: list[str]) -> set[str]:
+    """Return the tokens that a verifier is known to judge differently."""
+    if verifier in NO_EDDSA and algorithm == "EdDSA":
+        return {name for name in names if name.startswith("good/")}
+    patterns = [word for words in EXPLAINED.get(verifier, {}).values() for word in words.split()]
+    return {name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)}
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize(
+    "verifier", [*INSIDE, *[pytest.param(name, marks=pytest.mark.deep) for name in NAMES]]
+)
+def test_each_cell_agrees_or_says_why_not(outside: Outside, verifier: str, algorithm: str) -> None:
+    made = cases(algorithm, int(time.time()))
+    verify = {**INSIDE, **outside.verifiers()}[verifier]
+    verdicts = verify(algorithm, keys(algorithm).jwks(), [case.token for case in made])
+    assert len(verdicts) == len(made)
+    differing = {
+        case.name: verdict or "accepted"
+        for case, verdict in zip(made, verdicts, strict=True)
+        if (verdict is None) != case.accepted
+    }
+    explained = expected(verifier, algorithm, [case.name for case in made])
+    assert {name: why for name, why in differing.items() if name not in explained} == {}, "unexplained"
+    assert explained - differing.keys() == set(), "explained, and it agrees"
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_the_tokens_are_many_and_each_has_its_own_name(algorithm: str) -> None:
+    made = cases(algorithm, 1_795_521_600)
+    assert len(made) >= 200
+    assert sum(case.accepted for case in made) >= 13
+    assert len({case.name for case in made}) == len({case.token for case in made}) == len(made)
+
+
+def test_each_explanation_has_a_known_verifier_a_reason_and_tokens() -> None:
+    names = [case.name for algorithm in ALGORITHMS for case in cases(algorithm, 1_795_521_600)]
+    used = set()
+    for verifier, reasons in EXPLAINED.items():
+        assert verifier in VERIFIERS
+        assert reasons.keys() <= REASONS.keys()
+        used |= reasons.keys()
+        words = [word for each in reasons.values() for word in each.split()]
+        assert len(set(words)) == len(words)
+        for word in words:
+            assert [name for name in names if fnmatchcase(name, word)], word
+            # Nobody may be excused for a forged signature or another algorithm.
+            assert not word.startswith(("mac/", "key-in-header/", "kid/", "alg/none"))
+    assert used == REASONS.keys()
+    assert set(NO_EDDSA) <= set(VERIFIERS)
