@@ -34,9 +34,9 @@ from jitid.values.record import Record
 from jitid.values.secret import Secret
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
-
     from collections.abc import Mapping
+
+    from starlette.requests import Request
 
     from jitid.authority.local import LocalAuthority
     from jitid.model.ledger_rows import Names
