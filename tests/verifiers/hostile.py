@@ -30,7 +30,7 @@ def cases(algorithm: str, now: int) -> list[Case]:
 def _good(make: Maker) -> Iterator[Case]:
     long = {"authorization_details": [{"type": "x", "actions": [f"a{number}" for number in range(600)]}]}
     nested = {"sub": "spiffe://x/a", "act": {"sub": "spiffe://x/b", "act": {"sub": "spiffe://x/c"}}}
-    for name, claims in {
+    changes: dict[str, dict[str, Any]] = {
         "plain": {},
         "audience-in-a-list": {"aud": [AUDIENCE]},
         "two-audiences": {"aud": ["https://other.example", AUDIENCE]},
@@ -42,7 +42,8 @@ def _good(make: Maker) -> Iterator[Case]:
         "text-beyond-ascii": {"jitid": {"purpose": "déployer 部署 🚀"}},
         "now": {"iat": make.now, "nbf": make.now},
         "several-hours": {"exp": make.now + 8 * 3_600},
-    }.items():
+    }
+    for name, claims in changes.items():
         yield Case(f"good/{name}", make.token(claims=claims), accepted=True)
     turned = dict(reversed(make.header.items()))
     yield Case("good/header-in-another-order", make.raw(json.dumps(turned).encode(), _payload(make)), True)
@@ -147,15 +148,16 @@ def _header(make: Maker) -> Iterator[Case]:
         "nul": "k1\0",
     }.items():
         yield Case(f"kid/{label}", make.token({"kid": kid}, sign=thief))
-    for label, more in {
+    headers: dict[str, dict[str, Any]] = {
         "jwk": {"jwk": other},
         "jwk-of-another-id": {"jwk": {**other, "kid": "k2"}, "kid": "k2"},
         "jku": {"jku": "https://127.0.0.1:1/jwks"},
         "x5u": {"x5u": "https://127.0.0.1:1/x5u"},
         "x5c": {"x5c": ["MIIB"]},
-    }.items():
+    }
+    for label, more in headers.items():
         yield Case(f"key-in-header/{label}", make.token(more, sign=thief))
-    for label, more in {
+    headers = {
         "unknown": {"crit": ["x-must"], "x-must": 1},
         "empty": {"crit": []},
         "text": {"crit": "exp"},
@@ -165,12 +167,14 @@ def _header(make: Maker) -> Iterator[Case]:
         "claim": {"crit": ["exp"], "exp": 1},
         "null": {"crit": None},
         "many": {"crit": ["x-must"] * 100, "x-must": 1},
-    }.items():
+    }
+    for label, more in headers.items():
         yield Case(f"crit/{label}", make.token(more))
-    for label, more in {
+    headers = {
         "with-crit": {"b64": False, "crit": ["b64"]},
         "text": {"b64": "false", "crit": ["b64"]},
-    }.items():
+    }
+    for label, more in headers.items():
         yield Case(f"b64/{label}", make.token(more))
     head = json.dumps({**make.header, "b64": False, "crit": ["b64"]}).encode()
     detached = f"{encode(head)}.{_payload(make).decode()}"

@@ -60,7 +60,7 @@ def test_the_tokens_are_many_and_each_has_its_own_name(algorithm: str) -> None:
 
 def test_each_explanation_has_a_known_verifier_a_reason_and_tokens() -> None:
     names = [case.name for algorithm in ALGORITHMS for case in cases(algorithm, 1_795_521_600)]
-    used = set()
+    used: set[str] = set()
     for verifier, reasons in EXPLAINED.items():
         assert verifier in VERIFIERS
         assert reasons.keys() <= REASONS.keys()

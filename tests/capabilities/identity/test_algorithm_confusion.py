@@ -114,37 +114,30 @@ def forged(signed: Signed, others: dict[str, Signed]) -> Iterator[tuple[str, str
         text = f"{encode(json.dumps({**header, **changed}, separators=(',', ':')).encode())}.{payload}"
         return f"{text}.{encode(sign(text.encode()))}"
 
+    def by(key: Private, alg: str) -> Callable[[bytes], bytes]:
+        return lambda text: signature(text, key, alg)
+
+    def mac(secret: bytes, size: int) -> Callable[[bytes], bytes]:
+        return lambda text: (hmac.digest(secret, text, hashlib.sha256) * 8)[:size]
+
     for alg in MANY:
         if alg != header["alg"]:
-            yield (
-                f"the key's signature under {alg}",
-                made(lambda text, alg=alg: signature(text, signed.private, alg), alg=alg),
-            )
+            yield f"the key's signature under {alg}", made(by(signed.private, alg), alg=alg)
             yield f"the old signature under {alg}", made(lambda _: jws.decode_part(good, "x"), alg=alg)
     for number, secret in enumerate(public_forms(signed.private)):
-        yield (
-            f"MAC {number}",
-            made(lambda text, secret=secret: hmac.digest(secret, text, hashlib.sha256), alg="HS256"),
-        )
+        yield f"MAC {number}", made(mac(secret, 32), alg="HS256")
         # The size of a signature is no protection.
-        yield (
-            f"MAC {number} under the key's algorithm",
-            made(
-                lambda text, secret=secret: (hmac.digest(secret, text, hashlib.sha256) * 8)[
-                    : jws.SIGNATURE_SIZES[header["alg"]]
-                ]
-            ),
-        )
+        size = jws.SIGNATURE_SIZES[header["alg"]]
+        yield f"MAC {number} under the key's algorithm", made(mac(secret, size))
     for other in others.values():
         if other.key.kid == header["kid"]:
             continue
         alg = other.key.algorithm
-        sign = lambda text, other=other, alg=alg: signature(text, other.private, alg)  # noqa: E731
-        yield f"{alg} of another key under this id", made(sign, alg=alg)
-        yield f"this algorithm by a key of {alg}", made(sign)
+        yield f"{alg} of another key under this id", made(by(other.private, alg), alg=alg)
+        yield f"this algorithm by a key of {alg}", made(by(other.private, alg))
         yield (
             f"this algorithm under the id of a key of {alg}",
-            made(lambda text: signature(text, signed.private, header["alg"]), kid=other.key.kid),
+            made(by(signed.private, header["alg"]), kid=other.key.kid),
         )
 
 
