@@ -1,7 +1,7 @@
 """Vendors on loopback: one proxy that answers for their real host names, by TLS, as their token services do.
 
 The unmodified programs of the vendors reach it by `HTTPS_PROXY`, and trust its certificate by their own variables. It
-verifies a token by the published keys, its audience, its algorithm and a rule for `sub`; the exchanged tokens are opaque.
+verifies a token by the published keys, its audience, its algorithm and a rule for `sub`. Exchanged tokens are opaque.
 """
 
 from __future__ import annotations

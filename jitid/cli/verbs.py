@@ -11,13 +11,13 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Daily": ("run", "issue", "renew", "verify", "list", "inspect", "status", "whoami"),
     "Watch": ("sweep", "report", "doctor", "schedule"),
     "Respond": ("trace", "scan", "leak", "revoke", "retire"),
-    "Connect": ("setup", "login", "federate"),
+    "Connect": ("setup", "login"),
     "Govern": ("policy", "agent", "delegator", "task", "approve", "authorize", "adopt"),
     "Operate": ("serve", "access", "keys", "publish", "ledger", "audit", "config"),
 }
 """The sections of the help, and the first words of their verbs."""
 
-PLUMBING = ("helper", "mcp", "example", "completion", "help", "version")
+PLUMBING = ("helper", "mcp", "federate", "example", "completion", "help", "version")
 """First words that the help names in one line: other programs call them, or an installation does once."""
 
 GROUPS: Mapping[str, str] = {

@@ -220,7 +220,7 @@ UNSUPPORTED: Mapping[str, tuple[str, str]] = {
 
 
 def life_of(audience: str) -> int | None:
-    """Return the longest lifetime of tokens that the vendor of a usual audience exchanges; None for another audience."""
+    """Return the longest lifetime of tokens that the vendor of an audience exchanges; None without a known vendor."""
     for name, vendor in VENDORS.items():
         if name == "vault":
             # Its usual audience is a word that other services may have as well.

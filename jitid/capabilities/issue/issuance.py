@@ -70,7 +70,9 @@ def preview(
     algorithm_of(base_kind(request.kind), terms, plan.draft, names)
     until = exchanged_until(plan.draft.expires_at, plan.draft.exchange_life)
     if until is not None:
-        note = f"the vendor may accept an exchanged token until {format_time(until)}; it cannot be revoked here"
+        note = (
+            f"the vendor may accept an exchanged token until {format_time(until)}; it cannot be revoked here"
+        )
         plan = plan._replace(notes=(*plan.notes, note))
     return _issued(plan, request, ())
 

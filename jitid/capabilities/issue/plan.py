@@ -11,7 +11,6 @@ from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.identity import recognise_token, validity
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.issue import narrow
-from jitid.capabilities.issue import token_subject as subjects
 from jitid.capabilities.issue.decide import Proposal, must_not_rest_on_too_many
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, RefusedError, UsageError
 from jitid.issuers.issuer import Draft
@@ -164,8 +163,11 @@ def plan(
         registered=entry.agent is not None,
     )
     facts |= proposal.decided(facts, decision, lifetime)
-    if request.kind in SIGNED_TOKENS:
-        draft = subjects.stated(
+    if request.kind in SIGNED_TOKENS and not draft.is_identity:
+        # Imported here: an identity token has no vendor.
+        from jitid.capabilities.issue import token_subject
+
+        draft = token_subject.stated(
             draft, request.kind, proposal.proof, terms, facts, registered=entry.agent is not None
         )
         facts |= {"sub": draft.subject, "exchange_life": draft.exchange_life}

@@ -16,7 +16,6 @@ from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
 from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.identity.validity import Verified
 from jitid.capabilities.issue import narrow
-from jitid.capabilities.issue import token_subject as subjects
 from jitid.capabilities.issue.decide import FurtherPlan, Proposal, must_not_rest_on_too_many
 from jitid.capabilities.issue.issuance import result_of
 from jitid.capabilities.issue.issue_result import Issued
@@ -259,8 +258,11 @@ def plan(
     )
     facts |= proposal.decided(facts, decision, lifetime)
     recurring = None if entry.agent is None else entry.agent.key
-    if proposal.kind in SIGNED_TOKENS:
-        draft = subjects.stated(
+    if proposal.kind in SIGNED_TOKENS and not draft.is_identity:
+        # Imported here: an identity token has no vendor.
+        from jitid.capabilities.issue import token_subject
+
+        draft = token_subject.stated(
             draft, proposal.kind, proposal.proof, terms, facts, registered=recurring is not None
         )
         facts |= {"sub": draft.subject, "exchange_life": draft.exchange_life}

@@ -40,8 +40,6 @@ def stated(
         ConfigurationError: the template is in a file that the environment selects.
 
     """
-    if draft.is_identity:
-        return draft
     life = _exchange_life(draft.audiences, terms.exchanges)
     if life is not None:
         draft = draft._replace(exchange_life=life)

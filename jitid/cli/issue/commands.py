@@ -62,8 +62,8 @@ class RunCommand(RequestOptions, Verb):
 
     The file $JITID_TOKEN_FILE has a token for --audience, $JITID_PARENT_FILE the identity token; both are renewed.
     Each --secret is a file $JITID_SECRET_NAME. A command under your own user is not confined: it can read the signing
-    key (the man page shows how to confine it). At $JITID_EXPIRES_AT it gets TERM, and KILL after --grace: status 124.
-    Status 125: refused, or failed before the command started.
+    key (see the man page). At $JITID_EXPIRES_AT it gets TERM, and KILL after --grace: status 124. Status 125: it did
+    not start.
     """
 
     verb = "run"

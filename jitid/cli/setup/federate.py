@@ -12,12 +12,13 @@ from jitid.capabilities.trust import vendor_guide as trust
 from jitid.capabilities.trust.operations import PublishBundle, PublishKeys
 from jitid.capabilities.trust.vendor_guide import CHOSEN, CLAIMS, Guide
 from jitid.errors import ConfigurationError, UsageError
+from jitid.model.credential import exchanged_until
 from jitid.model.federation import Federation, find
 from jitid.model.signature_algorithm import FOR_SERVICES, choose
 from jitid.model.vendor import VENDORS
 from jitid.system import read_input
 from jitid.values.text import quote, safe
-from jitid.values.times import format_duration, format_time
+from jitid.values.times import format_duration, optional_time
 
 if TYPE_CHECKING:
     from jitid.cli.invocation import Invocation
@@ -44,7 +45,7 @@ def federate(cli: Invocation, args: FederateCommand) -> None:
         cli.detail(f"accepted: {claims['jti']}")
         cli.note(
             f"{found.vendor.title} would accept `sub` {quote(str(claims['sub']), 300)}; an exchanged token "
-            f"expires at the latest at {format_time(claims['exp'] + found.lifetime)}"
+            f"expires at the latest at {optional_time(exchanged_until(claims['exp'], found.lifetime))}"
         )
         return
     row = _row(cli, guide)
