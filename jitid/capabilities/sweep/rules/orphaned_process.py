@@ -1,4 +1,4 @@
-"""Rule `orphaned-process`: a credential is live although the `run` that should revoke it is gone."""
+"""Rule `orphaned-process`: a credential is live although the `run` or program that should revoke it is gone."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _find(context: RuleContext) -> Iterator[Finding]:
             observation = f"has not renewed since {format_time(issued_at)}" if silent else "is gone"
             yield RULE.finding(
                 identity,
-                f"the `run` of {agent} on {task} (process {pid} of {host}) {observation}, but its credentials are "
+                f"the holder of {agent} on {task} (process {pid} of {host}) {observation}, but its credentials are "
                 f"valid until {format_time(last_expires_at)}",
                 credentials=credentials,
                 evidence={
@@ -77,7 +77,7 @@ RULE = Rule(
     group=RuleGroup.ORPHAN,
     owasp=("NHI1",),
     title="live credentials of an ended process",
-    reports="a live identity of `run` without a running wrapper; on another machine, one with an overdue renewal",
+    reports="a live identity of `run` or a Python program without its process; elsewhere, one with an overdue renewal",
     spares="an identity with a wrapper that runs or renewed in time, and an identity kept by --on-exit keep",
     examines="wrappers of live credentials: processes on this machine, the last renewal on others",
     find=_find,
