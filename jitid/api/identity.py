@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 from jitid.api.authority_access import AuthorityAccess, AuthorityChoice
 from jitid.api.held_identity import HeldIdentity
 from jitid.api.issue_identity import IssueRight, issue_identity
-from jitid.api.stated import detail_texts, seconds_of, several
+from jitid.api.stated import detail_texts, kinds_of, seconds_of, several
 from jitid.errors import JitidError, UsageError
 from jitid.model.request import IssueRequest
-from jitid.model.types import MAY_KIND
 from jitid.system.program_request import origin
 from jitid.values.field_types import AGENT, AUDIENCE, REACH, SCOPE
 from jitid.values.secret import Secret
@@ -267,7 +266,7 @@ class Identity:
             details=detail_texts(details),
             allow_narrower=allow_narrower,
             identity=True,
-            may_kind=several(may_kind, MAY_KIND),
+            may_kind=kinds_of(may_kind),
         )
         return Identity(request, self._choice, parent=held)
 

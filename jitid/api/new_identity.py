@@ -8,10 +8,10 @@ from typing import Any
 
 from jitid.api.authority_access import AuthorityChoice
 from jitid.api.identity import Identity
-from jitid.api.stated import detail_texts, seconds_of, several
+from jitid.api.stated import detail_texts, kinds_of, seconds_of, several
 from jitid.errors import UsageError
 from jitid.model.request import IssueRequest
-from jitid.model.types import MAY_KIND, PURPOSE, SENSITIVITY, TASK
+from jitid.model.types import PURPOSE, SENSITIVITY, TASK
 from jitid.values.field_types import AGENT, AUDIENCE, REACH, SCOPE
 from jitid.values.field_types import DELEGATOR as DELEGATOR_NAME
 from jitid.values.secret import Secret
@@ -103,7 +103,7 @@ def identity(
         details=detail_texts(details),
         allow_narrower=allow_narrower,
         identity=True,
-        may_kind=several(may_kind, MAY_KIND),
+        may_kind=kinds_of(may_kind),
     )
     return Identity(
         request,

@@ -7,7 +7,9 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from jitid.errors import UsageError
+from jitid.model.credential import Kind
 from jitid.model.request import DETAIL
+from jitid.model.types import MAY_KIND
 from jitid.values import strict_json
 from jitid.values.declaration import FieldType
 from jitid.values.field_types import DURATION
@@ -20,6 +22,12 @@ def several(stated: str | Iterable[str], type_: FieldType[T]) -> tuple[T, ...]:
     """Return the checked values of an argument that may have several; a text is one value. Raises UsageError."""
     values = (stated,) if isinstance(stated, str) else stated
     return tuple([type_.check(value) for value in values])
+
+
+def kinds_of(stated: str | Iterable[str]) -> tuple[str, ...]:
+    """Return the kinds of a grant: the stated kinds, and the kind of service tokens. None means the usual kinds."""
+    kinds = several(stated, MAY_KIND)
+    return tuple(dict.fromkeys((Kind.JWT.value, *kinds))) if kinds else ()
 
 
 def seconds_of(stated: int | str | timedelta, name: str) -> int:

@@ -135,6 +135,8 @@ def serve() -> None:
 def _performed(request: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON may be anything
     from jitid.authority.open import as_holder, open_authority
     from jitid.authority.remote import FileCredential
+    from jitid.authority.settle_at_targets import confirm
+    from jitid.capabilities.inventory.operations import Retire, Revoke
     from jitid.config.effective import load
 
     config = load(file=request["file"], profile=request["profile"], flags=request["flags"])
@@ -142,7 +144,10 @@ def _performed(request: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON may be
     authority = open_authority(config)
     try:
         token = FileCredential(os.environ[RUN_TOKEN]).read()
-        result = as_holder(config, authority, token).perform(operation)
+        result: Any = as_holder(config, authority, token).perform(operation)
+        if isinstance(operation, (Revoke, Retire)):
+            # The holder may end an identity, and has no right to settle at targets.
+            result = confirm(authority, result)
         return codec.encode_result(operation, result)
     finally:
         authority.close()

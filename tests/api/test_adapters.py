@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -139,49 +140,83 @@ def test_a_client_of_httpx_shows_a_token_to_its_origin_alone(user: User, package
         assert {(one.path, one.authorization) for one in other.received} == {("/landed", None)}
 
 
-def test_a_session_of_botocore_has_credentials_of_a_target(user: User, moto_server: Moto) -> None:
-    module("botocore")
+def with_target(user: User, moto: Moto) -> str:
+    """Configure a target at AWS with a template `deploy`, and return the name of its role."""
     role = f"python-{next(_roles)}"
     target = {
         "kind": "aws-sts",
         "region": REGION,
-        "endpoint_url": moto_server.url,
-        "credentials_file": str(moto_server.credentials),
-        "template": {"deploy": {"role_arn": moto_server.role(role), "scopes": {}}},
+        "endpoint_url": moto.url,
+        "credentials_file": str(moto.credentials),
+        "template": {"deploy": {"role_arn": moto.role(role), "scopes": {}}},
     }
     config = user.home / "jitid.toml"
     config.touch(0o600)
     config.write_text(tomli_w.dumps({"policy": str(user.permit_kinds()), "target": {"cloud": target}}))
     user.environment["JITID_CONFIG"] = str(config)
-    more = {
-        "AWS_ACCESS_KEY_ID": "AKIASTATIC",
-        "AWS_SECRET_ACCESS_KEY": "static",
-        "AWS_DEFAULT_REGION": REGION,
-    }
+    # Static credentials in the environment must not be used.
+    user.environment |= {"AWS_ACCESS_KEY_ID": "AKIASTATIC", "AWS_SECRET_ACCESS_KEY": "static"}
+    user.environment["AWS_DEFAULT_REGION"] = REGION
+    return role
+
+
+def test_a_session_of_botocore_has_credentials_of_a_target(user: User, moto_server: Moto) -> None:
+    module("botocore")
+    role = with_target(user, moto_server)
     printed = user.printed(
         """
-        import jitid, sys
-        with jitid.identity(task="T1", delegator="alice", may_kind="aws-sts:cloud/deploy", ttl="1h") as me:
+        import datetime, jitid, sys
+
+        def frozen():
+            return session.get_credentials().get_frozen_credentials()
+
+        def expire():
+            session.get_credentials()._expiry_time -= datetime.timedelta(hours=2)
+
+        kind, api = "aws-sts:cloud/deploy", "https://api.example"
+        with jitid.identity(task="T1", delegator="alice", may_kind=kind, ttl="1h", audience=api) as me:
+            me.token()
             session = me.botocore_session(template="cloud/deploy")
             client = session.create_client("sts", endpoint_url=sys.argv[1])
             print(client.get_caller_identity()["Arn"])
-            first = session.get_credentials().get_frozen_credentials()
-            session.get_credentials()._expiry_time -= __import__("datetime").timedelta(hours=2)
-            print(first.access_key != session.get_credentials().get_frozen_credentials().access_key)
+            first = frozen()
+            expire()
+            print(first.access_key != frozen().access_key)
         try:
-            session.get_credentials()._expiry_time -= __import__("datetime").timedelta(hours=2)
-            session.get_credentials().get_frozen_credentials()
+            expire()
+            frozen()
         except jitid.JitidError as error:
             print(error)
         """,
         moto_server.url,
-        more=more,
     )
     arn, refreshed, ended = printed.splitlines()
     assert arn.startswith(f"arn:aws:sts::{ACCOUNT}:assumed-role/{role}/")
     assert refreshed == "True"
     assert "has ended" in ended
     assert not user.rows("--task", "T1", "--live")
+    assert [name for name in moto_server.policies(role) if name.startswith("jitid-denied-")]
+
+
+def test_inside_of_run_the_end_reaches_the_target_too(user: User, moto_server: Moto) -> None:
+    module("botocore")
+    role = with_target(user, moto_server)
+    program = """
+import jitid, sys
+with jitid.identity(may_kind="aws-sts:cloud/deploy") as me:
+    session = me.botocore_session(template="cloud/deploy")
+    print(session.create_client("sts", endpoint_url=sys.argv[1]).get_caller_identity()["Arn"])
+print("ended")
+"""
+    kinds = ["--may-kind", "jwt", "--may-kind", "aws-sts:cloud/deploy"]
+    options = ["--task", "T1", "--delegator", "alice", "--ttl", "1h", *kinds]
+    done = user.run("run", *options, "--", sys.executable, "-c", program, moto_server.url)
+    assert done.returncode == 0, done.stderr
+    arn, ended = done.stdout.splitlines()
+    assert (role in arn, ended) == (True, "ended")
+    assert [name for name in moto_server.policies(role) if name.startswith("jitid-denied-")]
+    # The run has nothing left to end there.
+    assert "may still work" not in done.stderr
 
 
 def test_a_session_of_botocore_has_credentials_of_a_web_identity(user: User, moto_server: Moto) -> None:

@@ -1,4 +1,4 @@
-"""Rule `orphaned-process`: a credential is live although the `run` or the client that should revoke it is gone."""
+"""Rule `orphaned-process`: a live credential of a `run`, a session or a program whose process is gone."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _find(context: RuleContext) -> Iterator[Finding]:
             observation = f"has not renewed since {format_time(issued_at)}" if silent else "is gone"
             yield RULE.finding(
                 identity,
-                f"{'the `run`' if client is None else 'the session'} of {agent} on {task} (process {pid} of {host}) "
+                f"the {'holder' if client is None else 'session'} of {agent} on {task} (process {pid} of {host}) "
                 f"{observation}, but its credentials are "
                 f"valid until {format_time(last_expires_at)}",
                 credentials=credentials,
@@ -79,7 +79,7 @@ RULE = Rule(
     group=RuleGroup.ORPHAN,
     owasp=("NHI1",),
     title="live credentials of an ended process",
-    reports="a live identity of `run` or a session without its process; on another machine, with an overdue renewal",
+    reports="a live identity of `run`, a session or a Python program whose process is gone or does not renew",
     spares="an identity with a wrapper that runs or renewed in time, and an identity kept by --on-exit keep",
     examines="wrappers of live credentials: processes on this machine, the last renewal on others",
     find=_find,
