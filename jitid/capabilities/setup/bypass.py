@@ -64,7 +64,9 @@ def _keychain(service: str, effect: str, about: str) -> Iterator[Ambient]:
     """Yield an entry of the user's keychain for a service; or that the keychain could not be examined."""
     if sys.platform == "darwin":
         command = ["/usr/bin/security", "find-generic-password", "-s", service]
-    elif os.environ.get("DBUS_SESSION_BUS_ADDRESS") or os.path.exists(f"/run/user/{os.geteuid()}/bus"):
+    elif os.environ.get("DBUS_SESSION_BUS_ADDRESS") or os.path.exists(
+        f"{os.environ.get('XDG_RUNTIME_DIR') or '/nonexistent'}/bus"
+    ):
         program = shutil.which("secret-tool")
         if program is None:
             yield Ambient("keychain", service, "unexamined", "secret-tool is not installed")
