@@ -17,8 +17,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
-from tests.crypto.signed import SECP256R1, generate_private_key
 from tests.identity_provider import CLIENT, SECRET_WORDS, IdentityProvider, identity_provider
 from tests.person import BROWSER, new_browser, visit
 from tests.real import Shell
