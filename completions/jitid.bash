@@ -11,7 +11,7 @@ __jitid_table() {
     verbs='' options=$everywhere arguments=''
     case $1 in
     '')
-        verbs='run issue renew verify list inspect status whoami sweep report doctor schedule trace scan leak revoke retire example policy agent delegator task approve authorize adopt serve access keys publish ledger audit config helper mcp completion help version'
+        verbs='run issue renew verify list inspect status whoami sweep report doctor schedule trace scan leak revoke retire login policy agent delegator task approve authorize adopt serve access keys publish ledger audit config helper mcp completion example help version'
         options="--version|-V $everywhere"
         ;;
     'leak')
@@ -88,10 +88,10 @@ __jitid_table() {
         arguments='ids/files'
         ;;
     'status')
-        options="--soon=nothing --field+=:live,expiring,next_expiry,open_tasks,overdue_tasks,leaked,standing,unsettled,approvals,swept_at,findings,ledger,issuer,next $everywhere"
+        options="--soon=nothing --field+=:live,expiring,next_expiry,open_tasks,overdue_tasks,leaked,standing,unsettled,approvals,swept_at,findings,ledger,issuer,next,login,login_issuer,login_expires_at $everywhere"
         ;;
     'whoami')
-        options="--field+=:caller,delegator,proof,roles,agent,task,expires_at,ledger,issuer,confinement,reason $everywhere"
+        options="--field+=:caller,delegator,proof,roles,agent,task,expires_at,ledger,issuer,confinement,reason,login,login_issuer,login_expires_at $everywhere"
         ;;
     'sweep')
         options="--rule+=:orphaned-task,orphaned-parent,orphaned-process,orphaned-delegator,pending,leaked-live,renewed-twice,revoked-live,revocation-stuck,orphaned-untracked,offline-valid,expired-unretired,standing,duplicate,sprawl,unproved-delegator,ownerless,review-overdue,standing-access,over-privileged,policy-drift,never-used,over-scoped,orphaned-ledger-only,key-overdue,canary,audit-gap,clock --skip+=:orphaned-task,orphaned-parent,orphaned-process,orphaned-delegator,pending,leaked-live,renewed-twice,revoked-live,revocation-stuck,orphaned-untracked,offline-valid,expired-unretired,standing,duplicate,sprawl,unproved-delegator,ownerless,review-overdue,standing-access,over-privileged,policy-drift,never-used,over-scoped,orphaned-ledger-only,key-overdue,canary,audit-gap,clock --target+=nothing --target-timeout=nothing --fail-on=:info,low,medium,high,critical --since=nothing --finding=nothing --baseline=files --update-baseline --fix --dry-run|-n --max=nothing --yes|-y --out|-o=files --head-out=files --canary --list-rules --format=:table,tsv,json,jsonl,csv,sarif,prometheus,html --field+=:state,severity,rule,subject,since,credentials,summary,remedy,event,ended_at,ended_credentials,sweep,proof,offline_until,fingerprint,evidence $everywhere"
@@ -141,9 +141,8 @@ __jitid_table() {
         options="--reason=nothing --dry-run|-n --wait=nothing --field+=:ended,credentials,identities,matched,tasks,delegators,offline_until,event,dry_run,confirmed,unconfirmed,refused_since,accepted_until $everywhere"
         arguments='tasks'
         ;;
-    'example')
-        options="--field+=:example,about $everywhere"
-        arguments=':verifier.py,prometheus-rules.yml,slack.sh,webhook.sh,systemd.sh,Containerfile'
+    'login')
+        options="--issuer=nothing --device --no-browser --fresh --out --field+=:delegator,issuer,authenticated_at,expires_at,access,state $everywhere"
         ;;
     'policy check')
         options="--field+=:file,line,column,severity,rule,message $everywhere"
@@ -291,7 +290,7 @@ __jitid_table() {
         arguments='delegators'
         ;;
     'access list')
-        options="--all --name=delegators --limit|-l=nothing --field+=:id,name,roles,state,by,issued_at,expires_at,ends_at,ended_at,predecessor,event,ended_event,audiences,left $everywhere"
+        options="--all --name=delegators --limit|-l=nothing --field+=:id,name,roles,state,by,issued_at,expires_at,ends_at,ended_at,predecessor,event,ended_event,audiences,subject,proved_at,holder,left $everywhere"
         ;;
     'access revoke')
         options="--reason=nothing --field+=:ended,event $everywhere"
@@ -376,19 +375,19 @@ __jitid_table() {
         ;;
     'config get')
         options="--field+=:key,value,origin $everywhere"
-        arguments=':ledger,remote,remote_ca,remote_credential_file,home,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,max_issue,sweep_standing_low,sweep_standing_moderate,sweep_standing_high,sweep_standing_critical,sweep_duplicates,sweep_identities,sweep_agents_per_person,sweep_pending,sweep_key_age,sweep_asserted,sweep_unused,policy,delegators,timezone,approval_lifetime,approval_patience,recurs_tasks,recurs_days,detail_types,publish_url,publish_lifetime,retain_rows,retain_evidence,timeout,serve_bind,serve_socket,serve_socket_mode,serve_tls_cert,serve_tls_key,serve_public_url,serve_workers,serve_log,serve_connections,serve_requests,serve_threads,serve_rate,serve_body,serve_time,serve_long_time,serve_stop,serve_hung,format,color'
+        arguments=':ledger,remote,remote_ca,remote_credential_file,home,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,max_issue,sweep_standing_low,sweep_standing_moderate,sweep_standing_high,sweep_standing_critical,sweep_duplicates,sweep_identities,sweep_agents_per_person,sweep_pending,sweep_key_age,sweep_asserted,sweep_unused,policy,delegators,timezone,approval_lifetime,approval_patience,login_lifetime,recurs_tasks,recurs_days,detail_types,publish_url,publish_lifetime,retain_rows,retain_evidence,timeout,serve_bind,serve_socket,serve_socket_mode,serve_tls_cert,serve_tls_key,serve_public_url,serve_workers,serve_log,serve_connections,serve_requests,serve_threads,serve_rate,serve_body,serve_time,serve_long_time,serve_stop,serve_hung,format,color'
         ;;
     'config path')
         options="--field+=:path $everywhere"
         ;;
     'config set')
-        arguments=':ledger,remote,remote_ca,remote_credential_file,home,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,max_issue,sweep_standing_low,sweep_standing_moderate,sweep_standing_high,sweep_standing_critical,sweep_duplicates,sweep_identities,sweep_agents_per_person,sweep_pending,sweep_key_age,sweep_asserted,sweep_unused,policy,delegators,timezone,approval_lifetime,approval_patience,recurs_tasks,recurs_days,detail_types,publish_url,publish_lifetime,retain_rows,retain_evidence,timeout,serve_bind,serve_socket,serve_socket_mode,serve_tls_cert,serve_tls_key,serve_public_url,serve_workers,serve_log,serve_connections,serve_requests,serve_threads,serve_rate,serve_body,serve_time,serve_long_time,serve_stop,serve_hung,format,color setting'
+        arguments=':ledger,remote,remote_ca,remote_credential_file,home,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,max_issue,sweep_standing_low,sweep_standing_moderate,sweep_standing_high,sweep_standing_critical,sweep_duplicates,sweep_identities,sweep_agents_per_person,sweep_pending,sweep_key_age,sweep_asserted,sweep_unused,policy,delegators,timezone,approval_lifetime,approval_patience,login_lifetime,recurs_tasks,recurs_days,detail_types,publish_url,publish_lifetime,retain_rows,retain_evidence,timeout,serve_bind,serve_socket,serve_socket_mode,serve_tls_cert,serve_tls_key,serve_public_url,serve_workers,serve_log,serve_connections,serve_requests,serve_threads,serve_rate,serve_body,serve_time,serve_long_time,serve_stop,serve_hung,format,color setting'
         ;;
     'config show')
         options="--origin --field+=:key,value,origin $everywhere"
         ;;
     'config unset')
-        arguments=':ledger,remote,remote_ca,remote_credential_file,home,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,max_issue,sweep_standing_low,sweep_standing_moderate,sweep_standing_high,sweep_standing_critical,sweep_duplicates,sweep_identities,sweep_agents_per_person,sweep_pending,sweep_key_age,sweep_asserted,sweep_unused,policy,delegators,timezone,approval_lifetime,approval_patience,recurs_tasks,recurs_days,detail_types,publish_url,publish_lifetime,retain_rows,retain_evidence,timeout,serve_bind,serve_socket,serve_socket_mode,serve_tls_cert,serve_tls_key,serve_public_url,serve_workers,serve_log,serve_connections,serve_requests,serve_threads,serve_rate,serve_body,serve_time,serve_long_time,serve_stop,serve_hung,format,color'
+        arguments=':ledger,remote,remote_ca,remote_credential_file,home,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,max_issue,sweep_standing_low,sweep_standing_moderate,sweep_standing_high,sweep_standing_critical,sweep_duplicates,sweep_identities,sweep_agents_per_person,sweep_pending,sweep_key_age,sweep_asserted,sweep_unused,policy,delegators,timezone,approval_lifetime,approval_patience,login_lifetime,recurs_tasks,recurs_days,detail_types,publish_url,publish_lifetime,retain_rows,retain_evidence,timeout,serve_bind,serve_socket,serve_socket_mode,serve_tls_cert,serve_tls_key,serve_public_url,serve_workers,serve_log,serve_connections,serve_requests,serve_threads,serve_rate,serve_body,serve_time,serve_long_time,serve_stop,serve_hung,format,color'
         ;;
     'helper aws')
         options="--template=nothing --task|-t=tasks --delegator|-d=delegators --agent|-a=agents --scope|-s+=nothing --ttl=nothing --parent-file=files $everywhere"
@@ -418,6 +417,10 @@ __jitid_table() {
         ;;
     'completion show')
         arguments=':bash,zsh,fish'
+        ;;
+    'example')
+        options="--field+=:example,about $everywhere"
+        arguments=':verifier.py,prometheus-rules.yml,slack.sh,webhook.sh,systemd.sh,Containerfile'
         ;;
     'help')
         arguments='nothing+'

@@ -27,7 +27,7 @@ function __jitid_read
     set -g __jitid_command
     set -l valued --config --profile --ledger --remote --credential-file --credential-fd --format --field --timeout --task -t --delegator -d --delegator-token-file --agent -a --kind -k --scope -s --audience --may-audience --may-act --may-kind --ttl --purpose --sensitivity --deadline --parent-file --detail --env --file --on-exit --grace --wait --secret --out -o --count --from-file --as-of --public-key --token-file --status-list --jwks --published --issuer --state --proof --id --parent --depth --signed-by --since --until --expires-before --expires-after --as --by --process --sort --limit -l --after --event --soon --rule --skip --target --target-timeout --fail-on --finding --baseline --max --head-out --at --days --every --name --reason --commits --only --source --rules --authority --from --report-format --tree --ids-file --digest --policy --owner --max-ttl --concurrency --may-use --clear --review --next --entitlement --group --manager --alias --subject --remove-entitlement --remove-group --remove-alias --to --with --for --action --resource --context --place --expires --reference --prefix --access-key-id --fingerprint --bind --socket --socket-mode --tls-cert --tls-key --workers --public-url --log-format --bootstrap --role --key --overlap --lifetime --algorithm --use --transit --rows-after --evidence-after --export --expect-head --operation --sweep --trace --within --tail --template --service --most --rate --shell
     # Options without a value here, which have one after other verbs.
-    set -l flags 'list:--tree' 'agent advise:--policy'
+    set -l flags 'list:--tree' 'login:--out' 'agent advise:--policy'
     set -l groups '' 'leak' 'schedule' 'policy' 'agent' 'delegator' 'task' 'approve' 'adopt' 'access' 'keys' 'keys export' 'keys ca' 'ledger' 'audit' 'config' 'helper' 'completion'
     set -l commands 'run'
     set -l waiting ''
@@ -159,7 +159,7 @@ complete -c jitid -n '__jitid_at ""' -a scan -d 'Find jitid\'s secrets in files 
 complete -c jitid -n '__jitid_at ""' -a leak -d 'Record leaked secrets, and track them until they no longer work'
 complete -c jitid -n '__jitid_at ""' -a revoke -d 'Revoke credentials and all their descendants'
 complete -c jitid -n '__jitid_at ""' -a retire -d 'Retire a task and revoke all its credentials'
-complete -c jitid -n '__jitid_at ""' -a example -d 'Print an example to copy: a verifier, alert rules, units'
+complete -c jitid -n '__jitid_at ""' -a login -d 'Log in at an identity provider'
 complete -c jitid -n '__jitid_at ""' -a policy -d 'Check, test, show and compare policies'
 complete -c jitid -n '__jitid_at ""' -a agent -d 'Register recurring agents; review and suspend them'
 complete -c jitid -n '__jitid_at ""' -a delegator -d 'Manage the directory of delegators'
@@ -177,6 +177,7 @@ complete -c jitid -n '__jitid_at ""' -a config -d 'Read and change settings'
 complete -c jitid -n '__jitid_at ""' -a helper -d 'Supply credentials to git, docker, ssh, aws, kubectl, psql'
 complete -c jitid -n '__jitid_at ""' -a mcp -d 'Serve an agent over the Model Context Protocol (stdio)'
 complete -c jitid -n '__jitid_at ""' -a completion -d 'Install or print completion for bash, zsh and fish'
+complete -c jitid -n '__jitid_at ""' -a example -d 'Print an example to copy: a verifier, alert rules, units'
 complete -c jitid -n '__jitid_at ""' -a help -d 'Show the help of a verb, or a topic'
 complete -c jitid -n '__jitid_at ""' -a version -d 'Show the version of jitid'
 complete -c jitid -n '__jitid_at "" --version -V' -l version -s V -d 'Show the version'
@@ -406,10 +407,10 @@ complete -c jitid -n '__jitid_at "inspect"; and test $__jitid_count = 0' -Fka '(
 
 # jitid status
 complete -c jitid -n '__jitid_at "status" --soon' -l soon -x -d 'Count credentials that expire within (15m)'
-complete -c jitid -n '__jitid_at "status"' -l field -r -fka 'live\\tfield expiring\\tfield next_expiry\\tfield open_tasks\\tfield overdue_tasks\\tfield leaked\\tfield standing\\tfield unsettled\\tfield approvals\\tfield swept_at\\tfield findings\\tfield ledger\\tfield issuer\\tfield next\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "status"' -l field -r -fka 'live\\tfield expiring\\tfield next_expiry\\tfield open_tasks\\tfield overdue_tasks\\tfield leaked\\tfield standing\\tfield unsettled\\tfield approvals\\tfield swept_at\\tfield findings\\tfield ledger\\tfield issuer\\tfield next\\tfield login\\tfield login_issuer\\tfield login_expires_at\\tfield' -d 'Print this field only; repeatable'
 
 # jitid whoami
-complete -c jitid -n '__jitid_at "whoami"' -l field -r -fka 'caller\\tfield delegator\\tfield proof\\tfield roles\\tfield agent\\tfield task\\tfield expires_at\\tfield ledger\\tfield issuer\\tfield confinement\\tfield reason\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "whoami"' -l field -r -fka 'caller\\tfield delegator\\tfield proof\\tfield roles\\tfield agent\\tfield task\\tfield expires_at\\tfield ledger\\tfield issuer\\tfield confinement\\tfield reason\\tfield login\\tfield login_issuer\\tfield login_expires_at\\tfield' -d 'Print this field only; repeatable'
 
 # jitid sweep
 complete -c jitid -n '__jitid_at "sweep"' -l rule -r -fka 'orphaned-task\\trule orphaned-parent\\trule orphaned-process\\trule orphaned-delegator\\trule pending\\trule leaked-live\\trule renewed-twice\\trule revoked-live\\trule revocation-stuck\\trule orphaned-untracked\\trule offline-valid\\trule expired-unretired\\trule standing\\trule duplicate\\trule sprawl\\trule unproved-delegator\\trule ownerless\\trule review-overdue\\trule standing-access\\trule over-privileged\\trule policy-drift\\trule never-used\\trule over-scoped\\trule orphaned-ledger-only\\trule key-overdue\\trule canary\\trule audit-gap\\trule clock\\trule' -d 'Run only this rule; repeatable'
@@ -540,9 +541,13 @@ complete -c jitid -n '__jitid_at "retire" --wait' -l wait -x -d 'Maximum time to
 complete -c jitid -n '__jitid_at "retire"' -l field -r -fka 'ended\\tfield credentials\\tfield identities\\tfield matched\\tfield tasks\\tfield delegators\\tfield offline_until\\tfield event\\tfield dry_run\\tfield confirmed\\tfield unconfirmed\\tfield refused_since\\tfield accepted_until\\tfield' -d 'Print this field only; repeatable'
 complete -c jitid -n '__jitid_at "retire"; and test $__jitid_count = 0' -fka '(__jitid_ask tasks)'
 
-# jitid example
-complete -c jitid -n '__jitid_at "example"' -l field -r -fka 'example\\tfield about\\tfield' -d 'Print this field only; repeatable'
-complete -c jitid -n '__jitid_at "example"; and test $__jitid_count = 0' -fka 'verifier.py\\tname prometheus-rules.yml\\tname slack.sh\\tname webhook.sh\\tname systemd.sh\\tname Containerfile\\tname'
+# jitid login
+complete -c jitid -n '__jitid_at "login" --issuer' -l issuer -x -d 'Issuer of the configuration, or its host (default: the only one)'
+complete -c jitid -n '__jitid_at "login" --device' -l device -d 'Confirm a code in a browser on another device'
+complete -c jitid -n '__jitid_at "login" --no-browser' -l no-browser -d 'Print the address, and open no browser'
+complete -c jitid -n '__jitid_at "login" --fresh' -l fresh -d 'Require a new authentication at the provider'
+complete -c jitid -n '__jitid_at "login" --out' -l out -d 'Log out'
+complete -c jitid -n '__jitid_at "login"' -l field -r -fka 'delegator\\tfield issuer\\tfield authenticated_at\\tfield expires_at\\tfield access\\tfield state\\tfield' -d 'Print this field only; repeatable'
 
 # jitid policy check
 complete -c jitid -n '__jitid_at "policy check"' -l field -r -fka 'file\\tfield line\\tfield column\\tfield severity\\tfield rule\\tfield message\\tfield' -d 'Print this field only; repeatable'
@@ -841,7 +846,7 @@ complete -c jitid -n '__jitid_at "access grant"; and test $__jitid_count = 0' -f
 complete -c jitid -n '__jitid_at "access list" --all' -l all -d 'Include expired, rotated and revoked access'
 complete -c jitid -n '__jitid_at "access list" --name' -l name -r -fka '(__jitid_ask delegators)' -d 'Only access of this person or service'
 complete -c jitid -n '__jitid_at "access list" --limit -l' -l limit -s l -x -d 'Maximum number of rows'
-complete -c jitid -n '__jitid_at "access list"' -l field -r -fka 'id\\tfield name\\tfield roles\\tfield state\\tfield by\\tfield issued_at\\tfield expires_at\\tfield ends_at\\tfield ended_at\\tfield predecessor\\tfield event\\tfield ended_event\\tfield audiences\\tfield left\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "access list"' -l field -r -fka 'id\\tfield name\\tfield roles\\tfield state\\tfield by\\tfield issued_at\\tfield expires_at\\tfield ends_at\\tfield ended_at\\tfield predecessor\\tfield event\\tfield ended_event\\tfield audiences\\tfield subject\\tfield proved_at\\tfield holder\\tfield left\\tfield' -d 'Print this field only; repeatable'
 
 # jitid access revoke
 complete -c jitid -n '__jitid_at "access revoke" --reason' -l reason -x -d 'Reason, stored in the audit log'
@@ -980,13 +985,13 @@ complete -c jitid -n '__jitid_at "audit verify"' -l field -r -fka 'events\\tfiel
 
 # jitid config get
 complete -c jitid -n '__jitid_at "config get"' -l field -r -fka 'key\\tfield value\\tfield origin\\tfield' -d 'Print this field only; repeatable'
-complete -c jitid -n '__jitid_at "config get"; and test $__jitid_count = 0' -fka 'ledger\\tkey remote\\tkey remote_ca\\tkey remote_credential_file\\tkey home\\tkey issuer\\tkey trust_domain\\tkey audience\\tkey task\\tkey agent\\tkey purpose\\tkey sensitivity\\tkey ttl\\tkey task_deadline\\tkey overlap\\tkey max\\tkey max_issue\\tkey sweep_standing_low\\tkey sweep_standing_moderate\\tkey sweep_standing_high\\tkey sweep_standing_critical\\tkey sweep_duplicates\\tkey sweep_identities\\tkey sweep_agents_per_person\\tkey sweep_pending\\tkey sweep_key_age\\tkey sweep_asserted\\tkey sweep_unused\\tkey policy\\tkey delegators\\tkey timezone\\tkey approval_lifetime\\tkey approval_patience\\tkey recurs_tasks\\tkey recurs_days\\tkey detail_types\\tkey publish_url\\tkey publish_lifetime\\tkey retain_rows\\tkey retain_evidence\\tkey timeout\\tkey serve_bind\\tkey serve_socket\\tkey serve_socket_mode\\tkey serve_tls_cert\\tkey serve_tls_key\\tkey serve_public_url\\tkey serve_workers\\tkey serve_log\\tkey serve_connections\\tkey serve_requests\\tkey serve_threads\\tkey serve_rate\\tkey serve_body\\tkey serve_time\\tkey serve_long_time\\tkey serve_stop\\tkey serve_hung\\tkey format\\tkey color\\tkey'
+complete -c jitid -n '__jitid_at "config get"; and test $__jitid_count = 0' -fka 'ledger\\tkey remote\\tkey remote_ca\\tkey remote_credential_file\\tkey home\\tkey issuer\\tkey trust_domain\\tkey audience\\tkey task\\tkey agent\\tkey purpose\\tkey sensitivity\\tkey ttl\\tkey task_deadline\\tkey overlap\\tkey max\\tkey max_issue\\tkey sweep_standing_low\\tkey sweep_standing_moderate\\tkey sweep_standing_high\\tkey sweep_standing_critical\\tkey sweep_duplicates\\tkey sweep_identities\\tkey sweep_agents_per_person\\tkey sweep_pending\\tkey sweep_key_age\\tkey sweep_asserted\\tkey sweep_unused\\tkey policy\\tkey delegators\\tkey timezone\\tkey approval_lifetime\\tkey approval_patience\\tkey login_lifetime\\tkey recurs_tasks\\tkey recurs_days\\tkey detail_types\\tkey publish_url\\tkey publish_lifetime\\tkey retain_rows\\tkey retain_evidence\\tkey timeout\\tkey serve_bind\\tkey serve_socket\\tkey serve_socket_mode\\tkey serve_tls_cert\\tkey serve_tls_key\\tkey serve_public_url\\tkey serve_workers\\tkey serve_log\\tkey serve_connections\\tkey serve_requests\\tkey serve_threads\\tkey serve_rate\\tkey serve_body\\tkey serve_time\\tkey serve_long_time\\tkey serve_stop\\tkey serve_hung\\tkey format\\tkey color\\tkey'
 
 # jitid config path
 complete -c jitid -n '__jitid_at "config path"' -l field -r -fka 'path\\tfield' -d 'Print this field only; repeatable'
 
 # jitid config set
-complete -c jitid -n '__jitid_at "config set"; and test $__jitid_count = 0' -fka 'ledger\\tkey remote\\tkey remote_ca\\tkey remote_credential_file\\tkey home\\tkey issuer\\tkey trust_domain\\tkey audience\\tkey task\\tkey agent\\tkey purpose\\tkey sensitivity\\tkey ttl\\tkey task_deadline\\tkey overlap\\tkey max\\tkey max_issue\\tkey sweep_standing_low\\tkey sweep_standing_moderate\\tkey sweep_standing_high\\tkey sweep_standing_critical\\tkey sweep_duplicates\\tkey sweep_identities\\tkey sweep_agents_per_person\\tkey sweep_pending\\tkey sweep_key_age\\tkey sweep_asserted\\tkey sweep_unused\\tkey policy\\tkey delegators\\tkey timezone\\tkey approval_lifetime\\tkey approval_patience\\tkey recurs_tasks\\tkey recurs_days\\tkey detail_types\\tkey publish_url\\tkey publish_lifetime\\tkey retain_rows\\tkey retain_evidence\\tkey timeout\\tkey serve_bind\\tkey serve_socket\\tkey serve_socket_mode\\tkey serve_tls_cert\\tkey serve_tls_key\\tkey serve_public_url\\tkey serve_workers\\tkey serve_log\\tkey serve_connections\\tkey serve_requests\\tkey serve_threads\\tkey serve_rate\\tkey serve_body\\tkey serve_time\\tkey serve_long_time\\tkey serve_stop\\tkey serve_hung\\tkey format\\tkey color\\tkey'
+complete -c jitid -n '__jitid_at "config set"; and test $__jitid_count = 0' -fka 'ledger\\tkey remote\\tkey remote_ca\\tkey remote_credential_file\\tkey home\\tkey issuer\\tkey trust_domain\\tkey audience\\tkey task\\tkey agent\\tkey purpose\\tkey sensitivity\\tkey ttl\\tkey task_deadline\\tkey overlap\\tkey max\\tkey max_issue\\tkey sweep_standing_low\\tkey sweep_standing_moderate\\tkey sweep_standing_high\\tkey sweep_standing_critical\\tkey sweep_duplicates\\tkey sweep_identities\\tkey sweep_agents_per_person\\tkey sweep_pending\\tkey sweep_key_age\\tkey sweep_asserted\\tkey sweep_unused\\tkey policy\\tkey delegators\\tkey timezone\\tkey approval_lifetime\\tkey approval_patience\\tkey login_lifetime\\tkey recurs_tasks\\tkey recurs_days\\tkey detail_types\\tkey publish_url\\tkey publish_lifetime\\tkey retain_rows\\tkey retain_evidence\\tkey timeout\\tkey serve_bind\\tkey serve_socket\\tkey serve_socket_mode\\tkey serve_tls_cert\\tkey serve_tls_key\\tkey serve_public_url\\tkey serve_workers\\tkey serve_log\\tkey serve_connections\\tkey serve_requests\\tkey serve_threads\\tkey serve_rate\\tkey serve_body\\tkey serve_time\\tkey serve_long_time\\tkey serve_stop\\tkey serve_hung\\tkey format\\tkey color\\tkey'
 complete -c jitid -n '__jitid_at "config set"; and test $__jitid_count = 1' -fka '(__jitid_setting)'
 
 # jitid config show
@@ -994,7 +999,7 @@ complete -c jitid -n '__jitid_at "config show" --origin' -l origin -d 'Show the 
 complete -c jitid -n '__jitid_at "config show"' -l field -r -fka 'key\\tfield value\\tfield origin\\tfield' -d 'Print this field only; repeatable'
 
 # jitid config unset
-complete -c jitid -n '__jitid_at "config unset"; and test $__jitid_count = 0' -fka 'ledger\\tkey remote\\tkey remote_ca\\tkey remote_credential_file\\tkey home\\tkey issuer\\tkey trust_domain\\tkey audience\\tkey task\\tkey agent\\tkey purpose\\tkey sensitivity\\tkey ttl\\tkey task_deadline\\tkey overlap\\tkey max\\tkey max_issue\\tkey sweep_standing_low\\tkey sweep_standing_moderate\\tkey sweep_standing_high\\tkey sweep_standing_critical\\tkey sweep_duplicates\\tkey sweep_identities\\tkey sweep_agents_per_person\\tkey sweep_pending\\tkey sweep_key_age\\tkey sweep_asserted\\tkey sweep_unused\\tkey policy\\tkey delegators\\tkey timezone\\tkey approval_lifetime\\tkey approval_patience\\tkey recurs_tasks\\tkey recurs_days\\tkey detail_types\\tkey publish_url\\tkey publish_lifetime\\tkey retain_rows\\tkey retain_evidence\\tkey timeout\\tkey serve_bind\\tkey serve_socket\\tkey serve_socket_mode\\tkey serve_tls_cert\\tkey serve_tls_key\\tkey serve_public_url\\tkey serve_workers\\tkey serve_log\\tkey serve_connections\\tkey serve_requests\\tkey serve_threads\\tkey serve_rate\\tkey serve_body\\tkey serve_time\\tkey serve_long_time\\tkey serve_stop\\tkey serve_hung\\tkey format\\tkey color\\tkey'
+complete -c jitid -n '__jitid_at "config unset"; and test $__jitid_count = 0' -fka 'ledger\\tkey remote\\tkey remote_ca\\tkey remote_credential_file\\tkey home\\tkey issuer\\tkey trust_domain\\tkey audience\\tkey task\\tkey agent\\tkey purpose\\tkey sensitivity\\tkey ttl\\tkey task_deadline\\tkey overlap\\tkey max\\tkey max_issue\\tkey sweep_standing_low\\tkey sweep_standing_moderate\\tkey sweep_standing_high\\tkey sweep_standing_critical\\tkey sweep_duplicates\\tkey sweep_identities\\tkey sweep_agents_per_person\\tkey sweep_pending\\tkey sweep_key_age\\tkey sweep_asserted\\tkey sweep_unused\\tkey policy\\tkey delegators\\tkey timezone\\tkey approval_lifetime\\tkey approval_patience\\tkey login_lifetime\\tkey recurs_tasks\\tkey recurs_days\\tkey detail_types\\tkey publish_url\\tkey publish_lifetime\\tkey retain_rows\\tkey retain_evidence\\tkey timeout\\tkey serve_bind\\tkey serve_socket\\tkey serve_socket_mode\\tkey serve_tls_cert\\tkey serve_tls_key\\tkey serve_public_url\\tkey serve_workers\\tkey serve_log\\tkey serve_connections\\tkey serve_requests\\tkey serve_threads\\tkey serve_rate\\tkey serve_body\\tkey serve_time\\tkey serve_long_time\\tkey serve_stop\\tkey serve_hung\\tkey format\\tkey color\\tkey'
 
 # jitid helper aws
 complete -c jitid -n '__jitid_at "helper aws" --template' -l template -x -d 'Template, or TARGET/TEMPLATE'
@@ -1070,6 +1075,10 @@ complete -c jitid -n '__jitid_at "completion install"' -l field -r -fka 'for\\tf
 
 # jitid completion show
 complete -c jitid -n '__jitid_at "completion show"; and test $__jitid_count = 0' -fka 'bash\\tshell zsh\\tshell fish\\tshell'
+
+# jitid example
+complete -c jitid -n '__jitid_at "example"' -l field -r -fka 'example\\tfield about\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "example"; and test $__jitid_count = 0' -fka 'verifier.py\\tname prometheus-rules.yml\\tname slack.sh\\tname webhook.sh\\tname systemd.sh\\tname Containerfile\\tname'
 
 # jitid help
 
