@@ -53,7 +53,8 @@ def visit(browser: OpenerDirector, address: str, typed: dict[str, str]) -> str:
         except HTTPError as error:
             answer = error
         with answer:
-            page, address = answer.read().decode("utf-8", "replace"), answer.geturl()
+            page: str = answer.read().decode("utf-8", "replace")
+            address = answer.geturl()
         form = _Form()
         form.feed(page)
         if form.action is None:

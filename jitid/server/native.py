@@ -211,6 +211,7 @@ async def _authenticating(
     read: Callable[[], Operation[object]],
 ) -> bytes:
     """Return the answer to an operation that authenticates its caller itself. Failures count as those of a client."""
+    service.keep_client_pace(request)
 
     def work(authority: Authority, _: Caller) -> bytes:
         with service.counting_failures(request, InvalidCredentialError):

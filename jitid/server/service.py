@@ -29,6 +29,7 @@ from jitid.errors import (
     StorageError,
     UnauthenticatedError,
 )
+from jitid.model.access import UNAUTHENTICATED
 from jitid.server.answers import RequestError
 from jitid.server.listen import Peers
 from jitid.server.metrics import record_of
@@ -378,6 +379,10 @@ class Service:
         """Count a request of a caller. Raises LimitedError if there are too many."""
         self._pace.keep(name, "this caller sends too many requests; nothing was done")
 
+    def keep_client_pace(self, request: Request) -> None:
+        """Count a request of an unauthenticated client. Raises LimitedError if this client sends too many."""
+        self.keep_pace(f"{UNAUTHENTICATED.name} {_client(request)}")
+
     @contextmanager
     def counting_failures(
         self, request: Request, kind: type[JitidError] = UnauthenticatedError
@@ -389,18 +394,17 @@ class Service:
         try:
             yield
         except kind:
-            peer = record_of(request.scope).peer
-            client = str(peer.uid) if peer is not None else request.client.host if request.client else ""
             message = "too many invalid credentials from this client; nothing was done"
-            self._failures.keep(client, message, "try again")
+            self._failures.keep(_client(request), message, "try again")
             raise
 
     def _serving(
         self, authority: LocalAuthority, caller: Caller, operation_type: OperationType | None = None
     ) -> Authority:
         # Several agents may have one name, so each identity has its own rate limit. Any other name belongs to one
-        # caller.
-        self.keep_pace(caller.identity or caller.name)
+        # caller, except that of unauthenticated clients: `keep_client_pace` limits each of them.
+        if caller.name != UNAUTHENTICATED.name:
+            self.keep_pace(caller.identity or caller.name)
         serving = authority.serving(caller)
         if operation_type is not None:
             try:
@@ -472,6 +476,12 @@ async def _in_time(future: asyncio.Future[T], seconds: float) -> T:
         )
         late.unsure = True
         raise late from None
+
+
+def _client(request: Request) -> str:
+    """Return the uid of a client of the Unix socket, or the address of a client."""
+    peer = record_of(request.scope).peer
+    return str(peer.uid) if peer is not None else request.client.host if request.client else ""
 
 
 def _access_token(request: Request) -> Secret | None:

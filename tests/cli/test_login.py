@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import socket
@@ -17,8 +18,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
-from tests.crypto.signed import SECP256R1, generate_private_key
 from tests.identity_provider import CLIENT, SECRET_WORDS, IdentityProvider, identity_provider
 from tests.person import BROWSER, new_browser, visit
 from tests.real import Shell
@@ -499,3 +500,32 @@ def test_an_unusable_line_changes_nothing(shell: Shell, idp: IdentityProvider) -
     shell.good("login", "--issuer", "127.0.0.1")
     shell.good("config", "unset", f"oidc.{idp.url}")
     assert shell.run("login").returncode == 2
+
+
+def test_a_login_beside_a_database(shell: Shell, postgres_url: str) -> None:
+    """It counts for the system user on this machine; another machine with the same ledger has its own."""
+    shell.environment |= {"JITID_LEDGER": postgres_url, "JITID_HOME": str(shell.home / "home")}
+    shell.good("login")
+    assert proof(shell) == ("user:alice", "oidc")
+    assert json.loads(shell.good("whoami", "--json"))["login"] == "user:alice"
+    (row,) = json.loads(shell.good("access", "list", "--json"))["items"]
+    assert row["holder"].endswith(f"@{os.uname().nodename}")
+    shell.good("login", "--out")
+    assert shell.run(*ISSUE).returncode == 2
+    shell.good("audit", "verify")
+
+
+def test_a_run_is_for_the_person_who_logged_in(shell: Shell) -> None:
+    """The agent in it delegates by its own right, not by the login."""
+    shell.good("login")
+    line = "python3 -m jitid issue --task T --agent sub --out b.tok && python3 -m jitid inspect b.tok --json"
+    found = json.loads(shell.good("run", "--task", "T", "--agent", "top", "--", "sh", "-c", line))
+    assert (found["sub"], found["delegator_proof"], found["depth"]) == ("user:alice", "oidc", 1)
+
+
+def test_a_login_of_another_machine_or_user_does_not_count(shell: Shell) -> None:
+    shell.good("login")
+    with sqlite3.connect(shell.ledger / "ledger.db") as db:
+        db.execute("UPDATE access SET holder = 'root@elsewhere'")
+    assert shell.run(*ISSUE).returncode == 2
+    assert proof(shell, "--delegator", "alice") == ("user:alice", "asserted")

@@ -236,3 +236,15 @@ def test_the_identity_token_of_a_run_takes_precedence(person: Shell) -> None:
     person.good("login")
     done = person.run("run", "--task", "T", "--", "sh", "-c", "python3 -m jitid whoami --field caller")
     assert done.stdout.strip().startswith("agent:"), done.stderr
+
+
+def test_a_configured_credential_takes_precedence(person: Shell, operator: Shell, tmp_path: Path) -> None:
+    """The command warns that later requests do not use the login."""
+    token = tmp_path / "ci.token"
+    token.write_text(operator.good("access", "grant", "system:ci"))
+    token.chmod(0o600)
+    person.good("config", "set", "remote_credential_file", str(token))
+    done = person.run("login")
+    assert (done.returncode, "takes precedence" in done.stderr) == (0, True)
+    assert person.good("whoami", "--field", "caller") == "system:ci\n"
+    assert person.good("login", "--out") == "logged out: user:alice\n"

@@ -64,6 +64,8 @@ def login(cli: Invocation, args: LoginCommand) -> None:
     granted = authority.perform(LogIn(token=id_token))
     if granted.secret is not None:
         _store(config, authority, granted)
+    if config.remote is not None and not _is_used(config):
+        cli.warn("another credential is configured, and takes precedence over the login: see jitid doctor")
     found = granted.access.login
     assert found is not None
     row = {**_row(found), "state": "active"}
@@ -72,6 +74,14 @@ def login(cli: Invocation, args: LoginCommand) -> None:
         row,
         f"logged in as {found.delegator} until {format_time(found.expires_at)}\n",
     )
+
+
+def _is_used(config: Config) -> bool:
+    """Return whether requests use the stored login, and no configured credential."""
+    from jitid.authority.remote import credential, login_credential
+
+    used, stored = credential(config), login_credential(config.remote or "")
+    return used is not None and stored is not None and used.place == stored.place
 
 
 def _row(found: LoginProof) -> dict[str, Any]:
