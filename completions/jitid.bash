@@ -11,7 +11,7 @@ __jitid_table() {
     verbs='' options=$everywhere arguments=''
     case $1 in
     '')
-        verbs='run issue renew verify list inspect status whoami sweep report doctor schedule trace scan leak revoke retire setup login federate example policy agent delegator task approve authorize adopt serve access keys publish ledger audit config helper mcp completion example help version'
+        verbs='run issue renew verify list inspect status whoami sweep report doctor schedule trace scan leak revoke retire setup login policy agent delegator task approve authorize adopt serve access keys publish ledger audit config helper mcp federate example completion help version'
         options="--version|-V $everywhere"
         ;;
     'leak')
@@ -150,14 +150,6 @@ __jitid_table() {
         ;;
     'login')
         options="--issuer=nothing --device --no-browser --fresh --out --field+=:delegator,issuer,authenticated_at,expires_at,access,state $everywhere"
-        ;;
-    'federate')
-        options="--check=files --delegator|-d=delegators --agent|-a=agents --field+=:name,vendor,issuer,audience,algorithm,jwks_uri,subject,template,claims,token_lifetime,exchanged_lifetime,missing,settings,variables,hidden,warnings,jwks $everywhere"
-        arguments=':anthropic,openai,google,azure,aws,vault'
-        ;;
-    'example')
-        options="--field+=:example,about $everywhere"
-        arguments=':verifier.py,asgi_guard.py,flask_guard.py,prometheus-rules.yml,slack.sh,webhook.sh,systemd.sh,github-action.yml,github-workflow.yml,gitlab-ci.yml,Containerfile'
         ;;
     'policy check')
         options="--field+=:file,line,column,severity,rule,message $everywhere"
@@ -442,6 +434,14 @@ __jitid_table() {
         ;;
     'mcp')
         options="--token-file=files --most=nothing --rate=nothing --keep --format=:json $everywhere"
+        ;;
+    'federate')
+        options="--check=files --delegator|-d=delegators --agent|-a=agents --field+=:name,vendor,issuer,audience,algorithm,jwks_uri,subject,template,claims,token_lifetime,exchanged_lifetime,missing,settings,variables,hidden,warnings,jwks $everywhere"
+        arguments=':anthropic,openai,google,azure,aws,vault'
+        ;;
+    'example')
+        options="--field+=:example,about $everywhere"
+        arguments=':verifier.py,asgi_guard.py,flask_guard.py,prometheus-rules.yml,slack.sh,webhook.sh,systemd.sh,github-action.yml,github-workflow.yml,gitlab-ci.yml,Containerfile'
         ;;
     'completion install')
         options="--shell+=:bash,zsh,fish --field+=:for,path,state $everywhere"

@@ -25,7 +25,7 @@ function __jitid_read
     set -g __jitid_last ''
     set -g __jitid_given
     set -g __jitid_command
-    set -l valued --config --profile --ledger --remote --credential-file --credential-fd --format --field --timeout --task -t --delegator -d --delegator-token-file --agent -a --kind -k --scope -s --audience --may-audience --may-act --may-kind --ttl --purpose --sensitivity --deadline --parent-file --detail --env --file --on-exit --grace --wait --secret --for --out -o --count --from-file --as-of --public-key --token-file --status-list --jwks --published --issuer --state --proof --id --parent --depth --signed-by --since --until --expires-before --expires-after --as --by --process --sort --limit -l --after --event --soon --rule --skip --target --target-timeout --fail-on --finding --baseline --max --head-out --at --days --every --name --reason --commits --only --source --rules --authority --from --report-format --tree --ids-file --gateway --mcp --host --template --check --digest --policy --owner --max-ttl --concurrency --may-use --clear --review --next --entitlement --group --manager --alias --subject --remove-entitlement --remove-group --remove-alias --to --with --action --resource --context --place --expires --reference --prefix --access-key-id --fingerprint --bind --socket --socket-mode --tls-cert --tls-key --workers --public-url --log-format --bootstrap --role --key --overlap --lifetime --algorithm --use --transit --rows-after --evidence-after --export --expect-head --operation --sweep --trace --within --tail --service --client --most --rate --shell
+    set -l valued --config --profile --ledger --remote --credential-file --credential-fd --format --field --timeout --task -t --delegator -d --delegator-token-file --agent -a --kind -k --scope -s --audience --may-audience --may-act --may-kind --ttl --purpose --sensitivity --deadline --parent-file --detail --env --file --on-exit --grace --wait --secret --for --out -o --count --from-file --as-of --public-key --token-file --status-list --jwks --published --issuer --state --proof --id --parent --depth --signed-by --since --until --expires-before --expires-after --as --by --process --sort --limit -l --after --event --soon --rule --skip --target --target-timeout --fail-on --finding --baseline --max --head-out --at --days --every --name --reason --commits --only --source --rules --authority --from --report-format --tree --ids-file --gateway --mcp --host --template --digest --policy --owner --max-ttl --concurrency --may-use --clear --review --next --entitlement --group --manager --alias --subject --remove-entitlement --remove-group --remove-alias --to --with --action --resource --context --place --expires --reference --prefix --access-key-id --fingerprint --bind --socket --socket-mode --tls-cert --tls-key --workers --public-url --log-format --bootstrap --role --key --overlap --lifetime --algorithm --use --transit --rows-after --evidence-after --export --expect-head --operation --sweep --trace --within --tail --service --client --most --rate --check --shell
     # Options without a value here, which have one after other verbs.
     set -l flags 'list:--tree' 'setup:--check' 'login:--out' 'agent advise:--policy'
     set -l groups '' 'leak' 'schedule' 'policy' 'agent' 'delegator' 'task' 'approve' 'adopt' 'access' 'keys' 'keys export' 'keys ca' 'ledger' 'audit' 'config' 'helper' 'helper session' 'completion'
@@ -161,8 +161,6 @@ complete -c jitid -n '__jitid_at ""' -a revoke -d 'Revoke credentials and all th
 complete -c jitid -n '__jitid_at ""' -a retire -d 'Retire a task and revoke all its credentials'
 complete -c jitid -n '__jitid_at ""' -a setup -d 'Hook up a client: Claude Code, Codex, git, kubectl and others'
 complete -c jitid -n '__jitid_at ""' -a login -d 'Log in at an identity provider'
-complete -c jitid -n '__jitid_at ""' -a federate -d 'Show the configuration for a vendor that exchanges jitid\'s tokens'
-complete -c jitid -n '__jitid_at ""' -a example -d 'Print an example to copy: a verifier, alert rules, units'
 complete -c jitid -n '__jitid_at ""' -a policy -d 'Check, test, show and compare policies'
 complete -c jitid -n '__jitid_at ""' -a agent -d 'Register recurring agents; review and suspend them'
 complete -c jitid -n '__jitid_at ""' -a delegator -d 'Manage the directory of delegators'
@@ -179,8 +177,9 @@ complete -c jitid -n '__jitid_at ""' -a audit -d 'Read, sign, verify and export 
 complete -c jitid -n '__jitid_at ""' -a config -d 'Read and change settings'
 complete -c jitid -n '__jitid_at ""' -a helper -d 'Supply credentials to git, docker, ssh, aws, kubectl, psql, agents'
 complete -c jitid -n '__jitid_at ""' -a mcp -d 'Serve an agent over the Model Context Protocol (stdio)'
-complete -c jitid -n '__jitid_at ""' -a completion -d 'Install or print completion for bash, zsh and fish'
+complete -c jitid -n '__jitid_at ""' -a federate -d 'Show the configuration for a vendor that exchanges jitid\'s tokens'
 complete -c jitid -n '__jitid_at ""' -a example -d 'Print an example to copy: a verifier, alert rules, units'
+complete -c jitid -n '__jitid_at ""' -a completion -d 'Install or print completion for bash, zsh and fish'
 complete -c jitid -n '__jitid_at ""' -a help -d 'Show the help of a verb, or a topic'
 complete -c jitid -n '__jitid_at ""' -a version -d 'Show the version of jitid'
 complete -c jitid -n '__jitid_at "" --version -V' -l version -s V -d 'Show the version'
@@ -399,7 +398,7 @@ complete -c jitid -n '__jitid_at "list" --since' -l since -x -d 'Issued since TI
 complete -c jitid -n '__jitid_at "list" --until' -l until -x -d 'Issued before TIME, or a duration ago'
 complete -c jitid -n '__jitid_at "list" --expires-before' -l expires-before -x -d 'Expiring before TIME, or within a duration'
 complete -c jitid -n '__jitid_at "list" --expires-after' -l expires-after -x -d 'Expiring at TIME or later, or after a duration'
-complete -c jitid -n '__jitid_at "list" --tree' -l tree -d 'Draw the delegation trees of IDs, or of --task'
+complete -c jitid -n '__jitid_at "list" --tree' -l tree -d 'Draw the delegation trees of IDs or of --task; alone, all live ones'
 complete -c jitid -n '__jitid_at "list" --as' -l as -r -fka 'mermaid\\tas dot\\tas' -d 'With --tree: a diagram for mermaid or dot'
 complete -c jitid -n '__jitid_at "list" --by' -l by -r -fka 'task\\tby' -d 'List tasks, with their credentials'
 complete -c jitid -n '__jitid_at "list" --process' -l process -r -fka 'alive\\tprocess gone\\tprocess unknown\\tprocess' -d 'Live, of a process that is alive, gone or unknown'
@@ -584,17 +583,6 @@ complete -c jitid -n '__jitid_at "login" --no-browser' -l no-browser -d 'Print t
 complete -c jitid -n '__jitid_at "login" --fresh' -l fresh -d 'Require a new authentication at the provider'
 complete -c jitid -n '__jitid_at "login" --out' -l out -d 'Log out'
 complete -c jitid -n '__jitid_at "login"' -l field -r -fka 'delegator\\tfield issuer\\tfield authenticated_at\\tfield expires_at\\tfield access\\tfield state\\tfield' -d 'Print this field only; repeatable'
-
-# jitid federate
-complete -c jitid -n '__jitid_at "federate" --check' -l check -r -F -d 'Verify this token as the vendor would (`-`: stdin)'
-complete -c jitid -n '__jitid_at "federate" --delegator -d' -l delegator -s d -r -fka '(__jitid_ask delegators)' -d 'The delegator in the rule for `sub`'
-complete -c jitid -n '__jitid_at "federate" --agent -a' -l agent -s a -r -fka '(__jitid_ask agents)' -d 'The agent in the rule for `sub`'
-complete -c jitid -n '__jitid_at "federate"' -l field -r -fka 'name\\tfield vendor\\tfield issuer\\tfield audience\\tfield algorithm\\tfield jwks_uri\\tfield subject\\tfield template\\tfield claims\\tfield token_lifetime\\tfield exchanged_lifetime\\tfield missing\\tfield settings\\tfield variables\\tfield hidden\\tfield warnings\\tfield jwks\\tfield' -d 'Print this field only; repeatable'
-complete -c jitid -n '__jitid_at "federate"; and test $__jitid_count = 0' -fka 'anthropic\\tname openai\\tname google\\tname azure\\tname aws\\tname vault\\tname'
-
-# jitid example
-complete -c jitid -n '__jitid_at "example"' -l field -r -fka 'example\\tfield about\\tfield' -d 'Print this field only; repeatable'
-complete -c jitid -n '__jitid_at "example"; and test $__jitid_count = 0' -fka 'verifier.py\\tname asgi_guard.py\\tname flask_guard.py\\tname prometheus-rules.yml\\tname slack.sh\\tname webhook.sh\\tname systemd.sh\\tname github-action.yml\\tname github-workflow.yml\\tname gitlab-ci.yml\\tname Containerfile\\tname'
 
 # jitid policy check
 complete -c jitid -n '__jitid_at "policy check"' -l field -r -fka 'file\\tfield line\\tfield column\\tfield severity\\tfield rule\\tfield message\\tfield' -d 'Print this field only; repeatable'
@@ -1157,6 +1145,17 @@ complete -c jitid -n '__jitid_at "mcp" --most' -l most -x -d 'Maximum number of 
 complete -c jitid -n '__jitid_at "mcp" --rate' -l rate -x -d 'Ledger writes a second (default 5); 10 times as many at once'
 complete -c jitid -n '__jitid_at "mcp" --keep' -l keep -d 'Do not revoke identities at the end'
 complete -c jitid -n '__jitid_at "mcp" --format' -l format -r -fka 'json\\tformat' -d 'table, tsv, json, jsonl, csv'
+
+# jitid federate
+complete -c jitid -n '__jitid_at "federate" --check' -l check -r -F -d 'Verify this token as the vendor would (`-`: stdin)'
+complete -c jitid -n '__jitid_at "federate" --delegator -d' -l delegator -s d -r -fka '(__jitid_ask delegators)' -d 'The delegator in the rule for `sub`'
+complete -c jitid -n '__jitid_at "federate" --agent -a' -l agent -s a -r -fka '(__jitid_ask agents)' -d 'The agent in the rule for `sub`'
+complete -c jitid -n '__jitid_at "federate"' -l field -r -fka 'name\\tfield vendor\\tfield issuer\\tfield audience\\tfield algorithm\\tfield jwks_uri\\tfield subject\\tfield template\\tfield claims\\tfield token_lifetime\\tfield exchanged_lifetime\\tfield missing\\tfield settings\\tfield variables\\tfield hidden\\tfield warnings\\tfield jwks\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "federate"; and test $__jitid_count = 0' -fka 'anthropic\\tname openai\\tname google\\tname azure\\tname aws\\tname vault\\tname'
+
+# jitid example
+complete -c jitid -n '__jitid_at "example"' -l field -r -fka 'example\\tfield about\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "example"; and test $__jitid_count = 0' -fka 'verifier.py\\tname asgi_guard.py\\tname flask_guard.py\\tname prometheus-rules.yml\\tname slack.sh\\tname webhook.sh\\tname systemd.sh\\tname github-action.yml\\tname github-workflow.yml\\tname gitlab-ci.yml\\tname Containerfile\\tname'
 
 # jitid completion install
 complete -c jitid -n '__jitid_at "completion install"' -l shell -r -fka 'bash\\tshell zsh\\tshell fish\\tshell' -d 'bash, zsh or fish; repeatable (default: installed shells)'
