@@ -11,7 +11,7 @@ __jitid_table() {
     verbs='' options=$everywhere arguments=''
     case $1 in
     '')
-        verbs='run issue renew verify list inspect status whoami sweep report doctor schedule trace scan leak revoke retire setup login policy agent delegator task approve authorize adopt serve access keys publish ledger audit config helper mcp federate example completion help version'
+        verbs='run issue renew verify list inspect status whoami sweep report doctor trace scan leak revoke retire setup login policy agent delegator task approve authorize adopt serve access keys publish ledger audit config helper mcp federate schedule example completion help version'
         options="--version|-V $everywhere"
         ;;
     'leak')
@@ -104,14 +104,6 @@ __jitid_table() {
         ;;
     'doctor')
         options="--field+=:check,status,detail,repair $everywhere"
-        ;;
-    'schedule cron')
-        options="--every=nothing $everywhere"
-        arguments='nothing+'
-        ;;
-    'schedule systemd')
-        options="--every=nothing --name=nothing --out|-o=folders $everywhere"
-        arguments='nothing+'
         ;;
     'trace')
         options="--revoke --reason=nothing --dry-run|-n --max=nothing --yes|-y --field+=:match,proof,id,jti,kind,task,task_state,purpose,agent,delegator,chain,state,active,reason,issued_at,age,expires_at,ended_at,ended_by,ended_reason,descendants,live_descendants,audiences,honoured_by,honoured_until,occurrences,revoke $everywhere"
@@ -438,6 +430,14 @@ __jitid_table() {
     'federate')
         options="--check=files --delegator|-d=delegators --agent|-a=agents --field+=:name,vendor,issuer,audience,algorithm,jwks_uri,subject,template,claims,token_lifetime,exchanged_lifetime,missing,settings,variables,hidden,warnings,jwks $everywhere"
         arguments=':anthropic,openai,google,azure,aws,vault'
+        ;;
+    'schedule cron')
+        options="--every=nothing $everywhere"
+        arguments='nothing+'
+        ;;
+    'schedule systemd')
+        options="--every=nothing --name=nothing --out|-o=folders $everywhere"
+        arguments='nothing+'
         ;;
     'example')
         options="--field+=:example,about $everywhere"

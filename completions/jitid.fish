@@ -25,7 +25,7 @@ function __jitid_read
     set -g __jitid_last ''
     set -g __jitid_given
     set -g __jitid_command
-    set -l valued --config --profile --ledger --remote --credential-file --credential-fd --format --field --timeout --task -t --delegator -d --delegator-token-file --agent -a --kind -k --scope -s --audience --may-audience --may-act --may-kind --ttl --purpose --sensitivity --deadline --parent-file --detail --env --file --on-exit --grace --wait --secret --for --out -o --count --from-file --as-of --public-key --token-file --status-list --jwks --published --issuer --state --proof --id --parent --depth --signed-by --since --until --expires-before --expires-after --as --by --process --sort --limit -l --after --event --soon --rule --skip --target --target-timeout --fail-on --finding --baseline --max --head-out --at --days --every --name --reason --commits --only --source --rules --authority --from --report-format --tree --ids-file --gateway --mcp --host --template --digest --policy --owner --max-ttl --concurrency --may-use --clear --review --next --entitlement --group --manager --alias --subject --remove-entitlement --remove-group --remove-alias --to --with --action --resource --context --place --expires --reference --prefix --access-key-id --fingerprint --bind --socket --socket-mode --tls-cert --tls-key --workers --public-url --log-format --bootstrap --role --key --overlap --lifetime --algorithm --use --transit --rows-after --evidence-after --export --expect-head --operation --sweep --trace --within --tail --service --client --most --rate --check --shell
+    set -l valued --config --profile --ledger --remote --credential-file --credential-fd --format --field --timeout --task -t --delegator -d --delegator-token-file --agent -a --kind -k --scope -s --audience --may-audience --may-act --may-kind --ttl --purpose --sensitivity --deadline --parent-file --detail --env --file --on-exit --grace --wait --secret --for --out -o --count --from-file --as-of --public-key --token-file --status-list --jwks --published --issuer --state --proof --id --parent --depth --signed-by --since --until --expires-before --expires-after --as --by --process --sort --limit -l --after --event --soon --rule --skip --target --target-timeout --fail-on --finding --baseline --max --head-out --at --days --reason --commits --only --source --rules --authority --from --report-format --tree --ids-file --gateway --mcp --host --template --name --digest --policy --owner --max-ttl --concurrency --may-use --clear --review --next --entitlement --group --manager --alias --subject --remove-entitlement --remove-group --remove-alias --to --with --action --resource --context --place --expires --reference --prefix --access-key-id --fingerprint --bind --socket --socket-mode --tls-cert --tls-key --workers --public-url --log-format --bootstrap --role --key --overlap --lifetime --algorithm --use --transit --rows-after --evidence-after --export --expect-head --operation --sweep --trace --within --tail --service --client --most --rate --check --every --shell
     # Options without a value here, which have one after other verbs.
     set -l flags 'list:--tree' 'setup:--check' 'login:--out' 'agent advise:--policy'
     set -l groups '' 'leak' 'schedule' 'policy' 'agent' 'delegator' 'task' 'approve' 'adopt' 'access' 'keys' 'keys export' 'keys ca' 'ledger' 'audit' 'config' 'helper' 'helper session' 'completion'
@@ -153,7 +153,6 @@ complete -c jitid -n '__jitid_at ""' -a whoami -d 'Show your identity, roles and
 complete -c jitid -n '__jitid_at ""' -a sweep -d 'Find credentials that should not be live; --fix revokes'
 complete -c jitid -n '__jitid_at ""' -a report -d 'Report identity sprawl'
 complete -c jitid -n '__jitid_at ""' -a doctor -d 'Check the installation, the ledger, its keys and targets'
-complete -c jitid -n '__jitid_at ""' -a schedule -d 'Run `jitid sweep` from systemd or cron'
 complete -c jitid -n '__jitid_at ""' -a trace -d 'Identify a leaked string, and revoke it with --revoke'
 complete -c jitid -n '__jitid_at ""' -a scan -d 'Find jitid\'s secrets in files and revoke them with --revoke'
 complete -c jitid -n '__jitid_at ""' -a leak -d 'Record leaked secrets, and track them until they no longer work'
@@ -178,6 +177,7 @@ complete -c jitid -n '__jitid_at ""' -a config -d 'Read and change settings'
 complete -c jitid -n '__jitid_at ""' -a helper -d 'Supply credentials to git, docker, ssh, aws, kubectl, psql, agents'
 complete -c jitid -n '__jitid_at ""' -a mcp -d 'Serve an agent over the Model Context Protocol (stdio)'
 complete -c jitid -n '__jitid_at ""' -a federate -d 'Show the configuration for a vendor that exchanges jitid\'s tokens'
+complete -c jitid -n '__jitid_at ""' -a schedule -d 'Run `jitid sweep` from systemd or cron'
 complete -c jitid -n '__jitid_at ""' -a example -d 'Print an example to copy: a verifier, alert rules, units'
 complete -c jitid -n '__jitid_at ""' -a completion -d 'Install or print completion for bash, zsh and fish'
 complete -c jitid -n '__jitid_at ""' -a help -d 'Show the help of a verb, or a topic'
@@ -453,14 +453,6 @@ complete -c jitid -n '__jitid_at "report"' -l field -r -fka 'issued\\tfield iden
 
 # jitid doctor
 complete -c jitid -n '__jitid_at "doctor"' -l field -r -fka 'check\\tfield status\\tfield detail\\tfield repair\\tfield' -d 'Print this field only; repeatable'
-
-# jitid schedule cron
-complete -c jitid -n '__jitid_at "schedule cron" --every' -l every -x -d 'Interval (default: 10m)'
-
-# jitid schedule systemd
-complete -c jitid -n '__jitid_at "schedule systemd" --every' -l every -x -d 'Interval (default: 10m)'
-complete -c jitid -n '__jitid_at "schedule systemd" --name' -l name -x -d 'Name of the units (default: jitid-sweep)'
-complete -c jitid -n '__jitid_at "schedule systemd" --out -o' -l out -s o -r -fka '(__fish_complete_directories)' -d 'Write both units to DIR instead of printing'
 
 # jitid trace
 complete -c jitid -n '__jitid_at "trace" --revoke' -l revoke -d 'Revoke found credentials and all below them'
@@ -1152,6 +1144,14 @@ complete -c jitid -n '__jitid_at "federate" --delegator -d' -l delegator -s d -r
 complete -c jitid -n '__jitid_at "federate" --agent -a' -l agent -s a -r -fka '(__jitid_ask agents)' -d 'The agent in the rule for `sub`'
 complete -c jitid -n '__jitid_at "federate"' -l field -r -fka 'name\\tfield vendor\\tfield issuer\\tfield audience\\tfield algorithm\\tfield jwks_uri\\tfield subject\\tfield template\\tfield claims\\tfield token_lifetime\\tfield exchanged_lifetime\\tfield missing\\tfield settings\\tfield variables\\tfield hidden\\tfield warnings\\tfield jwks\\tfield' -d 'Print this field only; repeatable'
 complete -c jitid -n '__jitid_at "federate"; and test $__jitid_count = 0' -fka 'anthropic\\tname openai\\tname google\\tname azure\\tname aws\\tname vault\\tname'
+
+# jitid schedule cron
+complete -c jitid -n '__jitid_at "schedule cron" --every' -l every -x -d 'Interval (default: 10m)'
+
+# jitid schedule systemd
+complete -c jitid -n '__jitid_at "schedule systemd" --every' -l every -x -d 'Interval (default: 10m)'
+complete -c jitid -n '__jitid_at "schedule systemd" --name' -l name -x -d 'Name of the units (default: jitid-sweep)'
+complete -c jitid -n '__jitid_at "schedule systemd" --out -o' -l out -s o -r -fka '(__fish_complete_directories)' -d 'Write both units to DIR instead of printing'
 
 # jitid example
 complete -c jitid -n '__jitid_at "example"' -l field -r -fka 'example\\tfield about\\tfield' -d 'Print this field only; repeatable'

@@ -73,7 +73,7 @@ def _root() -> str:
 
 
 _FOOTER = """Options: --ledger, --remote, --json, --field, -q, -v; all: jitid help options
-Also:    helper, mcp, example, completion, version
+Also:    helper, mcp, federate, schedule, example, completion, version
 Help:    jitid help VERB, or jitid help TOPIC:
          author operator responder governor fleet
          scopes kinds targets options exit-codes environment"""

@@ -9,7 +9,7 @@ from jitid.operation.base import Verb
 
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Daily": ("run", "issue", "renew", "verify", "list", "inspect", "status", "whoami"),
-    "Watch": ("sweep", "report", "doctor", "schedule"),
+    "Watch": ("sweep", "report", "doctor"),
     "Respond": ("trace", "scan", "leak", "revoke", "retire"),
     "Connect": ("setup", "login"),
     "Govern": ("policy", "agent", "delegator", "task", "approve", "authorize", "adopt"),
@@ -17,7 +17,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
 }
 """The sections of the help, and the first words of their verbs."""
 
-PLUMBING = ("helper", "mcp", "federate", "example", "completion", "help", "version")
+PLUMBING = ("helper", "mcp", "federate", "schedule", "example", "completion", "help", "version")
 """First words that the help names in one line: other programs call them, or an installation does once."""
 
 GROUPS: Mapping[str, str] = {
