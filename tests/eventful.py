@@ -36,6 +36,7 @@ from jitid.capabilities.trust.operations import (
     RequestAuthority,
     RevokeKey,
     RotateKey,
+    SetAlgorithm,
 )
 from jitid.capabilities.use.authorization import UseRequest
 from jitid.capabilities.use.operations import Authorize
@@ -151,6 +152,7 @@ def live_through_everything(world: World) -> None:
     assert {fix_result.rule for fix_result in world.authority.perform(fix)} == set(rules)
     world.authority.perform(Retire(task="T1", reason="done"))
     change = world.authority.perform(RotateKey(algorithm="EdDSA"))
+    world.authority.perform(SetAlgorithm(algorithm="ES256"))
     world.authority.perform(RevokeKey(kid=change.kid, reason="leaked", most=None))
     change = world.authority.perform(RotateKey(algorithm="EdDSA", use="ssh"))
     world.authority.perform(RevokeKey(kid=change.kid, reason="leaked", most=None))
