@@ -152,7 +152,8 @@ def live_through_everything(world: World) -> None:
     assert {fix_result.rule for fix_result in world.authority.perform(fix)} == set(rules)
     world.authority.perform(Retire(task="T1", reason="done"))
     change = world.authority.perform(RotateKey(algorithm="EdDSA"))
-    world.authority.perform(SetAlgorithm(algorithm="ES256"))
+    for algorithm in ("RS256", "ES256"):
+        world.authority.perform(SetAlgorithm(algorithm=algorithm))
     world.authority.perform(RevokeKey(kid=change.kid, reason="leaked", most=None))
     change = world.authority.perform(RotateKey(algorithm="EdDSA", use="ssh"))
     world.authority.perform(RevokeKey(kid=change.kid, reason="leaked", most=None))
