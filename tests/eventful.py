@@ -37,6 +37,7 @@ from jitid.capabilities.trust.operations import (
     RequestAuthority,
     RevokeKey,
     RotateKey,
+    SetAlgorithm,
 )
 from jitid.capabilities.use.authorization import UseRequest
 from jitid.capabilities.use.operations import Authorize
@@ -156,6 +157,8 @@ def live_through_everything(world: World) -> None:
     assert {fix_result.rule for fix_result in world.authority.perform(fix)} == set(rules)
     world.authority.perform(Retire(task="T1", reason="done"))
     change = world.authority.perform(RotateKey(algorithm="EdDSA"))
+    for algorithm in ("RS256", "ES256"):
+        world.authority.perform(SetAlgorithm(algorithm=algorithm))
     world.authority.perform(RevokeKey(kid=change.kid, reason="leaked", most=None))
     change = world.authority.perform(RotateKey(algorithm="EdDSA", use="ssh"))
     world.authority.perform(RevokeKey(kid=change.kid, reason="leaked", most=None))

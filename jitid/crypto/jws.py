@@ -28,7 +28,7 @@ ALGORITHMS = frozenset(SIGNATURE_SIZES)
 RSA_BITS = 2_048
 """The size of each RSA key.
 
-It is the minimum of RFC 7518 and what every verifier of RS256 accepts. A key signs for months and a token lives for
+It is the minimum of RFC 7518, and every verifier of RS256 accepts it. A key signs for months and a token is valid for
 minutes; a verifier that requires more security accepts ES256. With one size, a parser knows the length of a signature.
 """
 RSA_EXPONENT = 65_537

@@ -48,7 +48,7 @@ ACCEPTED = (
 
 
 def accepted_by(audience: str) -> Acceptance | None:
-    """Return what the verifier of an audience accepts; None if nothing is known of it."""
+    """Return the algorithms that an audience accepts; None for an audience that is not in the table."""
     return next((row for row in ACCEPTED if row.covers(audience)), None)
 
 

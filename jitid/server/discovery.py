@@ -80,13 +80,13 @@ def routes(service: Service) -> list[BaseRoute]:
         return Response(dumps(metadata), 200, _PUBLIC, "application/json")
 
     async def keys(request: Request) -> Response:
-        wanted = request.query_params.getlist("alg")
-        if len(wanted) > 1 or not ALGORITHMS.issuperset(wanted):
+        requested = request.query_params.getlist("alg")
+        if len(requested) > 1 or not ALGORITHMS.issuperset(requested):
             known = ", ".join(sorted(ALGORITHMS))
             return document(
                 {"error": "invalid_request", "error_description": f"alg must be one of: {known}"}, 400
             )
-        operation = PublishKeys(algorithm=wanted[0] if wanted else None)
+        operation = PublishKeys(algorithm=requested[0] if requested else None)
         text = dumps(await service.within(lambda authority: authority.perform(operation)))
         return _with_etag(request, text, _PUBLIC, "application/jwk-set+json")
 

@@ -46,7 +46,7 @@ def verify_all(shell: Shell, home: Path) -> None:
 
 
 def test_a_new_ledger_signs_for_each_verifier(shell: Shell, tmp_path: Path) -> None:
-    """EdDSA for itself, ES256 for services, RS256 for those that accept nothing else."""
+    """EdDSA for itself, ES256 for services, RS256 for verifiers that accept only RSA."""
     headers = {name: header((tmp_path / name).read_text()) for name in ("id", "ec", "rsa")}
     assert {name: one["alg"] for name, one in headers.items()} == {
         "id": "EdDSA",

@@ -118,7 +118,7 @@ def test_a_signature_of_another_length_is_refused(length: int, private: Private,
 
 
 def test_rsa_vectors_are_judged_as_labelled() -> None:
-    """Each token with an RSA key of 2048 bits, whatever its algorithm: only RS256 is accepted."""
+    """Each token with an RSA key of 2048 bits, with any algorithm: only RS256 is accepted."""
     seen = {}
     for number, label, text, key in jws_cases():
         parts = text.split(".")

@@ -65,7 +65,7 @@ def test_an_rsa_key_is_in_a_file_of_its_own_form(tmp_path: Path) -> None:
 
 
 def test_each_form_of_the_same_key_is_the_same(tmp_path: Path) -> None:
-    """The encoder of these tests writes what the library writes."""
+    """The encoder of these tests and the library write the same bytes."""
     written = RSA.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     assert rsa() == written
     assert len(written) < 2_048

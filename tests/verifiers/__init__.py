@@ -1,1 +1,1 @@
-"""Verifiers of other projects: what they accept of jitid's tokens and of tokens that an attacker makes of them."""
+"""Verifiers of other projects, with good tokens and with tokens that an attacker makes of them."""

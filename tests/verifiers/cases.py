@@ -35,7 +35,7 @@ class Case(NamedTuple):
 
 
 class Keys(NamedTuple):
-    """The keys of one algorithm: that of the issuer, and one that nobody trusts."""
+    """The keys of one algorithm: that of the issuer, and a key that no verifier trusts."""
 
     algorithm: str
     good: Private

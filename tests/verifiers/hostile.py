@@ -215,7 +215,7 @@ def _mac(secret: bytes, digest: Any) -> Callable[[bytes], bytes]:
 
 
 def _as(make: Maker, other: str) -> Callable[[bytes], bytes]:
-    """Return how the key signs under another algorithm of its own kind; else as usual."""
+    """Return how the key signs under another algorithm for the same kind of key; else as usual."""
     good = make.keys.good
     if isinstance(good, rsa.RSAPrivateKey) and other in ("RS384", "RS512", "PS256"):
         digest: Any = {"RS384": hashes.SHA384(), "RS512": hashes.SHA512(), "PS256": hashes.SHA256()}[other]

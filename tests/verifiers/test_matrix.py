@@ -69,7 +69,7 @@ def test_each_explanation_has_a_known_verifier_a_reason_and_tokens() -> None:
         assert len(set(words)) == len(words)
         for word in words:
             assert [name for name in names if fnmatchcase(name, word)], word
-            # Nobody may be excused for a forged signature or another algorithm.
+            # A forged signature or another algorithm cannot be explained.
             assert not word.startswith(("mac/", "key-in-header/", "kid/", "alg/none"))
     assert used == REASONS.keys()
     assert set(NO_EDDSA) <= set(VERIFIERS)

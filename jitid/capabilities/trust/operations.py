@@ -102,7 +102,7 @@ class AlgorithmRow(Record):
     """An audience; with `*` at its end, each audience that begins so."""
     algorithm: str
     origin: str
-    """`ledger`, `configuration`, or `table`: what jitid knows of the audience's verifier."""
+    """`ledger`, `configuration`, or `table`: the algorithms that the audience's verifier accepts."""
     reason: str | None
 
 

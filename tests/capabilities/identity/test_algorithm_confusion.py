@@ -1,4 +1,4 @@
-"""A key has one algorithm: no door accepts a token whose header names another one, whoever signed it."""
+"""A key has one algorithm: no door accepts a token whose header names another one, signed by any key."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def public_forms(key: Private) -> Iterator[bytes]:
 
 
 def forged(signed: Signed, others: dict[str, Signed]) -> Iterator[tuple[str, str]]:
-    """Yield what an attacker can make of a token, even with the private keys: a name and the token."""
+    """Yield the forgeries that an attacker can make, even with the private keys: a name and the token."""
     head, payload, good = signed.token.split(".")
     header: dict[str, Any] = json.loads(jws.decode_part(head, "header"))
 
@@ -126,7 +126,7 @@ def forged(signed: Signed, others: dict[str, Signed]) -> Iterator[tuple[str, str
             yield f"the old signature under {alg}", made(lambda _: jws.decode_part(good, "x"), alg=alg)
     for number, secret in enumerate(public_forms(signed.private)):
         yield f"MAC {number}", made(mac(secret, 32), alg="HS256")
-        # The size of a signature is no protection.
+        # The size of a signature does not protect.
         size = jws.SIGNATURE_SIZES[header["alg"]]
         yield f"MAC {number} under the key's algorithm", made(mac(secret, size))
     for other in others.values():

@@ -163,7 +163,7 @@ SPELLINGS: list[Callable[[bytes], bytes]] = [bytes, base64.b64encode, lambda see
     ("kind", "spell"),
     [
         *[(kind, spell) for kind in ("jwt", *KINDS) for spell in SPELLINGS],
-        # Nobody writes DER in hexadecimal digits.
+        # DER in hexadecimal digits is not searched.
         *[("RS256", spell) for spell in SPELLINGS[:2]],
     ],
 )
