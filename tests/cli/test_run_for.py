@@ -299,7 +299,7 @@ def test_a_missing_setting_is_named_with_the_page_that_explains_it(shell: Shell)
     ("options", "reason"),
     [
         (("--for", "github"), "GitHub accepts no token of another issuer"),
-        (("--for", "git"), "git asks a credential helper"),
+        (("--for", "git"), "git uses a credential helper"),
         (("--for", "nobody"), "there is no vendor `nobody`"),
         (("--for", "aws", "--env", "TOKEN"), "--for and --env exclude each other"),
         (("--for", "aws", "--on-exit", "keep"), "--for and --on-exit keep exclude each other"),
