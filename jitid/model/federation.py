@@ -111,7 +111,9 @@ def check_table(name: str, table: Mapping[str, str]) -> None:
         )
     for key, value in table.items():
         if not value.isprintable() or not value.isascii() or '"' in value or len(value) > _LONGEST_VALUE:
-            raise ConfigurationError(f"{quote(key)} must have 1 to {_LONGEST_VALUE} printable ASCII characters")
+            raise ConfigurationError(
+                f"{quote(key)} must have 1 to {_LONGEST_VALUE} printable ASCII characters"
+            )
     if "lifetime" in table:
         _checked(table["lifetime"], parse_duration)
     if (audience := Federation(name, table).audience) is not None:

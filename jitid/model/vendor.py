@@ -59,7 +59,9 @@ VENDORS: Mapping[str, Vendor] = {
         "https://api.anthropic.com",
         "ES256",
         {
-            "rule": VendorSetting("id of the federation rule, such as fdrl_01AbC", "ANTHROPIC_FEDERATION_RULE_ID"),
+            "rule": VendorSetting(
+                "id of the federation rule, such as fdrl_01AbC", "ANTHROPIC_FEDERATION_RULE_ID"
+            ),
             "organization": VendorSetting("id of the organization, a UUID", "ANTHROPIC_ORGANIZATION_ID"),
             "service_account": VendorSetting(
                 "id of the service account, such as svac_01AbC",

@@ -140,7 +140,8 @@ def test_a_vendor_that_accepts_two_names_has_one_template_for_both(shell: Shell)
     )
     for scheme in ("https:", ""):
         found = jwt.decode(
-            token(shell, f"{scheme}//iam.googleapis.com/{PROVIDER}").strip(), options={"verify_signature": False}
+            token(shell, f"{scheme}//iam.googleapis.com/{PROVIDER}").strip(),
+            options={"verify_signature": False},
         )
         assert found["sub"].startswith("jitid/user_3A")
     done = shell.run(

@@ -264,10 +264,17 @@ def test_a_vault_logs_in_by_the_file(shell: Shell, tmp_path: Path) -> None:
     try:
         server.start()
         (key,) = [key for key in published(shell) if key["alg"] == "ES256"]
-        public = jwt.PyJWK(dict(key)).key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+        public = (
+            jwt.PyJWK(dict(key)).key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+        )
         server.ask("POST", "sys/auth/jwt", {"type": "jwt"})
         server.ask("POST", "auth/jwt/config", {"jwt_validation_pubkeys": [public], "bound_issuer": ISSUER})
-        role = {"role_type": "jwt", "user_claim": "sub", "bound_audiences": ["vault"], "bound_subject": "user:alice"}
+        role = {
+            "role_type": "jwt",
+            "user_claim": "sub",
+            "bound_audiences": ["vault"],
+            "bound_subject": "user:alice",
+        }
         server.ask("POST", "auth/jwt/role/agent", {**role, "policies": ["default"]})
         with (shell.home / "settings.toml").open("a") as settings:
             settings.write(f'[federate.vault]\naddress = "{server.address}"\nrole = "agent"\n')
@@ -299,7 +306,7 @@ def test_a_missing_setting_is_named_with_the_page_that_explains_it(shell: Shell)
     ("options", "reason"),
     [
         (("--for", "github"), "GitHub accepts no token of another issuer"),
-        (("--for", "git"), "git asks a credential helper"),
+        (("--for", "git"), "git uses a credential helper"),
         (("--for", "nobody"), "there is no vendor `nobody`"),
         (("--for", "aws", "--env", "TOKEN"), "--for and --env exclude each other"),
         (("--for", "aws", "--on-exit", "keep"), "--for and --on-exit keep exclude each other"),

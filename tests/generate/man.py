@@ -152,9 +152,7 @@ def _background(verb: str) -> list[str]:
         return ["jitid-svid.7"]
     if verb == "run":
         return ["jitid-federation.7", "jitid-policy.7"]
-    if verb in ("issue", "mcp", "renew", "agent advise", "inspect") or verb.startswith(
-        ("approve", "policy")
-    ):
+    if verb in ("issue", "mcp", "renew", "agent advise", "inspect") or verb.startswith(("approve", "policy")):
         return ["jitid-policy.7"]
     if verb in ("keys algorithm", "keys export jwks", "publish", "verify"):
         return ["jitid-verifiers.7"]

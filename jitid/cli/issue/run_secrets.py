@@ -198,7 +198,8 @@ class Secrets:
         self._vendors = Vendors(federations, paths, identity)
         self._vendor_variables = self._vendors.environment()
         lifetimes = ", ".join(
-            f"{federation.vendor.title} {format_duration(federation.lifetime)}" for federation in federations.values()
+            f"{federation.vendor.title} {format_duration(federation.lifetime)}"
+            for federation in federations.values()
         )
         self._cli.note(f"exchanged tokens cannot be revoked here; longest lifetimes: {lifetimes}")
         for held in self._held.values():

@@ -224,7 +224,7 @@ class ConfigSetCommand(Verb):
 
     --profile writes to that profile, --config to that file. The rest of the file stays unchanged, comments included,
     except comments within the replaced value. Keys of tables: floor.scope.PATTERN, floor.audience.AUD,
-    algorithm.audience.AUD and oidc.ISSUER.FIELD.
+    algorithm.audience.AUD, oidc.ISSUER.FIELD and federate.NAME.FIELD.
     """
 
     verb = "config set"
