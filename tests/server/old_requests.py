@@ -564,6 +564,9 @@ def _configure(folder: Path) -> None:
 issuer = "https://authority.example"
 trust_domain = "agents.example"
 publish_url = "https://status.example"
+# A ledger of that commit signs tokens for services with EdDSA.
+[algorithm.audience]
+"https://api.example" = "EdDSA"
 [oidc."{ISSUER}"]
 jwks = "{keys}"
 audience = "jitid"
