@@ -47,7 +47,6 @@ MEANT_VERBS: Mapping[str, str] = {
     "check": "verify",
     "id": "whoami",
     "who": "whoami",
-    "login": "whoami",
     "auth": "whoami",
     "find": "trace",
     "lookup": "trace",

@@ -38,7 +38,7 @@ def hint(shell: Shell, line: str) -> str:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("login", "did you mean `whoami`?"),
+        ("auth", "did you mean `whoami`?"),
         ("log", "did you mean `audit log`?"),
         ("rotate", "did you mean `keys rotate`?"),
         ("agent create x", "did you mean `agent register`?"),
