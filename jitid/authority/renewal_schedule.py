@@ -79,7 +79,7 @@ class RenewalSchedule:
 def due_with(left: int, due: float, issued_at: int, expires_at: int) -> float:
     """Return when to renew a credential so that it always has `left` seconds left: at `due`, or earlier.
 
-    A credential whose lifetime is too short for that is renewed when a quarter of it is over.
+    A credential whose lifetime is too short for that is renewed after a quarter of it.
     """
     if left == 0:
         return due
