@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jitid.ledger.transaction import Changes
+from jitid.ledger.transaction import Changes, Transaction
 from jitid.ledger.view import Store, spared
 from jitid.model.client_session import ClientSession
 from jitid.values.record import Record
@@ -47,6 +47,11 @@ class SessionStore(Store):
 
 class SessionChanges(SessionStore, Changes):
     """Changes of sessions in a transaction."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        # Two requests for one identity must not both insert its row.
+        transaction.alone()
+        super().__init__(transaction)
 
     def record(self, identity: int, session: ClientSession, event: int) -> None:
         """Record the session of an identity, in place of an earlier one."""
