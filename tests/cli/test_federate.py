@@ -94,7 +94,7 @@ def test_a_token_is_checked_as_the_vendor_would(shell: Shell) -> None:
     assert "type is not accepted" in status("openai", stdin=identity)[1]
     good(shell, "revoke", "--task", "T1", "--yes")
     code, said = status("openai")
-    assert (code, "would accept `sub`" in said, "may live until" in said) == (0, True, True)
+    assert (code, "would accept `sub`" in said, "expires at the latest at" in said) == (0, True, True)
 
 
 def test_without_a_template_the_rule_is_the_delegator(shell: Shell) -> None:
