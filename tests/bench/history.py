@@ -85,7 +85,7 @@ def make(path: Path, dead: int, live: int, *, on_task: int = ON_TASK, late: int 
         "INSERT INTO identity VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)", _identities(total, dead, on_task)
     )
     db.executemany(
-        "INSERT INTO credential VALUES (" + ", ".join("?" * 19) + ", NULL" * 10 + ")",
+        "INSERT INTO credential VALUES (" + ", ".join("?" * 19) + ", NULL" * 12 + ")",
         _credentials(total, dead, now, on_task),
     )
     db.executemany(

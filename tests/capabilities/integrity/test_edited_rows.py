@@ -90,7 +90,7 @@ CHANGES = [
     (
         "INSERT INTO credential SELECT 99, zeroblob(16), identity, kind, scopes, audiences, details, issued_at,"
         " expires_at, zeroblob(32), NULL, NULL, event, task, delegator, NULL, NULL, NULL, NULL, NULL, NULL, NULL,"
-        " NULL, NULL, NULL, NULL, NULL, NULL, NULL"
+        " NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL"
         " FROM credential WHERE id = 6"
     ),
 ]
