@@ -25,6 +25,7 @@ from jitid.model.event import Event
 from jitid.model.ledger_rows import Selection
 from jitid.model.request import RenewRequest
 from jitid.values.secret import Secret
+from tests import eventful
 from tests.builders import DAY, NOW, Clock, World, edit, make_folder, open_sqlite, put
 from tests.eventful import leave_marks, live_through_everything
 from tests.former import two_digests
@@ -178,6 +179,9 @@ def _untold(version: int) -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Transaction, "_linked", as_then)
+        if version < 14:
+            # There were no logins.
+            patch.setattr(eventful, "_log_in_twice", lambda _: None)
         with two_digests():
             yield
 

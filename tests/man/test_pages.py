@@ -48,8 +48,8 @@ def test_a_page_is_shown_in_eighty_columns_without_a_warning(page: str, viewer: 
     assert (done.stderr, done.returncode) == ("", 0)
     lines = re.sub(r".\x08", "", done.stdout).splitlines()
     assert len(lines) > 20
-    # A chapter shows commands and their output unchanged; a reader copies them in one piece.
-    chapter = displays(read(page)) if page in CHAPTER_PAGES else []
+    # A chapter shows commands and their output unchanged, and that page lines of programs: a reader copies them.
+    chapter = displays(read(page)) if page in (*CHAPTER_PAGES, "jitid-verifiers.7") else []
     # Tabs become blanks; quotes and the ellipsis have escapes in roff.
     as_they_are = {re.sub(r"\W|u2026", "", line) for text in chapter for line in text.splitlines()}
     assert not [line for line in lines if len(line) > 80 and re.sub(r"\W", "", line) not in as_they_are]
