@@ -81,7 +81,7 @@ def test_oauth4webapi_and_jose_take_what_we_serve(authority: Authority, node: No
     const claims = await oauth.validateJwtAccessToken(as, request, given.resource, insecure);
     const keys = jose.createRemoteJWKSet(new URL(as.jwks_uri));
     const { payload } = await jose.jwtVerify(token, keys,
-        { issuer: as.issuer, audience: given.resource, typ: "at+jwt", algorithms: ["EdDSA"] });
+        { issuer: as.issuer, audience: given.resource, typ: "at+jwt", algorithms: ["ES256"] });
 
     const own = await oauth.processClientCredentialsResponse(as, client,
         await oauth.clientCredentialsGrantRequest(

@@ -79,6 +79,8 @@ def told(answer: Answer) -> tuple[int, bytes, str | None]:
 def test_whoever_is_nobody_is_told_that_and_nothing_else(served: Served, who: str) -> None:
     bearer = NOBODY[who]
     for number, path in enumerate((*FEW, *OPERATIONS[:: 1 if who == "nothing" else 7])):
+        if path.endswith("/LogIn"):
+            continue  # An ID token authenticates its caller.
         # Failures are counted by the client's address, so a new address for each path avoids status 429.
         source = f"127.{1 + list(NOBODY).index(who)}.0.{1 + number}"
         found = {told(post(served, path, content, bearer, source)) for content in CONTENTS}
