@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import sqlite3
@@ -22,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 
 from tests.identity_provider import CLIENT, SECRET_WORDS, IdentityProvider, identity_provider
 from tests.person import BROWSER, new_browser, visit
-from tests.real import Shell
+from tests.real import Shell, command
 
 
 @pytest.fixture
@@ -518,7 +519,8 @@ def test_a_login_beside_a_database(shell: Shell, postgres_url: str) -> None:
 def test_a_run_is_for_the_person_who_logged_in(shell: Shell) -> None:
     """The agent in it delegates by its own right, not by the login."""
     shell.good("login")
-    line = "python3 -m jitid issue --task T --agent sub --out b.tok && python3 -m jitid inspect b.tok --json"
+    jitid = shlex.join(command())
+    line = f"{jitid} issue --task T --agent sub --out b.tok && {jitid} inspect b.tok --json"
     found = json.loads(shell.good("run", "--task", "T", "--agent", "top", "--", "sh", "-c", line))
     assert (found["sub"], found["delegator_proof"], found["depth"]) == ("user:alice", "oidc", 1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sqlite3
 import stat
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import pytest
 
 from tests.identity_provider import CLIENT, IdentityProvider, identity_provider
 from tests.person import BROWSER
-from tests.real import Shell
+from tests.real import Shell, command
 from tests.serving import Served, serving
 
 
@@ -234,7 +235,9 @@ def test_a_file_that_others_may_read_is_not_used(person: Shell) -> None:
 def test_the_identity_token_of_a_run_takes_precedence(person: Shell) -> None:
     """An agent under `jitid run` is not the person who logged in."""
     person.good("login")
-    done = person.run("run", "--task", "T", "--", "sh", "-c", "python3 -m jitid whoami --field caller")
+    done = person.run(
+        "run", "--task", "T", "--", "sh", "-c", shlex.join(command("whoami", "--field", "caller"))
+    )
     assert done.stdout.strip().startswith("agent:"), done.stderr
 
 
