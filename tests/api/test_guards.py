@@ -33,11 +33,14 @@ def _headers(authorization: str | None) -> dict[str, str]:
 
 def _starlette() -> Get:
     module("starlette", "server")
-    client = module("starlette.testclient").TestClient(_example("asgi_guard").app)
-    return _by_asgi(client)
+    return _by_asgi(_example("asgi_guard").app)
 
 
-def _by_asgi(client: Any) -> Get:
+def _by_asgi(app: Any) -> Get:
+    # Starlette's client of tests is made of it.
+    module("httpx2")
+    client = module("starlette.testclient").TestClient(app)
+
     def get(authorization: str | None) -> tuple[int, Any, str | None]:
         answer = client.get("/issues", headers=_headers(authorization))
         return answer.status_code, answer.json(), answer.headers.get("www-authenticate")
@@ -51,7 +54,7 @@ def _fastapi() -> Get:
     app = fastapi.FastAPI()
     app.add_middleware(guard.AuthenticationMiddleware, backend=guard.Guard(), on_error=guard.refused)
     app.add_api_route("/issues", guard.issues)
-    return _by_asgi(module("starlette.testclient").TestClient(app))
+    return _by_asgi(app)
 
 
 def _flask() -> Get:
