@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sqlite3
@@ -323,6 +324,28 @@ def test_other_scanners_find_the_secrets_of_others_at_the_same_places(shell: She
         assert json.loads(added.splitlines()[0])["task"] == "T"
         # The same report on standard output, for a pipe.
         assert foreign in shell.run(*line, more={"PATH": f"{folder}:{os.environ['PATH']}"}).stdout
+
+
+@pytest.mark.parametrize("folder", [".claude", "work"])
+def test_a_file_that_hides_findings_from_betterleaks_is_reported(shell: Shell, folder: str) -> None:
+    """A repository may have one, for its file with settings."""
+    value = "glpat-" + "xK4mZ9pQ2wR7tY1vB5nC"
+    claude(shell.home, "nothing")
+    (shell.home / "work").mkdir()
+    path = shell.home / folder / ("settings.json" if folder == ".claude" else ".env")
+    path.write_text(f"TOKEN={value}\n")
+    tools = shell.home / "tools"
+    tools.mkdir()
+    (tools / "betterleaks").symlink_to(scanners.betterleaks())
+    line = ("scan", "--agents", "--rules", "betterleaks")
+    done = shell.run(*line, more={"PATH": f"{tools}:{os.environ['PATH']}"})
+    assert (done.returncode, value in done.stdout) == (0, True), done.stderr
+    ignoring = shell.home / folder / ".betterleaksignore"
+    ignoring.write_text(hashlib.sha256(value.encode()).hexdigest() + "\n")
+    done = shell.run(*line, more={"PATH": f"{tools}:{os.environ['PATH']}"})
+    assert (done.returncode, value in done.stdout) == (11, False)
+    assert "names: remove that file" in done.stderr
+    assert str(ignoring) in done.stderr
 
 
 def test_a_scanner_that_is_absent_or_has_no_such_search_is_a_usage_error(shell: Shell) -> None:
