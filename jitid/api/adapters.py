@@ -48,7 +48,7 @@ def httpx_auth(
 ) -> Any:  # noqa: ANN401 - the type of one of two packages
     """Return the authentication of httpx, or of httpx2, that `Identity.httpx_auth` describes.
 
-    `headers` returns the headers for an address; `refused` those that replace headers which its service refused.
+    `headers` returns the headers for an address; `refused` the headers that replace refused ones.
     """
     with _library(package):
         from anyio import to_thread

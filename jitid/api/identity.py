@@ -351,7 +351,7 @@ class Identity:
         )
 
     def _headers_after(self, url: str, refused: Mapping[str, str]) -> dict[str, str] | None:
-        """Return headers with another token than those that a service refused; None if there are none yet."""
+        """Return headers that replace refused ones; None if the refused token was only just obtained."""
         token = refused["Authorization"].removeprefix("Bearer ")
         return self.headers(url) if self._entered().tokens.refused(origin(url), token) else None
 

@@ -53,7 +53,7 @@ class VerifiedToken:
     """The signed claims, read-only; empty for an opaque token."""
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Return what pickle and copy store: a read-only mapping cannot be stored itself."""
+        """Return the stored form for pickle and copy, which cannot store a read-only mapping."""
         values = {each.name: getattr(self, each.name) for each in fields(self)}
         return _restored, (values | {"claims": dict(self.claims)},)
 

@@ -165,9 +165,9 @@ class FoundPlace(Record):
 
 def found_places(home: str, environ: Mapping[str, str] = os.environ) -> list[FoundPlace]:
     """Return the places that are not below another one, each once."""
-    places = all_places(home, environ)
-    folders = {each.real for each in places if os.path.isdir(each.real)}
-    return [each for each in places if not any(above in folders for above in _parents(each.real))]
+    found = all_places(home, environ)
+    folders = {each.real for each in found if os.path.isdir(each.real)}
+    return [each for each in found if not any(above in folders for above in _parents(each.real))]
 
 
 def all_places(home: str, environ: Mapping[str, str] = os.environ) -> list[FoundPlace]:

@@ -78,7 +78,7 @@ class Scrub:
         self._home = home
         self._dry_run = dry_run
         self._quiet = quiet
-        self._places: list[FoundPlace] | None = None
+        self._found: list[FoundPlace] | None = None
 
     def files(self, hits: Iterable[Hit]) -> Iterator[ScrubbedFile]:
         """Replace the strings of these places, and yield the result for each file."""
@@ -141,10 +141,10 @@ class Scrub:
             raise _KeptError(f"in use: its agent runs as process {process}")
 
     def _user(self, real: str) -> int | None:
-        """Return a process of an agent that uses a file, or None. Raises _KeptError if it is no agent's file."""
-        if self._places is None:
-            self._places = all_places(self._home)
-        clients = {each.client for each in self._places if _is_below(real, each.real)}
+        """Return a process of an agent that uses a file, or None. Raises _KeptError outside of all places."""
+        if self._found is None:
+            self._found = all_places(self._home)
+        clients = {each.client for each in self._found if _is_below(real, each.real)}
         if not clients:
             raise _KeptError("not in a place of an agent")
         of_project = clients == {PROJECT}
@@ -153,8 +153,9 @@ class Scrub:
             # Every agent may use the files of a project.
             if of_project and os.path.realpath(its_home) == home:
                 return process
-            own = (each.real for each in own_places(its_home, environ) if each.client == client)
-            if any(_is_below(real, place) for place in own):
+            if any(
+                each.client == client and _is_below(real, each.real) for each in own_places(its_home, environ)
+            ):
                 return process
         return None
 
@@ -336,5 +337,5 @@ def _agents() -> Iterator[tuple[str, int, str, Mapping[str, str]]]:
                 yield client, process, home, environ
 
 
-def _is_below(path: str, place: str) -> bool:
-    return path == place or path.startswith(f"{place.rstrip('/')}/")
+def _is_below(path: str, root: str) -> bool:
+    return path == root or path.startswith(f"{root.rstrip('/')}/")
