@@ -53,8 +53,8 @@ def httpx_auth(
     with _library(package):
         from anyio import to_thread
 
-        library: Any = import_module(package)
-        base = library.Auth
+        library = import_module(package)
+        base: Any = library.Auth
 
     only = frozenset(map(origin, origins))
 

@@ -47,7 +47,7 @@ def test_a_verdict_passes_between_processes_and_stays_read_only(user: User) -> N
     for other in (pickle.loads(pickle.dumps(proved)), copy.copy(proved), copy.deepcopy(proved)):
         assert other == proved
         with pytest.raises(TypeError):
-            other.claims["sub"] = "other"
+            other.claims["sub"] = "other"  # type: ignore[index]
 
 
 def test_an_opaque_token_proves_the_same_without_claims(user: User) -> None:
