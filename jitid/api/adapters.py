@@ -65,7 +65,8 @@ def httpx_auth(
 
     def is_refused(request: httpx.Request, response: httpx.Response) -> bool:
         """Return whether a service refused the token of a request that can be sent again."""
-        if response.status_code != HTTPStatus.UNAUTHORIZED:
+        # After a redirection, the first request was accepted, and must not be repeated.
+        if response.status_code != HTTPStatus.UNAUTHORIZED or response.request is not request:
             return False
         try:
             return request.content is not None

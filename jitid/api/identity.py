@@ -353,7 +353,8 @@ class Identity:
     def _headers_after(self, url: str, refused: Mapping[str, str]) -> dict[str, str] | None:
         """Return headers that replace refused ones; None if the refused token was only just obtained."""
         token = refused["Authorization"].removeprefix("Bearer ")
-        return self.headers(url) if self._entered().tokens.refused(origin(url), token) else None
+        is_due = self._entered().tokens.refused(self._audience(origin(url)), token)
+        return self.headers(url) if is_due else None
 
     def _new_token(self, audience: str) -> str:
         return self.token(audience=audience, fresh=True)

@@ -146,6 +146,8 @@ def test_a_client_of_httpx_presents_another_token_once_if_one_was_refused(user: 
     dead: set[str | None] = set()
 
     def refusing(request: Received) -> Reply:
+        if request.path == "/moved":
+            return 303, {"Location": "/closed"}, {}
         return (401 if request.path == "/closed" or request.authorization in dead else 200), {}, {}
 
     with (
@@ -165,12 +167,19 @@ def test_a_client_of_httpx_presents_another_token_once_if_one_was_refused(user: 
         assert client.post(place.url, content=iter([b"a", b"b"])).status_code == 401
         assert len(place.received) == 4
 
+        # The first request was accepted: it is not repeated.
+        posted = client.post(f"{place.url}/moved", follow_redirects=True)
+        assert (posted.status_code, [each.path for each in place.received[4:]]) == (
+            401,
+            ["/moved", "/closed"],
+        )
+
         async def use() -> None:
             async with library.AsyncClient(auth=client.auth) as other:
                 assert (await other.get(place.url)).status_code == 200
 
         asyncio.run(use())
-        assert len(place.received) == 6
+        assert len(place.received) == 8
 
 
 def aged(me: jitid.Identity, audience: str) -> str:
