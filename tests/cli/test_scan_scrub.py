@@ -194,6 +194,21 @@ def test_a_link_of_a_project_hides_no_running_agent_and_leads_to_no_other_file(s
     assert (shell.home / "notes.txt").read_text() == token(shell)
 
 
+@pytest.mark.parametrize("linked", [".claude", ".claude/projects", "home"])
+def test_files_behind_links_of_the_user_are_scrubbed_if_they_were_searched(shell: Shell, linked: str) -> None:
+    """Dotfiles are often links, and so is a home folder on another disk; below a place no link is followed."""
+    path = old(claude(shell.home, token(shell)))
+    if linked == "home":
+        (shell.home / "home").symlink_to(shell.home)
+        shell.environment["HOME"] = str(shell.home / "home")
+    else:
+        (shell.home / linked).rename(shell.home / "moved")
+        (shell.home / linked).symlink_to(shell.home / "moved")
+    results = scrubbed(shell)
+    assert [each["state"] for each in results] == ([] if linked == ".claude/projects" else ["scrubbed"])
+    assert (token(shell) in path.read_text()) is (linked == ".claude/projects")
+
+
 def test_a_file_outside_of_the_places_is_kept(shell: Shell) -> None:
     """Its folder was replaced by a link after the search."""
     from jitid.capabilities.scan.scrub import Scrub
