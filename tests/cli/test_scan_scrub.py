@@ -18,7 +18,7 @@ from jitid.capabilities.scan.hits import AgentContext, Hit
 from jitid.search.find import mark
 from jitid.values.secret import fingerprint
 from tests.cli.agent_files import claude, codex, cursor
-from tests.real import Shell, need_root
+from tests.real import Shell, need, need_root
 
 SECRET = "aQ7!x/+Zp0_kLmW9e&q"
 
@@ -125,12 +125,12 @@ def test_a_file_that_a_process_has_open_is_kept(shell: Shell) -> None:
 
 
 @contextmanager
-def running(shell: Shell, **more: str) -> Iterator[int]:
-    """Run a program with the name of an agent; yield its process."""
+def running(shell: Shell, code: str = "", **more: str) -> Iterator[int]:
+    """Run a program with the name of an agent, and some code in it; yield its process."""
     program = shell.home / "claude"
     program.symlink_to(sys.executable)
     process = subprocess.Popen(
-        [str(program), "-c", "print(flush=True); input()"],
+        [str(program), "-c", f"{code}\nprint(flush=True); input()"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=shell.environment | more,
@@ -168,6 +168,21 @@ def test_an_agent_of_another_home_folder_may_use_the_same_place(shell: Shell) ->
         kept(shell, path, f"in use: its agent runs as process {process}")
     with running(shell, HOME=second):
         assert scrubbed(shell)[0]["state"] == "scrubbed"
+
+
+def test_an_agent_that_hides_its_memory_is_seen(shell: Shell) -> None:
+    """As Codex does, with PR_SET_DUMPABLE: only capabilities show the environment of such a process."""
+    need_root()
+    path = old(claude(shell.home, token(shell)))
+    plain = [need("setpriv"), "--bounding-set=-all", "--inh-caps=-all", sys.executable, "-m", "jitid"]
+    line = [*plain, "scan", "--agents", "--scrub", "--yes", "--format", "jsonl"]
+    with running(shell, "import ctypes; ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)") as process:
+        done = subprocess.run(
+            line, env=shell.environment, cwd=shell.home, capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 9, done.stdout + done.stderr
+        assert json.loads(done.stdout)["reason"] == f"in use: its agent runs as process {process}"
+    assert token(shell) in path.read_text()
 
 
 def test_a_file_of_a_project_is_kept_while_an_agent_runs(shell: Shell) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import pwd
 import re
 import secrets
 import signal
@@ -35,6 +34,7 @@ _LONGEST = 6 * MAX_TOKEN
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _OPAQUE = re.compile(rb"jitid_[0-9A-Za-z]{38}")
 _SIGNED = re.compile(rb"[\w-]+\.[\w-]+\.[\w-]{86}")
+_USER = re.compile(rb"^Uid:\t(\d+)", re.MULTILINE)
 _PROGRAMS: Mapping[str, frozenset[str]] = {
     "claude-code": frozenset({"claude"}),
     "codex": frozenset({"codex"}),
@@ -149,7 +149,12 @@ class Scrub:
             raise _KeptError("not in a place of an agent")
         of_project = clients == {PROJECT}
         home = os.path.realpath(self._home)
-        for client, process, its_home, environ in _agents():
+        for client, process, environ in _agents():
+            if environ is None:
+                if of_project or client in clients:
+                    return process
+                continue
+            its_home = environ.get("HOME") or self._home
             # Every agent may use the files of a project.
             if of_project and os.path.realpath(its_home) == home:
                 return process
@@ -315,26 +320,35 @@ def _opener(status: os.stat_result) -> int | None:
     return None
 
 
-def _agents() -> Iterator[tuple[str, int, str, Mapping[str, str]]]:
-    """Yield the agents that run as this user, each with its process, home folder and environment."""
+def _agents() -> Iterator[tuple[str, int, Mapping[str, str] | None]]:
+    """Yield the agents that run as this user, each with its process and its environment.
+
+    A process that hides its memory, as Codex does, yields None for the environment: it may use any folder.
+    """
     for process in _processes():
-        with suppress(OSError, KeyError):
-            if os.stat(f"/proc/{process}").st_uid != os.geteuid():
+        with suppress(OSError):
+            with open(f"/proc/{process}/status", "rb") as file:
+                # The folder of a process that hides its memory belongs to root.
+                user = _USER.search(file.read())
+            if user is None or int(user[1]) != os.geteuid():
                 continue
             with open(f"/proc/{process}/cmdline", "rb") as file:
                 program, *words = file.read(4096).split(b"\0")
             # An interpreter may have options before the name of the program.
             script = next((word for word in words if not word.startswith(b"-")), b"")
             names = {os.fsdecode(os.path.basename(word)) for word in (program, script)}
-            clients = [client for client, programs in _PROGRAMS.items() if names & programs]
-            if not clients:
-                continue
-            with open(f"/proc/{process}/environ", "rb") as file:
-                lines = os.fsdecode(file.read(1 << 20)).split("\0")
-            environ = dict(line.split("=", 1) for line in lines if "=" in line)
-            home = environ.get("HOME") or pwd.getpwuid(os.geteuid()).pw_dir
-            for client in clients:
-                yield client, process, home, environ
+            for client, programs in _PROGRAMS.items():
+                if names & programs:
+                    yield client, process, _environment(process)
+
+
+def _environment(process: int) -> Mapping[str, str] | None:
+    try:
+        with open(f"/proc/{process}/environ", "rb") as file:
+            lines = os.fsdecode(file.read(1 << 20)).split("\0")
+    except PermissionError:
+        return None
+    return dict(line.split("=", 1) for line in lines if "=" in line)
 
 
 def _is_below(path: str, root: str) -> bool:
