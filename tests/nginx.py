@@ -42,7 +42,8 @@ http {{
 def nginx(folder: Path, locations: str, around: str = "", modules: Sequence[str] = ()) -> Iterator[str]:
     """Run nginx with these `location` blocks, and yield its address without a path.
 
-    `around` is configuration outside of the server block, such as an `upstream`. `modules` are dynamic modules of nginx.
+    `around` is configuration outside of the server block, such as an `upstream`. `modules` are dynamic
+    modules of nginx.
     """
     program = need("nginx")
     for name in modules:

