@@ -5,13 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.real import until
-from tests.verifiers.cases import ALGORITHMS, Maker, keys
+from tests.verifiers.cases import ALGORITHMS, keys
 from tests.verifiers.explained import EXPLAINED, NO_EDDSA, REASONS, patterns
 from tests.verifiers.hostile import cases
 from tests.verifiers.inside import INSIDE, Verdicts
@@ -61,22 +59,6 @@ def test_each_cell_agrees_or_says_why_not(
     explained = expected(verifier, algorithm, [case.name for case in made])
     assert {name: why for name, why in differing.items() if name not in explained} == {}, "unexplained"
     assert explained - differing.keys() == set(), "explained, and it agrees"
-
-
-@pytest.mark.deep
-@pytest.mark.parametrize("server", SERVERS)
-def test_a_server_that_accepted_a_token_refuses_it_when_it_has_expired(tmp_path: Path, server: str) -> None:
-    """A server may remember its verdict."""
-    with Served(tmp_path).running(server, "ES256", keys("ES256").jwks()) as judge:
-        for lifetime in (3, 10, 60):
-            now = int(time.time())
-            token = Maker("ES256", now).token(claims={"exp": now + lifetime})
-            # A busy machine may need longer than the token lives.
-            if judge(token) is None:
-                break
-        else:
-            pytest.fail("no token was accepted")
-        until(lambda: judge(token) is not None, "the expired token is accepted", patience=lifetime + 60.0)
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
