@@ -28,7 +28,7 @@ REASONS = {
     "null-is-missing": "A member that is null counts as missing.",
     "iat": "`iat` is not compared with the clock; RFC 7519, section 4.1.6, does not require it.",
     "nbf": "`nbf` is compared only where it is required, and tokens may lack it.",
-    "exp": "A token without `exp`, or with -1, is accepted; jitid writes `exp` into every token.",
+    "exp": "A token without `exp` or with -1 in it is accepted; jitid writes `exp` into every token.",
     "typ": "`typ` is not checked: only the audience distinguishes a service token from other tokens.",
     "encodings": "The encoding of JSON is detected: a byte order mark and UTF-16 are accepted.",
     "nan": "NaN and Infinity are accepted as JSON numbers.",

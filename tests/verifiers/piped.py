@@ -27,7 +27,8 @@ jose jws ver -i token -k key.json -O claims
 jq -es --arg alg "$ALGORITHM" 'length == 1 and (.[0] | .alg == $alg and
     .typ == "at+jwt" and (has("crit") | not))' header
 jq -es --arg iss "$ISSUER" --arg aud "$AUDIENCE" 'length == 1 and (.[0] |
-    .iss == $iss and (.aud == $aud or (.aud | type == "array" and index($aud) != null)) and
+    .iss == $iss and (.aud == $aud or
+        (.aud | type == "array" and index($aud) != null)) and
     ([.exp, .iat, .nbf // 0] | map(type) | unique) == ["number"] and
     .exp > now and .iat <= now and (.nbf // 0) <= now)' claims
 """

@@ -51,7 +51,8 @@ const past = time => Number.isInteger(time) && time <= Date.now() / 1000;
 const future = time => Number.isInteger(time) && !past(time);
 const check = (header, claims) => header.alg === 'ALGORITHM'
     && header.typ === 'at+jwt' && header.crit === undefined
-    && claims.iss === 'ISSUER' && [].concat(claims.aud).includes('AUDIENCE')
+    && claims.iss === 'ISSUER'
+    && [].concat(claims.aud).includes('AUDIENCE')
     && future(claims.exp) && past(claims.iat)
     && (claims.nbf === undefined || past(claims.nbf));
 async function token(r) {
@@ -146,7 +147,8 @@ static_resources:
                               or_match:
                                 value_matchers:
                                 - string_match: { exact: AUDIENCE }
-                                - list_match: { one_of: { string_match: { exact: AUDIENCE } } }
+                                - list_match:
+                                    one_of: { string_match: { exact: AUDIENCE } }
           - name: envoy.filters.http.router
             typed_config: { "@type": TYPES.http.router.v3.Router }
 """
@@ -154,17 +156,18 @@ ENVOY_TYPES = "type.googleapis.com/envoy.extensions.filters"
 
 OAUTH2 = r"""
 LimitRequestFieldSize 1000000
-OAuth2TokenVerify jwks_uri http://127.0.0.1:PORT/keys/ \
-verify.exp=required&verify.iat=required&verify.iat.slack_before=43200&\
-verify.iat.slack_after=0&expiry=0
+Define times verify.exp=required&verify.iat=required&expiry=0
+Define slack verify.iat.slack_before=43200&verify.iat.slack_after=0
+OAuth2TokenVerify jwks_uri http://127.0.0.1:PORT/keys/ ${times}&${slack}
 <Location /api>
     AuthType oauth2
     <RequireAll>
         Require oauth2_claim iss~^ISSUER$
         Require oauth2_claim aud~^AUDIENCE$
         Require expr %{HTTP:Authorization} =~ /^Bearer ([^.]+)/ && \
-            unbase64($1) =~ /(?s)^(?=.*"alg": ?"ALGORITHM")\
-(?=.*"typ": ?"at\+jwt")(?!.*"crit")/
+            unbase64($1) =~ /(?s)^(?=.*"alg": ?"ALGORITHM")(?!.*"crit")/
+        Require expr %{HTTP:Authorization} =~ /^Bearer ([^.]+)/ && \
+            unbase64($1) =~ /"typ": ?"at\+jwt"/
     </RequireAll>
 </Location>
 """
@@ -178,8 +181,9 @@ OIDCOAuthVerifyJwksUri http://127.0.0.1:PORT/keys/
         Require claim iss~^ISSUER$
         Require claim aud~^AUDIENCE$
         Require expr %{HTTP:Authorization} =~ /^Bearer ([^.]+)/ && \
-            unbase64($1) =~ /(?s)^(?=.*"alg": ?"ALGORITHM")\
-(?=.*"typ": ?"at\+jwt")(?!.*"crit")/
+            unbase64($1) =~ /(?s)^(?=.*"alg": ?"ALGORITHM")(?!.*"crit")/
+        Require expr %{HTTP:Authorization} =~ /^Bearer ([^.]+)/ && \
+            unbase64($1) =~ /"typ": ?"at\+jwt"/
     </RequireAll>
 </Location>
 """
