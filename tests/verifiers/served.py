@@ -120,13 +120,13 @@ def _address(url: str) -> Address:
 
 
 class Server:
-    """A server that runs, and what it answers to requests."""
+    """A running server, and its answers to requests."""
 
     def __init__(self, address: Address) -> None:
         self._address = address
 
     def judge(self, token: str) -> str | None:
-        """Send a token byte by byte, also one that HTTP forbids; return why it was refused."""
+        """Send a token byte by byte, even if HTTP forbids its bytes; return why it was refused."""
         return self.answer(f"Authorization: Bearer {token}")
 
     def answer(self, *lines: str, path: str = "/api/") -> str | None:

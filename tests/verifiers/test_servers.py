@@ -1,4 +1,4 @@
-"""What only a server can do wrong: it remembers verdicts, and a request has several places for a token."""
+"""Errors that only a server can make: it remembers verdicts, and a request has several places for a token."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_a_server_that_accepted_a_token_refuses_it_when_it_has_expired(tmp_path:
         for lifetime in (3, 10, 60):
             now = int(time.time())
             token = Maker("ES256", now).token(claims={"exp": now + lifetime})
-            # A busy machine may need longer than the token lives.
+            # On a busy machine the token may expire first.
             if server.judge(token) is None:
                 break
         else:
@@ -47,7 +47,7 @@ def test_a_server_checks_the_token_that_it_verified_and_no_other(tmp_path: Path,
             [f"{bearer}{head}, Bearer {other}"],
             [f"{bearer}{head}", f"{bearer}{other}"],
             [f"{bearer}{other}", f"{bearer}{head}"],
-            # The application could read the one that was not checked.
+            # The application could read the unchecked token.
             [f"{bearer}{good}", f"{bearer}{other}"],
             [f"{bearer}{other}", f"{bearer}{good}"],
             [f"{bearer}{head}", f"Cookie: access_token={other}"],
