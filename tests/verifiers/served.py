@@ -11,13 +11,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
 from tests.apache import apache
 from tests.nginx import nginx
 from tests.real import free_port, missing, module, need, until
 from tests.verifiers import settings
-from tests.verifiers.cases import AUDIENCE, ISSUER, KID, keys
+from tests.verifiers.cases import AUDIENCE, ISSUER, KID
 from tests.verifiers.inside import Verdicts
 
 _NAMES = {"AUDIENCE": AUDIENCE, "ISSUER": ISSUER}
@@ -65,10 +63,11 @@ def _listens(address: Address) -> bool:
 
 @contextmanager
 def _haproxy(folder: Path, algorithm: str, jwks: Mapping[str, Any]) -> Iterator[Address]:
-    key, configuration, port = folder / "key.pem", folder / "haproxy.cfg", free_port()
-    public = keys(algorithm).good.public_key()
-    key.write_bytes(public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
-    configuration.write_text(_filled(settings.HAPROXY, algorithm, PORT=port, PEM=key))
+    need("node")
+    (folder / "jwks.json").write_text(json.dumps(jwks))
+    subprocess.run(["sh", "-c", settings.HAPROXY_KEY], cwd=folder, check=True)
+    configuration, port = folder / "haproxy.cfg", free_port()
+    configuration.write_text(_filled(settings.HAPROXY, algorithm, PORT=port, PEM=folder / "key.pem"))
     with _running(folder / "log", port, need("haproxy"), "-db", "-f", str(configuration)) as address:
         yield address
 

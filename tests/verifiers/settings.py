@@ -3,6 +3,14 @@
 The limits of the length of a header are raised, so that the verifier sees long tokens too.
 """
 
+HAPROXY_KEY = """
+node -e '
+const { keys: [key] } = JSON.parse(require("fs").readFileSync("jwks.json"));
+const spki = { type: "spki", format: "pem" };
+console.log(crypto.createPublicKey({ key, format: "jwk" }).export(spki));
+' >key.pem
+"""
+
 HAPROXY = """
 global
     tune.bufsize 1000000
