@@ -1,19 +1,20 @@
-"""A real Apache with mod_auth_openidc on the loopback interface, for the length of a block."""
+"""A real Apache with a module that checks tokens, on the loopback interface, for the length of a block."""
 
 from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from urllib.error import URLError
 
 from tests.nginx import get
 from tests.real import free_port, missing, need, reachable, until
 
 _MODULES = Path("/usr/lib/apache2/modules")
-_NEEDED = ("mpm_event", "authz_core", "authn_core", "authz_user", "dir", "auth_openidc")
+_NEEDED = ("mpm_event", "authz_core", "authn_core", "authz_user", "dir")
 _CONFIGURATION = """
 ServerRoot {folder}
 PidFile {folder}/pid
@@ -24,26 +25,33 @@ ErrorLog {folder}/error.log
 {user}
 DocumentRoot {folder}/pages
 DirectoryIndex page
-OIDCCryptoPassphrase {passphrase}
 {settings}
 """
 
 
 @contextmanager
-def apache(folder: Path, settings: str, *paths: str) -> Iterator[str]:
-    """Run Apache with these settings and a page at each path, and yield its address.
+def apache(
+    folder: Path,
+    settings: str,
+    *paths: str,
+    module: str = "auth_openidc",
+    texts: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[str]:
+    """Run Apache with a module, its settings and a page at each path, and yield its address.
 
-    `PORT` in the settings is replaced by the port.
+    `PORT` in the settings is replaced by the port. `texts` are the texts of more pages.
     """
     program = need("apache2")
-    modules = {name: _MODULES / f"mod_{name}.so" for name in _NEEDED}
+    modules = {name: _MODULES / f"mod_{name}.so" for name in (*_NEEDED, module)}
     for name, file in modules.items():
         if not file.exists():
             missing(f"the module {name} of Apache is not installed")
     with reachable(folder) as server_folder:
-        for path in paths:
+        for path, text in ({path: f"the page of {path}" for path in paths} | dict(texts)).items():
             (server_folder / "pages" / path).mkdir(parents=True)
-            (server_folder / "pages" / path / "page").write_text(f"the page of {path}")
+            (server_folder / "pages" / path / "page").write_text(text)
+        if module == "auth_openidc":
+            settings = f"OIDCCryptoPassphrase {os.urandom(16).hex()}\n{settings}"
         port = free_port()
         (server_folder / "apache.conf").touch(0o600)
         (server_folder / "apache.conf").write_text(
@@ -53,7 +61,6 @@ def apache(folder: Path, settings: str, *paths: str) -> Iterator[str]:
                 modules="\n".join(f"LoadModule {name}_module {file}" for name, file in modules.items()),
                 # Apache refuses to answer as root.
                 user="User nobody\nGroup nogroup" if os.geteuid() == 0 else "",
-                passphrase=os.urandom(16).hex(),
                 settings=settings.replace("PORT", str(port)),
             )
         )

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-from tests.real import free_port, need, until
+from tests.real import free_port, missing, need, until
 
+_MODULES = Path("/usr/lib/nginx/modules")
 _CONFIGURATION = """
+{modules}
 daemon off;
 worker_processes 1;
 pid {folder}/nginx.pid;
@@ -37,19 +39,26 @@ http {{
 
 
 @contextmanager
-def nginx(folder: Path, locations: str, around: str = "") -> Iterator[str]:
+def nginx(folder: Path, locations: str, around: str = "", modules: Sequence[str] = ()) -> Iterator[str]:
     """Run nginx with these `location` blocks, and yield its address without a path.
 
-    `around` is configuration outside of the server block, such as an `upstream`.
+    `around` is configuration outside of the server block, such as an `upstream`. `modules` are dynamic
+    modules of nginx.
     """
     program = need("nginx")
+    for name in modules:
+        if not (_MODULES / f"ngx_{name}_module.so").exists():
+            missing(f"the module {name} of nginx is not installed")
+    loaded = "\n".join(f"load_module {_MODULES}/ngx_{name}_module.so;" for name in modules)
     # The workers would run as a user who may not enter the folders of pytest.
     user = "user root;" if os.geteuid() == 0 else ""
     for _ in range(5):
         port = free_port()
         configuration = folder / "nginx.conf"
         configuration.write_text(
-            _CONFIGURATION.format(folder=folder, port=port, locations=locations, around=around, user=user)
+            _CONFIGURATION.format(
+                folder=folder, port=port, locations=locations, around=around, user=user, modules=loaded
+            )
         )
         options = ["-p", str(folder), "-c", str(configuration), "-e", str(folder / "error.log")]
         process = subprocess.Popen(

@@ -9,14 +9,16 @@ from fnmatch import fnmatchcase
 import pytest
 
 from tests.man.source import displays, headings, items, plain, read, section
-from tests.verifiers import inside, outside
-from tests.verifiers.explained import EXPLAINED, NO_EDDSA, REASONS
+from tests.verifiers import inside, outside, piped, settings
+from tests.verifiers.explained import EXPLAINED, NO_EDDSA, REASONS, patterns
 from tests.verifiers.hostile import cases
 from tests.verifiers.inside import INSIDE
 from tests.verifiers.outside import NAMES
+from tests.verifiers.piped import LATCHSET
+from tests.verifiers.served import SERVERS
 
 PAGE = read("jitid-verifiers.7")
-VERIFIERS = [name for name in (*INSIDE, *NAMES) if name != "jitid"]
+VERIFIERS = [name for name in (*INSIDE, *NAMES, *SERVERS, LATCHSET) if name != "jitid"]
 
 
 def test_the_matrix_is_that_of_the_tests() -> None:
@@ -26,8 +28,9 @@ def test_the_matrix_is_that_of_the_tests() -> None:
     ]
     expected = []
     for verifier in VERIFIERS:
-        patterns = [word for words in EXPLAINED[verifier].values() for word in words.split()]
-        differing = [name for name in tokens if any(fnmatchcase(name, pattern) for pattern in patterns)]
+        differing = [
+            name for name in tokens if any(fnmatchcase(name, each) for each in patterns(verifier, "ES256"))
+        ]
         eddsa = "no" if verifier in NO_EDDSA else "yes"
         expected.append([verifier, eddsa, "yes", "yes", f"{len(differing)} of {len(tokens)}"])
     assert rows[1:] == expected
@@ -45,7 +48,8 @@ def test_each_verifier_has_its_settings_and_differences() -> None:
 @pytest.mark.parametrize("verifier", VERIFIERS)
 def test_the_settings_are_those_that_were_tried(verifier: str) -> None:
     """Each line of a display is a line of the test, apart from its indentation."""
-    tried = {line.strip() for module in (inside, outside) for line in inspect.getsource(module).splitlines()}
+    modules = (inside, outside, settings, piped)
+    tried = {line.strip() for module in modules for line in inspect.getsource(module).splitlines()}
     (display,) = displays(section(PAGE, verifier, "Ss"))
     for line in display.splitlines():
         # In a Python string, a backslash is written twice.

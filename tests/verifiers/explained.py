@@ -5,11 +5,22 @@ The explanations are exact: a test fails if one is missing, and if one is no lon
 
 from __future__ import annotations
 
-NO_EDDSA = ("jsonwebtoken", "ruby-jwt")
+from tests.verifiers.explained_servers import SERVERS
+
+NO_EDDSA = (
+    "jsonwebtoken",
+    "ruby-jwt",
+    "HAProxy",
+    "nginx",
+    "mod_oauth2",
+    "mod_auth_openidc",
+    "latchset jose",
+)
 """Verifiers that accept no token of EdDSA, good or not."""
 
 REASONS = {
     "repeated": "A repeated member replaces the earlier one, as RFC 7519, section 4, allows.",
+    "first": "The first of repeated members counts; RFC 7519, section 4, allows only the last one.",
     "unknown-header": "Header members of encryption are ignored in a signed token (RFC 7515, section 4).",
     "crit": "`crit` is ignored, or not checked for every malformed value (RFC 7515, section 4.1.11).",
     "far-times": "A time beyond 64 bits counts as a number; only the holder of the key can write it.",
@@ -17,7 +28,7 @@ REASONS = {
     "null-is-missing": "A member that is null counts as missing.",
     "iat": "`iat` is not compared with the clock; RFC 7519, section 4.1.6, does not require it.",
     "nbf": "`nbf` is compared only where it is required, and tokens may lack it.",
-    "exp": "A token without `exp` is accepted; jitid writes `exp` into every token.",
+    "exp": "A token without `exp` or with -1 in it is accepted; jitid writes `exp` into every token.",
     "typ": "`typ` is not checked: only the audience distinguishes a service token from other tokens.",
     "encodings": "The encoding of JSON is detected: a byte order mark and UTF-16 are accepted.",
     "nan": "NaN and Infinity are accepted as JSON numbers.",
@@ -25,9 +36,12 @@ REASONS = {
     "depth": "Nesting has no limit below the size of the token.",
     "numbers": "Numbers of any size are accepted as floats or long integers.",
     "comments": "The JSON parser accepts comments.",
-    "nested-audience": "The application's own comparison receives the nested list flattened to its text.",
+    "loose-json": "Text that is not quite JSON is accepted; only the holder of the key can sign it.",
+    "claim-list": "A rule for a claim also matches a list that contains the value.",
+    "nested-audience": "The audience is compared with the text of the nested list.",
     "base64": "Base64url with padding, blanks or unused bits is accepted: one token has several spellings.",
-    "parts": "An empty part at the end is accepted.",
+    "parts": "An empty part before or after the token is accepted.",
+    "http": "HTTP drops blanks and line ends around the token, so the server receives the token alone.",
     "json-form": "The JSON serialization is accepted where a compact token was expected.",
     "alg-case": "The name of the algorithm is compared without regard to case.",
     "signature-form": "Another encoding of a valid signature is accepted; only the holder of the token can write it.",
@@ -223,5 +237,12 @@ EXPLAINED: dict[str, dict[str, str]] = {
         "numbers": "json/huge-exponent json/huge-number",
         "base64": "spelling/newline-after spelling/newline-within spelling/unused-bits-in-signature",
     },
+    **SERVERS,
 }
-"""By verifier and reason: the tokens, and with `*` all tokens of a family."""
+"""By verifier and reason: the tokens, with `*` all tokens of a family, and after `@` the only algorithm."""
+
+
+def patterns(verifier: str, algorithm: str) -> list[str]:
+    """Return the tokens of an algorithm that a verifier judges differently."""
+    words = [word.partition("@") for words in EXPLAINED.get(verifier, {}).values() for word in words.split()]
+    return [pattern for pattern, _, only in words if only in ("", algorithm)]

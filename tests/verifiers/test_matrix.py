@@ -3,42 +3,53 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
+from typing import Any
 
 import pytest
 
 from tests.verifiers.cases import ALGORITHMS, keys
-from tests.verifiers.explained import EXPLAINED, NO_EDDSA, REASONS
+from tests.verifiers.explained import EXPLAINED, NO_EDDSA, REASONS, patterns
 from tests.verifiers.hostile import cases
-from tests.verifiers.inside import INSIDE
+from tests.verifiers.inside import INSIDE, Verdicts
 from tests.verifiers.outside import NAMES, Outside
+from tests.verifiers.piped import LATCHSET, Piped
+from tests.verifiers.served import SERVERS, Served
 
-VERIFIERS = (*INSIDE, *NAMES)
+VERIFIERS = (*INSIDE, *NAMES, *SERVERS, LATCHSET)
+SLOW = (*NAMES, LATCHSET)
+
+Verify = Callable[[str, dict[str, Any], Sequence[str]], Verdicts]
 
 
 @pytest.fixture(scope="module")
-def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outside]:
-    """Return the verifiers in other languages; each is installed at its first use."""
-    yield Outside(tmp_path_factory.mktemp("verifiers"))
+def verifiers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Verify]:
+    """Return the verifiers by name; each is installed, built or started at its first use."""
+    folder = tmp_path_factory.mktemp("verifiers")
+    others = {LATCHSET: Piped(folder).verify}
+    return {**INSIDE, **Outside(folder).verifiers(), **Served(folder).verifiers(), **others}
 
 
 def expected(verifier: str, algorithm: str, names: list[str]) -> set[str]:
     """Return the tokens that a verifier is known to judge differently."""
     if verifier in NO_EDDSA and algorithm == "EdDSA":
         return {name for name in names if name.startswith("good/")}
-    patterns = [word for words in EXPLAINED.get(verifier, {}).values() for word in words.split()]
-    return {name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)}
+    return {
+        name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns(verifier, algorithm))
+    }
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize(
-    "verifier", [*INSIDE, *[pytest.param(name, marks=pytest.mark.deep) for name in NAMES]]
+    "verifier",
+    [pytest.param(name, marks=pytest.mark.deep) if name in SLOW else name for name in VERIFIERS],
 )
-def test_each_cell_agrees_or_says_why_not(outside: Outside, verifier: str, algorithm: str) -> None:
+def test_each_cell_agrees_or_says_why_not(
+    verifiers: dict[str, Verify], verifier: str, algorithm: str
+) -> None:
     made = cases(algorithm, int(time.time()))
-    verify = {**INSIDE, **outside.verifiers()}[verifier]
-    verdicts = verify(algorithm, keys(algorithm).jwks(), [case.token for case in made])
+    verdicts = verifiers[verifier](algorithm, keys(algorithm).jwks(), [case.token for case in made])
     assert len(verdicts) == len(made)
     differing = {
         case.name: verdict or "accepted"
@@ -68,7 +79,9 @@ def test_each_explanation_has_a_known_verifier_a_reason_and_tokens() -> None:
         words = [word for each in reasons.values() for word in each.split()]
         assert len(set(words)) == len(words)
         for word in words:
-            assert [name for name in names if fnmatchcase(name, word)], word
+            pattern, _, only = word.partition("@")
+            assert [name for name in names if fnmatchcase(name, pattern)], word
+            assert only in ("", *ALGORITHMS)
             # A forged signature or another algorithm cannot be explained.
             assert not word.startswith(("mac/", "key-in-header/", "kid/", "alg/none"))
     assert used == REASONS.keys()
