@@ -7,7 +7,7 @@ import time
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from jitid.authority.open import open_authority, open_for_issue
+from jitid.authority.open import as_holder, open_authority, open_for_issue
 from jitid.capabilities.inventory.operations import Inspect, Revoke, ShowTask
 from jitid.capabilities.issue.operations import Issue, Renew
 from jitid.capabilities.issue.request_options import RequestOptions
@@ -16,7 +16,7 @@ from jitid.capabilities.session.clients import Client
 from jitid.capabilities.session.operations import RecordSession
 from jitid.capabilities.session.session_place import SessionPlace, remove_folder, stale_places
 from jitid.cli.issue import issue as issue_verbs
-from jitid.cli.issue.request_input import stated_request
+from jitid.cli.issue.request_input import is_of_project, stated_request
 from jitid.errors import (
     InvalidCredentialError,
     JitidError,
@@ -169,7 +169,9 @@ class Sessions:
         if parent_file is not None and "delegator" in cli.from_environment:
             delegator = None
         if parent_file is None:
-            task = task or cli.config().text("task") or self._new_task(name)
+            # A project's file could name an open task of the user, which the session would join.
+            configured = None if is_of_project(cli.config(), "task") else cli.config().text("task")
+            task = task or configured or self._new_task(name)
             token_file = os.environ.get("JITID_DELEGATOR_TOKEN_FILE")
             if delegator is None and token_file is None and cli.config().remote is None:
                 delegator = _own_name()
@@ -194,7 +196,7 @@ class Sessions:
             ttl=request_facts["ttl"],
             parent_file=parent_file,
         )
-        request, proof = stated_request(cli, options, usual_agent=self.client, identity=True)
+        request, proof = stated_request(cli, options, usual_agent=self.client, identity=True, unattended=True)
         return request._replace(process=self._place.process), proof
 
     def _is_past_deadline(self, task: str) -> bool:
@@ -211,6 +213,9 @@ class Sessions:
     def _issue(self, request: IssueRequest, proof: Secret | None) -> Issued:
         operation = Issue(requests=(request,), delegator_token=proof, accept_clock=self._cli.accept_clock)
         authority = open_for_issue(self._cli.config(), operation, self._cli.note)
+        if request.parent is not None:
+            # The right of the parent decides about the agent's name, not the access of this process to the ledger.
+            authority = as_holder(self._cli.config(), authority, request.parent)
         (issued,) = authority.perform(operation)
         for note in issued.notes:
             self._cli.note(note)
@@ -320,7 +325,7 @@ class Sessions:
             )
         request_facts = entry["request"]
         options = RequestOptions(
-            agent=_agent_name(kind or "subagent"),
+            agent=_agent_name(self.client, kind or "subagent"),
             kind=USUAL_KIND,
             scope=tuple(Scope(scope) for scope in entry["scopes"]),
             may_audience=tuple(entry["may_audience"]),
@@ -380,7 +385,11 @@ class Sessions:
     def _revoke(self, ids: list[str], reason: str) -> None:
         authority = open_authority(self._cli.config())
         operation = Revoke(
-            selection=Selection(ids=tuple(ids)), reason=reason, most=None, accept_clock=self._cli.accept_clock
+            selection=Selection(ids=tuple(ids)),
+            reason=reason,
+            closing=True,
+            most=None,
+            accept_clock=self._cli.accept_clock,
         )
         try:
             ended = authority.perform(operation)
@@ -429,10 +438,13 @@ def _own_name() -> str:
         raise UsageError("this user has no name", "name the delegator: --delegator NAME") from None
 
 
-def _agent_name(kind: str) -> str:
-    """Return a client's name for a type of subagent as the name of an agent."""
+def _agent_name(client: str, kind: str) -> str:
+    """Return a client's name for a type of subagent as the name of an agent, below that of the client.
+
+    The authors of a project choose the type, and must not choose a registered agent with it.
+    """
     allowed = [
         character if character.isascii() and (character.isalnum() or character in "._@:+-") else "-"
         for character in kind
     ]
-    return "".join(allowed)[:MAX_NAME].strip("-") or "subagent"
+    return f"{client}/{''.join(allowed).strip('-') or 'subagent'}"[:MAX_NAME]
