@@ -57,7 +57,7 @@ def test_a_session_and_its_subagents_are_identities(shell: Shell) -> None:
             assert client.hook("start", _subagent(number)).status == 0
         tree = json.loads(shell.good("list", "--tree", "--json"))["trees"]
         (session,) = [node for node in tree if node["agent"] == "claude-code"]
-        assert [child["agent"] for child in session["children"]] == ["general-purpose"] * 2
+        assert [child["agent"] for child in session["children"]] == ["claude-code/general-purpose"] * 2
         assert client.hook("stop", _subagent(0, "SubagentStop")).status == 0
         assert len(_live(shell)) == 2
         assert client.hook("stop", END).status == 0
@@ -203,6 +203,61 @@ def test_a_revoked_session_stays_dead_while_its_client_runs(shell: Shell) -> Non
         assert client.hook("start", _subagent(2)).status == 8
         assert client.hook("start", {"hook_event_name": "UserPromptSubmit", "session_id": ID}).status == 0
         assert _live(shell) == []
+
+
+OTHER = {**START, "session_id": "other", "source": "clear"}
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [("start", OTHER)],
+        [("stop", END)],
+        [("stop", END), ("start", {**START, "source": "resume"})],
+        [("start", OTHER), ("stop", {**END, "session_id": "other"}), ("stop", END), ("start", OTHER)],
+    ],
+)
+def test_a_client_whose_session_was_revoked_gets_no_other_identity(
+    shell: Shell, events: list[tuple[str, dict[str, Any]]]
+) -> None:
+    """In no order of events: the revocation belongs to its process. A new process is not affected."""
+    with client_process(shell) as client, client_process(shell) as another:
+        client.hook("start", START, *REACH)
+        (row,) = _live(shell)
+        assert "no other identity" in shell.good("revoke", row["id"], "--reason", "the session ended")
+        for verb, event in events:
+            options, status = ((), 0) if verb == "stop" else (REACH, 8)
+            assert client.hook(verb, event, *options).status == status
+            assert client.run("helper", "token", "--audience", LLM, *REACH).status == 8
+        assert _live(shell) == []
+        assert another.hook("start", START, *REACH).status == 0
+    shell.good("audit", "verify")
+    with sqlite3.connect(shell.ledger / "ledger.db") as db:
+        db.execute("DELETE FROM barred")
+    assert shell.run("audit", "verify").returncode == 7
+
+
+def test_a_revocation_after_the_end_of_a_session_counts_too(shell: Shell) -> None:
+    """Its client ended the session a moment earlier. A second revocation changes nothing."""
+    with client_process(shell) as client:
+        client.hook("start", START, *REACH)
+        (row,) = _live(shell)
+        client.hook("stop", END)
+        assert "no other identity" in shell.good("revoke", row["id"])
+        assert "no other identity" not in shell.good("revoke", row["id"])
+        assert client.run("helper", "token", "--audience", LLM, *REACH).status == 8
+    shell.good("audit", "verify")
+
+
+def test_the_revocation_of_an_expired_session_counts_too(shell: Shell, later: dict[str, str]) -> None:
+    """The machine of a client slept meanwhile."""
+    with client_process(shell, more=later) as client:
+        client.hook("start", START, *REACH)
+        (row,) = _live(shell)
+        done = client.run("revoke", row["id"], FAKETIME="+40m")
+        assert "no other identity" in done.out
+        done = client.run("helper", "token", "--audience", LLM, FAKETIME="+41m")
+        assert (done.status, done.out) == (8, "")
 
 
 def test_a_command_of_a_session_finds_its_identity(shell: Shell) -> None:
@@ -468,3 +523,72 @@ def test_folders_that_others_may_read_are_refused(shell: Shell) -> None:
         assert client.hook("start", START).status == 7
         assert list((shell.home / "elsewhere").iterdir()) == []
         assert _live(shell) == []
+
+
+@pytest.fixture
+def registered(shell: Shell) -> Shell:
+    """Return a shell whose ledger has an agent that belongs to another person, with a project in its home."""
+    for person in ("user:alice", "user:bob"):
+        shell.good("delegator", "add", person)
+    words = ("--owner", "user:bob", "--purpose", "deploys", "--audience", LLM)
+    shell.good("agent", "register", "deployer", *words)
+    return shell
+
+
+def test_a_project_does_not_choose_the_agent_of_a_session(registered: Shell) -> None:
+    """Its file names a registered agent: neither a hook nor a helper takes that name."""
+    (registered.home / ".jitid.toml").write_text('agent = "deployer"\n')
+    with client_process(registered) as client, client_process(registered) as other:
+        assert client.hook("start", START, *REACH).status == 0
+        token = other.good("helper", "token", "--audience", LLM, *REACH)
+        assert [row["agent"] for row in _live(registered)] == ["claude-code"] * 2
+        shown = json.loads(registered.run("inspect", "-", "--json", stdin=token).stdout)
+        assert shown["client_id"] == "claude-code"
+    line = ("helper", "token", "--audience", LLM, "--task", "T2", "--delegator", "alice")
+    token = registered.good(*line)
+    assert json.loads(registered.run("inspect", "-", "--json", stdin=token).stdout)["client_id"] == "agent"
+
+
+def test_a_project_does_not_put_a_session_on_a_task_of_the_user(shell: Shell) -> None:
+    """The task of the session is a new one; the line of the hook may state another."""
+    (shell.home / ".jitid.toml").write_text('task = "FIRST"\n')
+    with client_process(shell) as client:
+        assert client.hook("start", START).status == 0
+        (row,) = _live(shell)
+        assert row["task"].startswith("session/claude-code/")
+
+
+@pytest.mark.parametrize("kind", ["deployer", "claude-code/deployer", "../deployer", "-", "x" * 256])
+def test_the_type_of_a_subagent_is_never_the_name_of_a_registered_agent(registered: Shell, kind: str) -> None:
+    """A project's file names the type."""
+    with client_process(registered) as client:
+        client.hook("start", START, *REACH)
+        assert client.hook("start", {**_subagent(1), "agent_type": kind}).status == 0
+        (name,) = [row["agent"] for row in _live(registered) if row["depth"] == 1]
+        assert name.startswith("claude-code/")
+
+
+def test_a_subagent_has_a_registered_name_only_if_the_record_lists_its_session(registered: Shell) -> None:
+    """Beside the ledger as at an authority."""
+    words = ("--owner", "user:bob", "--purpose", "reviews")
+    registered.good("agent", "register", "claude-code/reviewer", *words)
+    event = {**_subagent(1), "agent_type": "reviewer"}
+    with client_process(registered) as client:
+        client.hook("start", START)
+        done = client.hook("start", event)
+        assert (done.status, "agent-users" in done.err) == (4, True)
+        assert len(_live(registered)) == 1
+    registered.good("agent", "change", "claude-code/reviewer", "--may-use", "agent:coder")
+    registered.good("agent", "register", "coder", "--owner", "user:alice", "--purpose", "codes")
+    with client_process(registered) as client:
+        client.hook("start", START, "--agent", "coder", "--delegator", "alice")
+        assert client.hook("start", event).status == 0
+
+
+def test_a_helper_takes_no_registered_name_for_a_child_of_the_session(registered: Shell) -> None:
+    """The session's right decides, not the access of its process to the ledger."""
+    with client_process(registered) as client:
+        client.hook("start", START, *REACH)
+        line = ("helper", "git", "get", "--agent", "deployer")
+        done = client.run(*line, stdin="protocol=https\nhost=llm.example\n\n")
+        assert (done.status, done.out, "agent-users" in done.err) == (4, "", True)

@@ -29,7 +29,7 @@ from jitid.capabilities.issue.mint import (
 )
 from jitid.capabilities.issue.plan import IssuePlan
 from jitid.capabilities.trust.signing import current_key_of, usable_key
-from jitid.errors import ApprovalNeededError, JitidError, PolicyDeniedError
+from jitid.errors import ApprovalNeededError, InvalidCredentialError, JitidError, PolicyDeniedError
 from jitid.issuers.issuer import Minted
 from jitid.keys.keyring import Keyring
 from jitid.ledger import policies
@@ -66,6 +66,7 @@ def preview(
         UsageError: no signature algorithm is accepted by all its audiences.
 
     """
+    _must_not_be_barred(snapshot, request)
     plan = planning.plan(snapshot, names, request, terms, as_of=as_of)
     algorithm_of(base_kind(request.kind), terms, plan.draft, names)
     until = exchanged_until(plan.draft.expires_at, plan.draft.exchange_life)
@@ -341,6 +342,19 @@ def issue(
     ]
 
 
+def _must_not_be_barred(snapshot: View, request: IssueRequest) -> None:
+    """Raise InvalidCredentialError if an identity of the process was revoked: no other one replaces it."""
+    if request.process is None:
+        return
+    from jitid.capabilities.identity.barred_store import BarredStore
+
+    if BarredStore(snapshot).has(request.process):
+        raise InvalidCredentialError(
+            f"an identity of the process {request.process.pid} was revoked, and no other one replaces it",
+            "start the program again; for the revocation: jitid audit log --op revoke",
+        )
+
+
 def _settled(
     transaction: Transaction,
     names: Names,
@@ -384,6 +398,7 @@ def _settled(
     )
     for position, (request, ahead) in enumerate(zip(requests, aheads, strict=True)):
         try:
+            _must_not_be_barred(transaction, request)
             unrecorded = planned.get(request.agent, 0)
             holding = None if ahead is None else _on_opened(ahead.settled, opened, opened_names)
             if (
