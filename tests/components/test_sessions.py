@@ -22,6 +22,7 @@ START = {
     "source": "startup",
     "transcript_path": "/t/s.jsonl",
 }
+OTHER = {**START, "session_id": "other", "source": "clear"}
 END = {"hook_event_name": "SessionEnd", "session_id": ID, "reason": "other"}
 
 
@@ -160,6 +161,49 @@ def test_a_client_has_several_sessions_one_after_another(shell: Shell) -> None:
         assert len(_live(shell)) == 2
 
 
+def _scopes(shell: Shell, token: str) -> str:
+    return str(json.loads(shell.run("inspect", "-", "--json", stdin=token).stdout)["scope"])
+
+
+def test_a_command_gets_no_token_of_another_session_of_its_process(shell: Shell) -> None:
+    """It names its session by the client's variable or by the file of the token; otherwise it is refused."""
+    line = ("helper", "token", "--audience", LLM)
+    with client_process(shell, "codex") as client:
+        client.hook("start", {**START, "session_id": "A"}, *REACH, "--scope", "read:a", "--task", "TA")
+        file = next(
+            path for path in (shell.home / ".local/state/jitid/sessions").glob("*/*") if not path.suffix
+        )
+        client.hook("start", {**START, "session_id": "B"}, *REACH, "--scope", "read:*", "--task", "TB")
+        client.hook("start", _subagent(1, session="A"))
+        for variables in (
+            {"CODEX_THREAD_ID": "A"},
+            {"CODEX_THREAD_ID": "a1"},
+            {"JITID_PARENT_FILE": str(file)},
+        ):
+            assert _scopes(shell, client.good(*line, **variables)) == "read:a"
+        assert _scopes(shell, client.good(*line, CODEX_THREAD_ID="B")) == "read:*"
+        done = client.run(*line)
+        assert (done.status, done.out, "different rights" in done.err) == (2, "", True)
+        shell.good("retire", "TA")
+        assert client.run(*line, CODEX_THREAD_ID="A").status == 8
+        client.hook("stop", {**END, "session_id": "B"})
+        assert client.run(*line).status == 8
+
+
+def test_a_command_gets_no_token_if_one_of_several_sessions_was_revoked(shell: Shell) -> None:
+    """They have equal rights, and nothing says which of them the command belongs to."""
+    line = ("helper", "token", "--audience", LLM)
+    with client_process(shell) as client:
+        client.hook("start", START, *REACH)
+        (row,) = _live(shell)
+        client.hook("start", OTHER, *REACH)
+        client.good(*line)
+        shell.good("revoke", row["id"])
+        done = client.run(*line)
+        assert (done.status, done.out) == (8, "")
+        assert len(_live(shell)) == 1
+
+
 def test_a_client_that_was_killed_leaves_nothing_alive(shell: Shell) -> None:
     """`sweep --fix` ends its sessions, with all that is below."""
     client = ClientProcess(shell, "claude")
@@ -203,9 +247,6 @@ def test_a_revoked_session_stays_dead_while_its_client_runs(shell: Shell) -> Non
         assert client.hook("start", _subagent(2)).status == 8
         assert client.hook("start", {"hook_event_name": "UserPromptSubmit", "session_id": ID}).status == 0
         assert _live(shell) == []
-
-
-OTHER = {**START, "session_id": "other", "source": "clear"}
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def start(cli: Invocation, args: commands.HelperSessionStartCommand) -> None:
     with found.session_place.locked():
         sessions = Sessions(cli, found.session_place, client)
         if event.change is Change.NOTHING:
-            entry = sessions.current()
+            entry = sessions.find(event.session or UNNAMED) or sessions.current()
             if entry is not None:
                 sessions.refresh(entry)
             return
