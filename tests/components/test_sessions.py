@@ -324,6 +324,7 @@ def test_a_link_in_place_of_the_file_for_variables_is_not_followed(shell: Shell)
     with client_process(shell) as client:
         done = client.hook("start", START, CLAUDE_ENV_FILE=str(shell.home / "link"))
         assert done.status not in (0, 2)
+        assert _live(shell) == []
         assert (shell.home / "victim").read_text() == ""
 
 
