@@ -634,3 +634,42 @@ def test_a_helper_takes_no_registered_name_for_a_child_of_the_session(registered
         line = ("helper", "git", "get", "--agent", "deployer")
         done = client.run(*line, stdin="protocol=https\nhost=llm.example\n\n")
         assert (done.status, done.out, "agent-users" in done.err) == (4, "", True)
+
+
+def test_a_subagent_that_was_stopped_first_is_in_the_ledger(shell: Shell) -> None:
+    """It has an identity, which has ended."""
+    with client_process(shell) as client:
+        client.hook("start", START)
+        client.hook("stop", _subagent(1, "SubagentStop"))
+        assert client.hook("start", _subagent(1)).status == 0
+        assert len(_live(shell)) == 1
+        rows = json.loads(shell.good("list", "--json", "--agent", "claude-code/general-purpose"))["items"]
+        assert [row["state"] for row in rows] == ["revoked"]
+
+
+def test_hooks_and_helpers_with_other_variables_have_one_place(shell: Shell) -> None:
+    """The client's own variable decides where it is."""
+    (shell.home / "runtime").mkdir(mode=0o700)
+    with client_process(shell) as client:
+        client.hook("start", START, *REACH, XDG_RUNTIME_DIR=str(shell.home / "runtime"))
+        client.good("helper", "token", "--audience", LLM, XDG_RUNTIME_DIR="")
+        assert len(_live(shell)) == 1
+        assert list((shell.home / "runtime").iterdir()) == []
+
+
+def test_many_long_ids_do_not_lock_a_session_in(shell: Shell) -> None:
+    """Its state stays readable, so that the session can end."""
+    with client_process(shell) as client:
+        client.hook("start", START)
+        (state,) = (shell.home / ".local/state/jitid/sessions").glob("*/sessions.json")
+        for number in range(3):
+            stop = {**_subagent(1, "SubagentStop"), "agent_id": "中" * 250 + str(number)}
+            assert client.hook("stop", stop).status == 0
+        assert state.stat().st_size < 3_000
+        full = json.loads(state.read_text())
+        full["sessions"][ID]["stopped"] = ["x" * 1_000] * 5_000
+        state.write_text(json.dumps(full))
+        done = client.hook("start", _subagent(2))
+        assert (done.status, "too many" in done.err) == (125, True)
+        assert client.hook("stop", END).status == 0
+        assert _live(shell) == []

@@ -94,6 +94,7 @@ class Sessions:
         """Open an identity for a session, and return the session. Raises the errors of `issue`."""
         if len(self.state["sessions"]) >= _MOST_SESSIONS:
             raise UsageError(f"{self.client} has {_MOST_SESSIONS} sessions", "end one of them")
+        self._place.must_have_room(self.state)
         parent_file = options.parent_file or os.environ.get(RUN_TOKEN) or None
         if parent_file == "-":
             raise UsageError("standard input has the client's event", "name a file: --parent-file FILE")
@@ -147,7 +148,8 @@ class Sessions:
     ) -> None:
         """Record the client's names for an identity in the ledger. A failure is only reported."""
         session = ClientSession(self.client, name, subagent, transcript or entry.get("transcript"))
-        if name == UNNAMED or entry.get("recorded") == list(session):
+        recorded = _digest("\0".join(text or "" for text in session))
+        if name == UNNAMED or entry.get("recorded") == recorded:
             return
         try:
             token = Secret.single(self._place.token(entry["file"]))
@@ -155,7 +157,7 @@ class Sessions:
         except JitidError as error:
             self._cli.warn(f"the session was not recorded: {error.message}")
             return
-        entry["transcript"], entry["recorded"] = session.transcript, list(session)
+        entry["transcript"], entry["recorded"] = session.transcript, recorded
         self._save()
 
     def _request(
@@ -312,10 +314,7 @@ class Sessions:
 
         Raises the errors of `issue`: the child has the scopes and the reach of its session.
         """
-        if key in entry["stopped"]:
-            entry["stopped"].remove(key)
-            self._save()
-            return None
+        is_over = _digest(key) in entry["stopped"]
         known: dict[str, Any] | None = entry["subagents"].get(key)
         if known is not None:
             return known
@@ -323,6 +322,7 @@ class Sessions:
             raise UsageError(
                 f"the session has {_MOST_SUBAGENTS} subagents", "wait until some of them have stopped"
             )
+        self._place.must_have_room(self.state)
         request_facts = entry["request"]
         options = RequestOptions(
             agent=_agent_name(self.client, kind or "subagent"),
@@ -335,19 +335,25 @@ class Sessions:
         )
         request, _ = stated_request(self._cli, options, identity=True)
         issued = self._issue(request, None)
-        file = f"{entry['file']}-{sha256(key.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}"
+        file = f"{entry['file']}-{_digest(key)}"
         self._keep(issued, file)
         child = {**_facts(issued), "file": file}
         entry["subagents"][key] = child
         self._save()
         self.describe(child, name, transcript, key)
-        return child
+        if not is_over:
+            return child
+        # Its stop came first. The ledger has the subagent all the same, without a time in which it was live.
+        entry["stopped"].remove(_digest(key))
+        self._revoke([child["id"]], "the subagent stopped")
+        self._drop(entry, child)
+        return None
 
     def stop_subagent(self, entry: dict[str, Any], name: str, key: str, transcript: str | None) -> bool:
         """End the identity of a subagent. Return False if it has none: its start may still come, and opens none."""
         child = entry["subagents"].get(key)
         if child is None:
-            entry["stopped"] = [*entry["stopped"], key][-_MOST_SUBAGENTS:]
+            entry["stopped"] = [*entry["stopped"], _digest(key)][-_MOST_SUBAGENTS:]
             self._save()
             return False
         self.describe(child, name, transcript, key)
@@ -427,6 +433,11 @@ def _facts(issued: Issued) -> dict[str, Any]:
         "depth": issued.depth,
         "renewing": False,
     }
+
+
+def _digest(text: str) -> str:
+    """Return a short text in place of a client's id of any length."""
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def _own_name() -> str:
