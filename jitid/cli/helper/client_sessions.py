@@ -16,7 +16,7 @@ from jitid.capabilities.session.clients import Client
 from jitid.capabilities.session.operations import RecordSession
 from jitid.capabilities.session.session_place import SessionPlace, remove_folder, stale_places
 from jitid.cli.issue import issue as issue_verbs
-from jitid.cli.issue.request_input import is_of_project, stated_request
+from jitid.cli.issue.request_input import stated_request
 from jitid.errors import (
     InvalidCredentialError,
     JitidError,
@@ -171,9 +171,7 @@ class Sessions:
         if parent_file is not None and "delegator" in cli.from_environment:
             delegator = None
         if parent_file is None:
-            # A project's file could name an open task of the user, which the session would join.
-            configured = None if is_of_project(cli.config(), "task") else cli.config().text("task")
-            task = task or configured or self._new_task(name)
+            task = task or cli.config().text("task") or self._new_task(name)
             token_file = os.environ.get("JITID_DELEGATOR_TOKEN_FILE")
             if delegator is None and token_file is None and cli.config().remote is None:
                 delegator = _own_name()
@@ -198,7 +196,7 @@ class Sessions:
             ttl=request_facts["ttl"],
             parent_file=parent_file,
         )
-        request, proof = stated_request(cli, options, usual_agent=self.client, identity=True, unattended=True)
+        request, proof = stated_request(cli, options, usual_agent=self.client, identity=True)
         return request._replace(process=self._place.process), proof
 
     def _is_past_deadline(self, task: str) -> bool:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from jitid.capabilities.issue.issue_result import Issued
     from jitid.capabilities.issue.request_options import RequestOptions
     from jitid.cli.invocation import Invocation
-    from jitid.config.effective import Config
     from jitid.values.secret import Secret
 
 _VARIABLES = "for a program that passes no options, set JITID_TASK and JITID_DELEGATOR"
@@ -37,13 +36,11 @@ def stated_request(
     public_key: str | None = None,
     usual_agent: str | None = None,
     identity: bool = False,
-    unattended: bool = False,
 ) -> tuple[IssueRequest, Secret | None]:
     """Return a request from the stated options, and the ID token that proves its delegator, if any.
 
     `public_key` is a file. Without a stated or configured agent, use `usual_agent`, or the setting's default. With
-    `identity`, request an identity token, even if audiences are stated. With `unattended`, another program runs the
-    line: the file of a project does not name the agent.
+    `identity`, request an identity token, even if audiences are stated.
 
     Raises:
         UsageError: a value is invalid.
@@ -58,10 +55,8 @@ def stated_request(
         task = TASK.check(configured)
     _check_missing(cli, options, task)
     if agent is None:
-        # The authors of a project must not choose a registered agent, and with it the name at other services.
-        ignored = unattended and is_of_project(config, "agent")
-        default_agent = usual_agent if ignored or config.origin("agent") == "default" else None
-        agent = AGENT.check(default_agent or (None if ignored else config.text("agent")) or "agent")
+        default_agent = usual_agent if config.origin("agent") == "default" else None
+        agent = AGENT.check(default_agent or config.text("agent") or "agent")
     parent = None if parent_file is None else token(parent_file, "the parent's token")
     proof = None if token_file is None else token(token_file, "the delegator's ID token")
     template = IssueRequest(
@@ -93,11 +88,6 @@ def stated_request(
         # A remote authority does not know the client's settings: without an audience it makes an identity token.
         request = request._replace(audiences=config.many("audience"))
     return request, proof
-
-
-def is_of_project(config: Config, name: str) -> bool:
-    """Return whether the file of a project, whose authors the user may not know, has set a value."""
-    return config.origin(name).startswith("project ")
 
 
 def _check_missing(cli: Invocation, options: RequestOptions, task: str | None) -> None:
