@@ -514,7 +514,7 @@ def load(
     file. `flags` are settings from the command line. Without any file no TOML reader is loaded.
 
     With `unattended`, another program runs the line, in folders and with variables that a project's authors may choose:
-    the project's file may only make it stricter, and no variable selects the agent, whose name is a right.
+    the project's file may only make it stricter, and no variable selects the agent: its name is a right.
 
     Raises ConfigurationError, and UsageError for a flag.
     """

@@ -1,4 +1,4 @@
-"""What the authors of a project can choose for a client's hooks and helpers: stricter limits, and no name."""
+"""The settings of a project for a client's hooks and helpers: it makes them stricter, and chooses no name."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _made(home: Path) -> Shell:
 
 
 def _claims(text: str) -> dict[str, Any]:
-    """Return the claims of the token in the output of a helper, except those that differ between two equal lines."""
+    """Return the claims of the token in the output of a helper that are equal for two equal lines."""
     (token,) = set(re.findall(r"eyJ[\w-]+\.[\w-]+\.[\w-]+", text))
     part = token.split(".")[1]
     claims = json.loads(urlsafe_b64decode(part + "=" * (-len(part) % 4)))
@@ -76,7 +76,7 @@ def _claims(text: str) -> dict[str, Any]:
 
 
 def _given(shell: Shell, **variables: str) -> dict[str, Any]:
-    """Return what each hook and each helper of a client gives, in a session and outside of one."""
+    """Return the identities and the tokens of a client's hooks and helpers, in a session and outside of one."""
     given: dict[str, Any] = {}
     with client_process(shell) as client, client_process(shell, "other") as other:
         for event, options in ((START, RIGHTS), (SUBAGENT, ())):
@@ -99,7 +99,7 @@ def _given(shell: Shell, **variables: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def usual(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Return what hooks and helpers give without a project."""
+    """Return the identities and the tokens without a project."""
     return _given(_made(tmp_path_factory.mktemp("usual")))
 
 
@@ -176,7 +176,7 @@ def test_no_variable_names_the_agent_of_a_hook_or_a_helper(
 
 
 def test_the_file_of_an_option_names_the_agent(shell: Shell) -> None:
-    """Who wrote the line chose the file."""
+    """The author of the line chose the file."""
     file = shell.home / "own.toml"
     file.write_text('agent = "coder"\n')
     file.chmod(0o600)

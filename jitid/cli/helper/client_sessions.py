@@ -312,7 +312,7 @@ class Sessions:
 
         Raises the errors of `issue`: the child has the scopes and the reach of its session.
         """
-        is_over = _digest(key) in entry["stopped"]
+        has_stopped = _digest(key) in entry["stopped"]
         known: dict[str, Any] | None = entry["subagents"].get(key)
         if known is not None:
             return known
@@ -339,7 +339,7 @@ class Sessions:
         entry["subagents"][key] = child
         self._save()
         self.describe(child, name, transcript, key)
-        if not is_over:
+        if not has_stopped:
             return child
         # Its stop came first. The ledger has the subagent all the same, without a time in which it was live.
         entry["stopped"].remove(_digest(key))

@@ -168,7 +168,7 @@ def _session_of_command(
 
 
 def _rights(entry: dict[str, Any]) -> list[Any]:
-    """Return what the tokens of two sessions may differ in, except tasks that jitid named."""
+    """Return the rights of a session, for a comparison, without a task that jitid named."""
     stated = {name: value for name, value in entry["request"].items() if name != "audience"}
     return [stated, entry["delegator"], entry["scopes"], entry["may_audience"]]
 
