@@ -74,11 +74,12 @@ def test_the_ledger_has_the_name_of_the_session_and_its_transcript(shell: Shell)
         session, child = sorted(_live(shell), key=lambda row: int(row["depth"]))
         shown = json.loads(shell.good("inspect", session["id"], "--json"))["session"]
         transcript = "/t/\x1b]0;x\x07s.jsonl"
-        assert shown == {"client": "claude-code", "name": ID, "subagent": None, "transcript": transcript}
+        stated = {"client": "claude-code", "name": ID, "stated_by": "client"}
+        assert shown == {**stated, "subagent": None, "transcript": transcript}
         assert "\x1b" not in shell.good("inspect", session["id"])
         client.hook("stop", {**_subagent(1, "SubagentStop"), "agent_transcript_path": "/t/a1.jsonl"})
         shown = json.loads(shell.good("inspect", child["id"], "--json"))["session"]
-        assert shown == {"client": "claude-code", "name": ID, "subagent": "a1", "transcript": "/t/a1.jsonl"}
+        assert shown == {**stated, "subagent": "a1", "transcript": "/t/a1.jsonl"}
     shell.good("audit", "verify")
     with sqlite3.connect(shell.ledger / "ledger.db") as db:
         db.execute("UPDATE session SET transcript = '/elsewhere' WHERE subagent IS NULL")

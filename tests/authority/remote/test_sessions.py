@@ -61,6 +61,7 @@ def test_a_session_at_an_authority_needs_no_role(shell: Shell) -> None:
             "name": "s1",
             "subagent": None,
             "transcript": "/t/s1.jsonl",
+            "stated_by": "client",
         }
         assert json.loads(shell.good("inspect", "-", "--json", stdin=token))["id"] == tree["id"]
         done = client.hook("stop", {**SUBAGENT, "hook_event_name": "SubagentStop"})
