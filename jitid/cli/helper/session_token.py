@@ -11,7 +11,8 @@ from jitid.capabilities.run.token_place import RUN_TOKEN
 from jitid.capabilities.session import clients
 from jitid.capabilities.session.clients import Client, ParentProcess
 from jitid.capabilities.session.session_place import SessionPlace
-from jitid.cli.helper.client_sessions import UNNAMED, Sessions, is_due
+from jitid.cli.helper.client_sessions import UNNAMED, Sessions
+from jitid.cli.helper.session_identity import is_due
 from jitid.errors import InvalidCredentialError, UsageError
 from jitid.model.credential import State
 from jitid.system import processes
