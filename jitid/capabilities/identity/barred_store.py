@@ -19,12 +19,14 @@ MARK = b'"barred":['
 class BarredStore(Store):
     """Queries about barred processes on a view of the ledger."""
 
-    def has(self, process: Process) -> bool:
-        """Return whether a process had an identity that was revoked."""
+    def has(self, process: Process, delegator: str | None) -> bool:
+        """Return whether a process had an identity of a delegator, or of any with None, that was revoked."""
         row = self._one(
             """SELECT 1 FROM process p JOIN barred b ON b.identity = p.identity
+                 JOIN identity i ON i.id = p.identity JOIN term t ON t.id = i.delegator
                 WHERE p.started = :started AND p.pid = :pid AND p.namespace = :namespace AND p.boot = :boot
-                  AND p.host = :host LIMIT 1""",
+                  AND p.host = :host AND (:delegator = '' OR t.text = :delegator) LIMIT 1""",
+            delegator=delegator or "",
             started=process.started,
             pid=process.pid,
             namespace=process.namespace,

@@ -66,8 +66,8 @@ def preview(
         UsageError: no signature algorithm is accepted by all its audiences.
 
     """
-    _must_not_be_barred(snapshot, request)
     plan = planning.plan(snapshot, names, request, terms, as_of=as_of)
+    _must_not_be_barred(snapshot, request, terms, plan.draft.delegator)
     algorithm_of(base_kind(request.kind), terms, plan.draft, names)
     until = exchanged_until(plan.draft.expires_at, plan.draft.exchange_life)
     if until is not None:
@@ -342,13 +342,17 @@ def issue(
     ]
 
 
-def _must_not_be_barred(snapshot: View, request: IssueRequest) -> None:
-    """Raise InvalidCredentialError if an identity of the process was revoked: no other one replaces it."""
+def _must_not_be_barred(snapshot: View, request: IssueRequest, terms: Terms, delegator: str) -> None:
+    """Raise InvalidCredentialError if an identity of the process was revoked: no other one replaces it.
+
+    A client states its process itself. It cannot state the process of another person, and so prevent that person's
+    identities. A caller that may name any delegator cannot evade the revocation by another name.
+    """
     if request.process is None:
         return
     from jitid.capabilities.identity.barred_store import BarredStore
 
-    if BarredStore(snapshot).has(request.process):
+    if BarredStore(snapshot).has(request.process, None if terms.any_delegator else delegator):
         raise InvalidCredentialError(
             f"an identity of the process {request.process.pid} was revoked, and no other one replaces it",
             "start the program again; for the revocation: jitid audit log --op revoke",
@@ -398,7 +402,6 @@ def _settled(
     )
     for position, (request, ahead) in enumerate(zip(requests, aheads, strict=True)):
         try:
-            _must_not_be_barred(transaction, request)
             unrecorded = planned.get(request.agent, 0)
             holding = None if ahead is None else _on_opened(ahead.settled, opened, opened_names)
             if (
@@ -413,6 +416,7 @@ def _settled(
                 raw = list(islice(ids, request.copies)) if ahead is None else ahead.settled.raw
                 granted = _settle(transaction, names, request, terms, mint_for, raw, unrecorded, drawn)
                 ready.append(None)
+            _must_not_be_barred(transaction, request, terms, granted.plan.draft.delegator)
             _must_be_used_once(granted, settled)
             settled.append(_opened(transaction, granted, seqs[position]))
             if granted.plan.task is None and (task := settled[-1].plan.task) is not None:
