@@ -176,6 +176,7 @@ def test_a_command_gets_no_token_of_another_session_of_its_process(shell: Shell)
         )
         client.hook("start", {**START, "session_id": "B"}, *REACH, "--scope", "read:*", "--task", "TB")
         client.hook("start", _subagent(1, session="A"))
+        client.hook("start", {**_subagent(1, session="A"), "agent_id": "B"})
         for variables in (
             {"CODEX_THREAD_ID": "A"},
             {"CODEX_THREAD_ID": "a1"},

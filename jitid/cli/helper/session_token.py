@@ -147,11 +147,14 @@ def _session_of_command(
     if current is None or len(sessions) == 1:
         return current
     thread = _thread(state)
-    for name, entry in sessions.items():
+    # The name of a session precedes an equal one of a subagent in another session.
+    named: dict[str, Any] | None = sessions.get(thread) if token_file is None else None
+    for entry in sessions.values() if named is None else ():
         files = [entry["file"], *(each["file"] for each in entry["subagents"].values())]
-        if (file in files) if token_file is not None else (name == thread or thread in entry["subagents"]):
-            named: dict[str, Any] = entry
-            return named
+        if (file in files) if token_file is not None else (thread in entry["subagents"]):
+            named = entry
+    if named is not None:
+        return named
     if any(_rights(entry) != _rights(current) for entry in sessions.values()):
         raise UsageError(
             f"{state['client']} has {len(sessions)} sessions with different rights in one process",
