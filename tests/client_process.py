@@ -35,6 +35,7 @@ class ClientProcess:
         )
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == "ready\n"
+        self._client = "codex" if name == "codex" else "claude-code"
         self.pid = self._process.pid
 
     def run(self, *words: str, stdin: str = "", **variables: str) -> Done:
@@ -70,7 +71,7 @@ class ClientProcess:
 
     def hook(self, verb: str, event: Mapping[str, Any], *options: str, **variables: str) -> Done:
         """Report an event to `jitid helper session VERB`."""
-        words = ("helper", "session", verb, "--client", "claude-code", *options)
+        words = ("helper", "session", verb, "--client", self._client, *options)
         return self.run(*words, stdin=json.dumps(event), **variables)
 
     def kill(self) -> None:

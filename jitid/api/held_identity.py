@@ -279,7 +279,7 @@ class HeldIdentity:
                 return authority.perform(Retire(task=task, reason="the program that opened it has ended"))
         selection = Selection(ids=(self.id,))
         return authority.perform(
-            Revoke(selection=selection, reason="the block of its program has ended", most=None)
+            Revoke(selection=selection, reason="the block of its program has ended", closing=True, most=None)
         )
 
     def _drop(self) -> None:

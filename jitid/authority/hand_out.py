@@ -40,7 +40,12 @@ def hand_out(
         time_limit.take_back()
         try:
             ended = authority.perform(
-                Revoke(selection=Selection(ids=ids), reason="its token could not be handed out", most=None)
+                Revoke(
+                    selection=Selection(ids=ids),
+                    reason="its token could not be handed out",
+                    closing=True,
+                    most=None,
+                )
             )
             if ended.unsettled:
                 from jitid.authority.settle_at_targets import confirm_quietly

@@ -135,7 +135,7 @@ def _end(transaction: Transaction, answered: Answered) -> bool:
         from jitid.capabilities.identity import revocation
 
         identity_ids = tuple(identity_id(uid) for uid in IdempotencyStore(transaction).made(answered))
-        revocation.revoke(transaction, Selection(ids=identity_ids), REASON, None)
+        revocation.revoke(transaction, Selection(ids=identity_ids), REASON, None, closing=True)
         return False
     from jitid.capabilities.access import grant
 

@@ -79,6 +79,8 @@ class Invocation:
         """Whether the verb runs a command. Errors before the command starts then have status 125 or more."""
         self.is_hook = False
         """Whether the verb is a hook, which never has the status 2."""
+        self.unattended = False
+        """Whether another program runs the verb, in a folder or with variables that the user may not know."""
         self.read_line: Callable[[Sequence[str]], Mapping[str, GivenOption]] | None = None
         """Parser of another line of jitid, which runs nothing: set by `main.run`."""
         self.special_format: str | None = None
@@ -90,7 +92,12 @@ class Invocation:
         if self._config is None:
             from jitid.config.effective import load
 
-            self._config = load(file=self.config_file, profile=self.profile, flags=self._flags())
+            self._config = load(
+                file=self.config_file,
+                profile=self.profile,
+                flags=self._flags(),
+                unattended=self.unattended,
+            )
             self._config.credential_fd = self._descriptor()
             if self.credential_file is not None and self._config.remote is None:
                 raise UsageError("--credential-file requires a remote", "add --remote URL, or omit it")
@@ -104,7 +111,12 @@ class Invocation:
         """Return the configuration with other values of settings. Raises ConfigurationError."""
         from jitid.config.effective import load
 
-        return load(file=self.config_file, profile=self.profile, flags={**self._flags(), **settings})
+        return load(
+            file=self.config_file,
+            profile=self.profile,
+            flags={**self._flags(), **settings},
+            unattended=self.unattended,
+        )
 
     def bind_time(self) -> None:
         """Bound all waiting of the command, from now on, by the timeout if one is stated.

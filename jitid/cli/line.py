@@ -61,6 +61,7 @@ def _bound(line: Line, environ: Mapping[str, str], cli: Invocation) -> Verb:
         cli.format = "json"
     cli.runs_command = line.verb.runs_command
     cli.is_hook = line.verb.is_hook
+    cli.unattended = line.verb.unattended
     texts = dict(line.values)
     for name, field in fields.items():
         if field.env and field.env in environ:

@@ -93,6 +93,7 @@ class _Reader:
     def _line(self, verb: type[Verb], name: str, parent: Any) -> Line:
         self._cli.runs_command = verb.runs_command
         self._cli.is_hook = verb.is_hook
+        self._cli.unattended = verb.unattended
         # Words that the verb does not expect are left over, for an error with a hint.
         command = _command(verb.verb, _params(verb.fields.values()), takes_all=verb.runs_command)
         flags = by_flag({**GlobalOptions.fields, **verb.fields})

@@ -86,12 +86,9 @@ class Trusted:
         origins = {layer.origin for layer in self._found}
         return [layer for layer in self.layers if layer.origin not in origins]
 
-    def settle(self, setting: Setting, configured: Value, origin: str) -> SettledGuardRail:
-        """Return the value of a guard rail: the value found, or a stricter one of the trusted files.
-
-        Raises ConfigurationError.
-        """
-        value, trusted_origin = next(
+    def stated(self, setting: Setting) -> tuple[Value, str]:
+        """Return the value of a setting in these files, and its origin. Raises ConfigurationError."""
+        return next(
             (
                 (layer.values[setting.name], layer.origin)
                 for layer in self.layers
@@ -99,6 +96,13 @@ class Trusted:
             ),
             (setting.default, "default"),
         )
+
+    def settle(self, setting: Setting, configured: Value, origin: str) -> SettledGuardRail:
+        """Return the value of a guard rail: the value found, or a stricter one of the trusted files.
+
+        Raises ConfigurationError.
+        """
+        value, trusted_origin = self.stated(setting)
         if configured == value:
             return SettledGuardRail(value, trusted_origin)
         if strictest(setting, value, configured) == configured:
@@ -501,19 +505,26 @@ def load(
     profile: str | None = None,
     flags: Mapping[str, str | None] | None = None,
     environ: Mapping[str, str] = os.environ,
+    unattended: bool = False,
 ) -> Config:
     """Return the effective configuration.
 
     Flags take precedence over the environment, then the project's file, the user's file, and the system's. `file`
     replaces the user's own file and must then exist. `profile` names the `[profile.NAME]` tables that overlay each
-    file. `flags` are settings from the command line. Without any file no TOML reader is loaded. Raises
-    ConfigurationError, and UsageError for a flag.
+    file. `flags` are settings from the command line. Without any file no TOML reader is loaded.
+
+    With `unattended`, another program runs the line, in folders and with variables that a project's authors may choose:
+    the project's file may only make it stricter, and no variable selects the agent: its name is a right.
+
+    Raises ConfigurationError, and UsageError for a flag.
     """
     path = own_file(file, environ)
     named_profile = bool(profile)
     profile = profile or environ.get("JITID_PROFILE")
     warnings: list[str] = []
     project = _project_layers(profile, environ, warnings)
+    if unattended:
+        project = [layer._replace(values=_restrictions(layer.values)) for layer in project]
     user_layers, exists = read_layers(path, "user", profile)
     if not exists and (file or "JITID_CONFIG" in environ):
         raise ConfigurationError(
@@ -532,6 +543,8 @@ def load(
     if values["ledger"][0] is None:
         values["ledger"] = default_ledger(environ), "default"
     trusted = Trusted(layers, path if file else None, profile if named_profile else None, environ)
+    if unattended:
+        values["agent"] = trusted.stated(SETTINGS["agent"])
     return Config(values, layers, path, warnings, trusted)
 
 
@@ -587,6 +600,10 @@ def _resolve(
         warnings.append(f"{safe(layer.origin)}: `{name}` is laxer than {trusted[0]}{unit}; it is ignored")
         return trusted
     return value, layer.origin
+
+
+def _restrictions(values: Mapping[str, Value]) -> dict[str, Value]:
+    return {name: value for name, value in values.items() if SETTINGS[name].project == "stricter"}
 
 
 def _laxer(value: Value, other: Value) -> bool:

@@ -187,6 +187,7 @@ class AgentSession:
                 Revoke(
                     selection=Selection(ids=ids),
                     reason="its MCP server ended",
+                    closing=True,
                     most=None,
                     accept_clock=self._host.accept_clock,
                 )

@@ -40,6 +40,8 @@ class Verb(Declared):
     """Whether the last words of its line are another command, passed on unchanged."""
     is_hook: ClassVar[bool] = False
     """Whether another program runs it as a hook: an error of usage then has status 125, since 2 stops that program."""
+    unattended: ClassVar[bool] = False
+    """Whether another program runs it, wherever that works: see `jitid.config.effective.load`."""
     function: ClassVar[str] = ""
     """The module in `cli/` and the function in it that runs the verb, loaded when the verb is used.
 

@@ -59,6 +59,21 @@ def ancestors() -> Iterator[tuple[int, tuple[str, ...], tuple[str, ...]]]:
             return
 
 
+def variable_of(pid: int, name: str) -> str:
+    """Return a variable that a process of this user started with; empty if it is not set, or cannot be read."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            variables = file.read(_LONGEST_ENVIRONMENT).split(b"\0")
+    except OSError:
+        return ""
+    prefix = f"{name}=".encode()
+    return next((os.fsdecode(each[len(prefix) :]) for each in variables if each.startswith(prefix)), "")
+
+
+_LONGEST_ENVIRONMENT = 4 << 20
+"""Maximum number of bytes of variables that are read."""
+
+
 def _words(pid: int) -> tuple[str, ...]:
     with open(f"/proc/{pid}/cmdline", "rb") as file:
         return tuple(word.decode("utf-8", "replace") for word in file.read(_LONGEST_LINE).split(b"\0")[:3])

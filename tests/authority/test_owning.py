@@ -17,9 +17,17 @@ from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue.issue_result import Issued
 from jitid.capabilities.issue.operations import Attach
 from jitid.capabilities.targets.operations import Settle
-from jitid.errors import JitidError, NotFoundError, PolicyDeniedError, RefusedError, UsageError
+from jitid.errors import (
+    InvalidCredentialError,
+    JitidError,
+    NotFoundError,
+    PolicyDeniedError,
+    RefusedError,
+    UsageError,
+)
 from jitid.model.access import Caller
 from jitid.model.ledger_rows import Selection
+from jitid.model.process import Process
 from jitid.model.request import AttachRequest, RenewRequest
 from jitid.operation import base as ops
 from jitid.values.secret import Secret
@@ -593,3 +601,16 @@ def test_the_secret_of_another_is_no_right_over_their_task(world: World) -> None
                 selection=Selection(), tokens=(Secret.single(token.reveal()),), most=None
             ),
         )
+
+
+def test_nobody_prevents_identities_of_the_process_of_another(world: World) -> None:
+    """A caller states its process itself, and revokes its identity. Only its own identities end with that."""
+    process = Process("host", "boot", 7, 42, 99, kept=False)
+    made = issue(world, EVE, delegator=None, process=process)
+    ended = inventory_operations.Revoke(selection=Selection(ids=(made.credentials[0].id,)), most=None)
+    assert ask(world, EVE, ended).barred == 1
+    issue(world, ALICE, delegator=None, process=process)
+    for who, task in ((EVE, "OTHER"), (caller("user:ina", "issuer"), "THIRD")):
+        with pytest.raises(InvalidCredentialError, match="was revoked"):
+            issue(world, who, delegator=None, task=task, process=process)
+    assert world.check()

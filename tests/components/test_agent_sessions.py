@@ -133,7 +133,7 @@ def test_a_session_of_claude_code_with_two_subagents_is_one_tree(shell: Shell, p
             until(lambda: bool(shown), "no request to the MCP server")
             (session,) = _identities(shell)
             children = session["children"]
-            assert [child["agent"] for child in children] == ["general-purpose"] * 2
+            assert [child["agent"] for child in children] == ["claude-code/general-purpose"] * 2
             assert [child["state"] for child in children] == ["active"] * 2
             recorded = json.loads(shell.good("inspect", session["id"], "--json"))["session"]
             assert Path(recorded["transcript"]).is_relative_to(shell.home / ".claude/projects")
@@ -263,7 +263,7 @@ auth = {{ command = "jitid", args = {words}, timeout_ms = 60000, refresh_interva
             trees = json.loads(shell.good("list", "--tree", "--json"))["trees"]
             (session,) = [tree for tree in trees if tree["agent"] == "codex"]
             (child,) = session["children"]
-            assert (child["agent"], child["state"]) == ("default", "active")
+            assert (child["agent"], child["state"]) == ("codex/default", "active")
             (token,) = gateway.tokens()
             shown = json.loads(shell.run("inspect", "-", "--json", stdin=token).stdout)
             assert (shown["id"], shown["session"]["client"]) == (session["id"], "codex")

@@ -23,6 +23,7 @@ EVENTS = st.lists(
         st.tuples(st.just("SubagentStart"), st.sampled_from(SESSIONS), st.sampled_from(AGENTS)),
         st.tuples(st.just("SubagentStop"), st.sampled_from(SESSIONS), st.sampled_from(AGENTS)),
         st.tuples(st.just("token")),
+        st.tuples(st.just("revoke")),
         st.tuples(st.just("Stop"), st.sampled_from(SESSIONS)),
     ),
     max_size=12,
@@ -35,11 +36,17 @@ class _Model:
     def __init__(self) -> None:
         self.alive: dict[str, set[str]] = {}
         self.stopped: dict[str, set[str]] = {}
+        self.is_barred = False
 
     def take(self, event: tuple[str, ...]) -> None:
         """Take an event."""
         name, session, agent = (*event, "", "")[:3]
-        if name == "token":
+        if name == "revoke":
+            self.is_barred = self.is_barred or bool(self.alive)
+            self.alive, self.stopped = {}, {}
+        elif self.is_barred:
+            pass  # Nothing is alive, and nothing begins.
+        elif name == "token":
             if not self.alive:
                 self.alive[""] = set()
                 self.stopped[""] = set()
@@ -63,7 +70,10 @@ class _Model:
                 self.stopped[session].add(agent)
 
 
-def _report(client: ClientProcess, event: tuple[str, ...]) -> None:
+def _report(client: ClientProcess, event: tuple[str, ...], *, is_barred: bool = False) -> None:
+    if event[0] == "token" and is_barred:
+        assert client.run("helper", "token", "--audience", LLM, *REACH, "--scope", "read:*").status == 8
+        return
     if event[0] == "token":
         client.good("helper", "token", "--audience", LLM, *REACH, "--scope", "read:*")
         return
@@ -73,13 +83,20 @@ def _report(client: ClientProcess, event: tuple[str, ...]) -> None:
     starts = event[0] in ("SessionStart", "SubagentStart")
     options = (*REACH, "--scope", "read:*") if starts else ()
     done = client.hook("start" if starts else "stop", members, *options)
-    assert (done.status, done.out) == (0, ""), done.err
+    expected = (0, 8) if is_barred and starts else (0,)
+    assert (done.status in expected, done.out) == (True, ""), done.err
 
 
 def _trees(shell: Shell) -> list[dict[str, Any]]:
     """Return the live trees."""
     trees: list[dict[str, Any]] = json.loads(shell.good("list", "--tree", "--json"))["trees"]
     return [tree for tree in trees if tree["agent"] == "claude-code"]
+
+
+def _revoke(shell: Shell) -> None:
+    """Revoke every live session, as a person does."""
+    for tree in _trees(shell):
+        shell.good("revoke", tree["id"])
 
 
 def _live_children(tree: dict[str, Any]) -> list[str]:
@@ -89,7 +106,9 @@ def _live_children(tree: dict[str, Any]) -> list[str]:
 def _holds(shell: Shell, model: _Model) -> None:
     """Assert that the ledger has the live sessions of the model, with their subagents, and no wider child."""
     trees = _trees(shell)
-    expected = sorted(sorted(f"type-{agent}" for agent in agents) for agents in model.alive.values())
+    expected = sorted(
+        sorted(f"claude-code/type-{agent}" for agent in agents) for agents in model.alive.values()
+    )
     assert sorted(map(_live_children, trees)) == expected
     for tree in trees:
         assert {tuple(child["scopes"]) for child in tree["children"]} <= {tuple(tree["scopes"])}
@@ -104,7 +123,10 @@ def _lives(events: list[tuple[str, ...]]) -> None:
         client = ClientProcess(shell, "claude")
         try:
             for event in events:
-                _report(client, event)
+                if event[0] == "revoke":
+                    _revoke(shell)
+                else:
+                    _report(client, event, is_barred=model.is_barred)
                 model.take(event)
             _holds(shell, model)
         finally:

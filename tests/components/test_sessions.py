@@ -22,6 +22,7 @@ START = {
     "source": "startup",
     "transcript_path": "/t/s.jsonl",
 }
+OTHER = {**START, "session_id": "other", "source": "clear"}
 END = {"hook_event_name": "SessionEnd", "session_id": ID, "reason": "other"}
 
 
@@ -57,7 +58,7 @@ def test_a_session_and_its_subagents_are_identities(shell: Shell) -> None:
             assert client.hook("start", _subagent(number)).status == 0
         tree = json.loads(shell.good("list", "--tree", "--json"))["trees"]
         (session,) = [node for node in tree if node["agent"] == "claude-code"]
-        assert [child["agent"] for child in session["children"]] == ["general-purpose"] * 2
+        assert [child["agent"] for child in session["children"]] == ["claude-code/general-purpose"] * 2
         assert client.hook("stop", _subagent(0, "SubagentStop")).status == 0
         assert len(_live(shell)) == 2
         assert client.hook("stop", END).status == 0
@@ -73,11 +74,12 @@ def test_the_ledger_has_the_name_of_the_session_and_its_transcript(shell: Shell)
         session, child = sorted(_live(shell), key=lambda row: int(row["depth"]))
         shown = json.loads(shell.good("inspect", session["id"], "--json"))["session"]
         transcript = "/t/\x1b]0;x\x07s.jsonl"
-        assert shown == {"client": "claude-code", "name": ID, "subagent": None, "transcript": transcript}
+        stated = {"client": "claude-code", "name": ID, "stated_by": "client"}
+        assert shown == {**stated, "subagent": None, "transcript": transcript}
         assert "\x1b" not in shell.good("inspect", session["id"])
         client.hook("stop", {**_subagent(1, "SubagentStop"), "agent_transcript_path": "/t/a1.jsonl"})
         shown = json.loads(shell.good("inspect", child["id"], "--json"))["session"]
-        assert shown == {"client": "claude-code", "name": ID, "subagent": "a1", "transcript": "/t/a1.jsonl"}
+        assert shown == {**stated, "subagent": "a1", "transcript": "/t/a1.jsonl"}
     shell.good("audit", "verify")
     with sqlite3.connect(shell.ledger / "ledger.db") as db:
         db.execute("UPDATE session SET transcript = '/elsewhere' WHERE subagent IS NULL")
@@ -160,6 +162,50 @@ def test_a_client_has_several_sessions_one_after_another(shell: Shell) -> None:
         assert len(_live(shell)) == 2
 
 
+def _scopes(shell: Shell, token: str) -> str:
+    return str(json.loads(shell.run("inspect", "-", "--json", stdin=token).stdout)["scope"])
+
+
+def test_a_command_gets_no_token_of_another_session_of_its_process(shell: Shell) -> None:
+    """It names its session by the client's variable or by the file of the token; otherwise it is refused."""
+    line = ("helper", "token", "--audience", LLM)
+    with client_process(shell, "codex") as client:
+        client.hook("start", {**START, "session_id": "A"}, *REACH, "--scope", "read:a", "--task", "TA")
+        file = next(
+            path for path in (shell.home / ".local/state/jitid/sessions").glob("*/*") if not path.suffix
+        )
+        client.hook("start", {**START, "session_id": "B"}, *REACH, "--scope", "read:*", "--task", "TB")
+        client.hook("start", _subagent(1, session="A"))
+        client.hook("start", {**_subagent(1, session="A"), "agent_id": "B"})
+        for variables in (
+            {"CODEX_THREAD_ID": "A"},
+            {"CODEX_THREAD_ID": "a1"},
+            {"JITID_PARENT_FILE": str(file)},
+        ):
+            assert _scopes(shell, client.good(*line, **variables)) == "read:a"
+        assert _scopes(shell, client.good(*line, CODEX_THREAD_ID="B")) == "read:*"
+        done = client.run(*line)
+        assert (done.status, done.out, "different rights" in done.err) == (2, "", True)
+        shell.good("retire", "TA")
+        assert client.run(*line, CODEX_THREAD_ID="A").status == 8
+        client.hook("stop", {**END, "session_id": "B"})
+        assert client.run(*line).status == 8
+
+
+def test_a_command_gets_no_token_if_one_of_several_sessions_was_revoked(shell: Shell) -> None:
+    """They have equal rights, and nothing says which of them the command belongs to."""
+    line = ("helper", "token", "--audience", LLM)
+    with client_process(shell) as client:
+        client.hook("start", START, *REACH)
+        (row,) = _live(shell)
+        client.hook("start", OTHER, *REACH)
+        client.good(*line)
+        shell.good("revoke", row["id"])
+        done = client.run(*line)
+        assert (done.status, done.out) == (8, "")
+        assert len(_live(shell)) == 1
+
+
 def test_a_client_that_was_killed_leaves_nothing_alive(shell: Shell) -> None:
     """`sweep --fix` ends its sessions, with all that is below."""
     client = ClientProcess(shell, "claude")
@@ -205,6 +251,58 @@ def test_a_revoked_session_stays_dead_while_its_client_runs(shell: Shell) -> Non
         assert _live(shell) == []
 
 
+@pytest.mark.parametrize(
+    "events",
+    [
+        [("start", OTHER)],
+        [("stop", END)],
+        [("stop", END), ("start", {**START, "source": "resume"})],
+        [("start", OTHER), ("stop", {**END, "session_id": "other"}), ("stop", END), ("start", OTHER)],
+    ],
+)
+def test_a_client_whose_session_was_revoked_gets_no_other_identity(
+    shell: Shell, events: list[tuple[str, dict[str, Any]]]
+) -> None:
+    """In no order of events: the revocation belongs to its process. A new process is not affected."""
+    with client_process(shell) as client, client_process(shell) as another:
+        client.hook("start", START, *REACH)
+        (row,) = _live(shell)
+        assert "no other identity" in shell.good("revoke", row["id"], "--reason", "the session ended")
+        for verb, event in events:
+            options, status = ((), 0) if verb == "stop" else (REACH, 8)
+            assert client.hook(verb, event, *options).status == status
+            assert client.run("helper", "token", "--audience", LLM, *REACH).status == 8
+        assert _live(shell) == []
+        assert another.hook("start", START, *REACH).status == 0
+    shell.good("audit", "verify")
+    with sqlite3.connect(shell.ledger / "ledger.db") as db:
+        db.execute("DELETE FROM barred")
+    assert shell.run("audit", "verify").returncode == 7
+
+
+def test_a_revocation_after_the_end_of_a_session_counts_too(shell: Shell) -> None:
+    """Its client ended the session a moment earlier. A second revocation changes nothing."""
+    with client_process(shell) as client:
+        client.hook("start", START, *REACH)
+        (row,) = _live(shell)
+        client.hook("stop", END)
+        assert "no other identity" in shell.good("revoke", row["id"])
+        assert "no other identity" not in shell.good("revoke", row["id"])
+        assert client.run("helper", "token", "--audience", LLM, *REACH).status == 8
+    shell.good("audit", "verify")
+
+
+def test_the_revocation_of_an_expired_session_counts_too(shell: Shell, later: dict[str, str]) -> None:
+    """The machine of a client slept meanwhile."""
+    with client_process(shell, more=later) as client:
+        client.hook("start", START, *REACH)
+        (row,) = _live(shell)
+        done = client.run("revoke", row["id"], FAKETIME="+40m")
+        assert "no other identity" in done.out
+        done = client.run("helper", "token", "--audience", LLM, FAKETIME="+41m")
+        assert (done.status, done.out) == (8, "")
+
+
 def test_a_command_of_a_session_finds_its_identity(shell: Shell) -> None:
     """The client's file for variables names the token; other helpers issue below it."""
     variables = shell.home / "variables"
@@ -228,6 +326,7 @@ def test_a_link_in_place_of_the_file_for_variables_is_not_followed(shell: Shell)
     with client_process(shell) as client:
         done = client.hook("start", START, CLAUDE_ENV_FILE=str(shell.home / "link"))
         assert done.status not in (0, 2)
+        assert _live(shell) == []
         assert (shell.home / "victim").read_text() == ""
 
 
@@ -467,4 +566,112 @@ def test_folders_that_others_may_read_are_refused(shell: Shell) -> None:
         base.symlink_to(shell.home / "elsewhere")
         assert client.hook("start", START).status == 7
         assert list((shell.home / "elsewhere").iterdir()) == []
+        assert _live(shell) == []
+
+
+@pytest.fixture
+def registered(shell: Shell) -> Shell:
+    """Return a shell whose ledger has an agent that belongs to another person, with a project in its home."""
+    for person in ("user:alice", "user:bob"):
+        shell.good("delegator", "add", person)
+    words = ("--owner", "user:bob", "--purpose", "deploys", "--audience", LLM)
+    shell.good("agent", "register", "deployer", *words)
+    return shell
+
+
+def test_a_project_does_not_choose_the_agent_of_a_session(registered: Shell) -> None:
+    """Its file names a registered agent: neither a hook nor a helper takes that name."""
+    (registered.home / ".jitid.toml").write_text('agent = "deployer"\n')
+    with client_process(registered) as client, client_process(registered) as other:
+        assert client.hook("start", START, *REACH).status == 0
+        token = other.good("helper", "token", "--audience", LLM, *REACH)
+        assert [row["agent"] for row in _live(registered)] == ["claude-code"] * 2
+        shown = json.loads(registered.run("inspect", "-", "--json", stdin=token).stdout)
+        assert shown["client_id"] == "claude-code"
+    line = ("helper", "token", "--audience", LLM, "--task", "T2", "--delegator", "alice")
+    token = registered.good(*line)
+    assert json.loads(registered.run("inspect", "-", "--json", stdin=token).stdout)["client_id"] == "agent"
+
+
+def test_a_project_does_not_put_a_session_on_a_task_of_the_user(shell: Shell) -> None:
+    """The task of the session is a new one; the line of the hook may state another."""
+    (shell.home / ".jitid.toml").write_text('task = "FIRST"\n')
+    with client_process(shell) as client:
+        assert client.hook("start", START).status == 0
+        (row,) = _live(shell)
+        assert row["task"].startswith("session/claude-code/")
+
+
+@pytest.mark.parametrize("kind", ["deployer", "claude-code/deployer", "../deployer", "-", "x" * 256])
+def test_the_type_of_a_subagent_is_never_the_name_of_a_registered_agent(registered: Shell, kind: str) -> None:
+    """A project's file names the type."""
+    with client_process(registered) as client:
+        client.hook("start", START, *REACH)
+        assert client.hook("start", {**_subagent(1), "agent_type": kind}).status == 0
+        (name,) = [row["agent"] for row in _live(registered) if row["depth"] == 1]
+        assert name.startswith("claude-code/")
+
+
+def test_a_subagent_has_a_registered_name_only_if_the_record_lists_its_session(registered: Shell) -> None:
+    """Beside the ledger as at an authority."""
+    words = ("--owner", "user:bob", "--purpose", "reviews")
+    registered.good("agent", "register", "claude-code/reviewer", *words)
+    event = {**_subagent(1), "agent_type": "reviewer"}
+    with client_process(registered) as client:
+        client.hook("start", START)
+        done = client.hook("start", event)
+        assert (done.status, "agent-users" in done.err) == (4, True)
+        assert len(_live(registered)) == 1
+    registered.good("agent", "change", "claude-code/reviewer", "--may-use", "agent:coder")
+    registered.good("agent", "register", "coder", "--owner", "user:alice", "--purpose", "codes")
+    with client_process(registered) as client:
+        client.hook("start", START, "--agent", "coder", "--delegator", "alice")
+        assert client.hook("start", event).status == 0
+
+
+def test_a_helper_takes_no_registered_name_for_a_child_of_the_session(registered: Shell) -> None:
+    """The session's right decides, not the access of its process to the ledger."""
+    with client_process(registered) as client:
+        client.hook("start", START, *REACH)
+        line = ("helper", "git", "get", "--agent", "deployer")
+        done = client.run(*line, stdin="protocol=https\nhost=llm.example\n\n")
+        assert (done.status, done.out, "agent-users" in done.err) == (4, "", True)
+
+
+def test_a_subagent_that_was_stopped_first_is_in_the_ledger(shell: Shell) -> None:
+    """It has an identity, which has ended."""
+    with client_process(shell) as client:
+        client.hook("start", START)
+        client.hook("stop", _subagent(1, "SubagentStop"))
+        assert client.hook("start", _subagent(1)).status == 0
+        assert len(_live(shell)) == 1
+        rows = json.loads(shell.good("list", "--json", "--agent", "claude-code/general-purpose"))["items"]
+        assert [row["state"] for row in rows] == ["revoked"]
+
+
+def test_hooks_and_helpers_with_other_variables_have_one_place(shell: Shell) -> None:
+    """The client's own variable decides where it is."""
+    (shell.home / "runtime").mkdir(mode=0o700)
+    with client_process(shell) as client:
+        client.hook("start", START, *REACH, XDG_RUNTIME_DIR=str(shell.home / "runtime"))
+        client.good("helper", "token", "--audience", LLM, XDG_RUNTIME_DIR="")
+        assert len(_live(shell)) == 1
+        assert list((shell.home / "runtime").iterdir()) == []
+
+
+def test_many_long_ids_do_not_lock_a_session_in(shell: Shell) -> None:
+    """Its state stays readable, so that the session can end."""
+    with client_process(shell) as client:
+        client.hook("start", START)
+        (state,) = (shell.home / ".local/state/jitid/sessions").glob("*/sessions.json")
+        for number in range(3):
+            stop = {**_subagent(1, "SubagentStop"), "agent_id": "中" * 250 + str(number)}
+            assert client.hook("stop", stop).status == 0
+        assert state.stat().st_size < 3_000
+        full = json.loads(state.read_text())
+        full["sessions"][ID]["stopped"] = ["x" * 1_000] * 5_000
+        state.write_text(json.dumps(full))
+        done = client.hook("start", _subagent(2))
+        assert (done.status, "too many" in done.err) == (125, True)
+        assert client.hook("stop", END).status == 0
         assert _live(shell) == []

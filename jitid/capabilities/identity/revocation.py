@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.identity import recognise_token
+from jitid.capabilities.identity.barred_store import BarredChanges
 from jitid.capabilities.identity.revocation_result import Ended, guard
 from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
 from jitid.errors import NotFoundError, PolicyDeniedError, UsageError
@@ -42,6 +43,8 @@ def revoke(
     reason: str | None,
     limit: int | None,
     facts: Mapping[str, Any] = MappingProxyType({}),
+    *,
+    closing: bool = False,
 ) -> Ended:
     """End the selected identities and all below them.
 
@@ -51,6 +54,7 @@ def revoke(
         reason: free text for the audit log.
         limit: the maximum number of live credentials that may end; None for any number.
         facts: more facts for the audit event.
+        closing: whether the program that an identity is bound to closes it, and may have another one.
 
     Raises:
         NotFoundError: the selection matches no identity that was ever issued.
@@ -63,13 +67,24 @@ def revoke(
         guard(CredentialStore(transaction).measure(selection), limit)
     radius, digest = CredentialChanges(transaction).end(selection, State.REVOKED)
     _found(radius)
-    if not radius.credentials:
+    barred = (
+        [] if closing else BarredChanges(transaction).bar_doomed(transaction.next_seq(), radius.identities)
+    )
+    if not (radius.credentials or barred):
         return Ended(radius, 0, None)
+    more = {"barred": barred} if barred else {"closing": True} if closing else {}
     event = transaction.append(
         "revoke",
-        {"selection": _facts(selection), "reason": reason, **facts, **counts(radius), "ended": digest},
+        {
+            "selection": _facts(selection),
+            "reason": reason,
+            **facts,
+            **more,
+            **counts(radius),
+            "ended": digest,
+        },
     )
-    return Ended(radius, radius.credentials, event.seq)
+    return Ended(radius, radius.credentials, event.seq, barred=len(barred))
 
 
 def _check(selection: Selection) -> None:

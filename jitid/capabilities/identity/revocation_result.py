@@ -24,7 +24,7 @@ class Ended(Record):
     credentials: int
     """The number of ended credentials; 0 if all had ended before, and in a dry run."""
     event: int | None
-    """The audit event of the revocation; None if no credential ended."""
+    """The audit event of the revocation; None if it changed nothing."""
     task: str | None = None
     """The retired task."""
     unsettled: int = 0
@@ -43,6 +43,8 @@ class Ended(Record):
     """Why the refusal of leaked credentials could not be proved; None if it was, or if none needed a proof."""
     settled_at: int | None = None
     """When the targets were last called; None if they were not."""
+    barred: int = 0
+    """The number of identities whose processes, such as clients with sessions, get no other identity from now on."""
 
     @property
     def unconfirmed(self) -> int:

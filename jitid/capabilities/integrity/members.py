@@ -14,9 +14,11 @@ from jitid.capabilities.access.store import AccessStore, PresentedStore
 from jitid.capabilities.adopt.store import AdoptedStore
 from jitid.capabilities.directory import delegators
 from jitid.capabilities.directory.store import DirectoryStore
+from jitid.capabilities.identity import barred_store
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.integrity import (
+    verify_barred,
     verify_directory,
     verify_issued,
     verify_keys,
@@ -187,6 +189,7 @@ class Members:
         self._tasks = verify_tasks.TaskMembers(snapshot, pruned=bool(through))
         self._keys = verify_keys.KeyMembers()
         self._marks = verify_use.MarkMembers(snapshot, self._pruned, self._names)
+        self._barred = verify_barred.BarredMembers(barred_store.BarredStore(snapshot), without)
         self._sessions = verify_sessions.SessionMembers(session_store.SessionStore(snapshot), without)
         self._policies: set[str] = set()
         """The digests of the policies by which credentials were issued."""
@@ -268,6 +271,8 @@ class Members:
                 self._reused.setdefault(parse_id(event["of"])[1], event["at"])
         if session_store.MARK in body:
             self._sessions.take(seq, strict_json.loads(body, "audit event"))
+        if barred_store.MARK in body:
+            self._barred.take(seq, strict_json.loads(body, "audit event"))
         if b'"ended":"' in body:
             self._check_ended(seq, strict_json.loads(body, "audit event"))
         elif verify_use.LEAK in body:
@@ -313,6 +318,7 @@ class Members:
         self._tasks.compare_rows(from_before=self._names.upgraded)
         self._outside.compare_rows()
         self._sessions.compare_rows()
+        self._barred.compare_rows()
         self._pruned.compare_rows()
         self.count += self._outside.count
         if RowStore(self._snapshot).count_publics(self._without) != self._publics:

@@ -130,7 +130,7 @@ _APPROVALS = f"""
 _OF_CREDENTIALS = ("outside", "part", "status", "action")
 _ACCOUNTED = {"action": "r.event <= :through"}
 """By table, the condition on rows `r` if rows may be added after their credential has ended."""
-_OF_IDENTITIES = ("process", "session", "used")
+_OF_IDENTITIES = ("process", "session", "barred", "used")
 _LEAKS_OF = f"""SELECT l.id FROM {{table}} g CROSS JOIN credential c CROSS JOIN leak l
     WHERE c.identity = g.identity AND l.credential = c.id AND {PRUNABLE_LEAK}"""
 """The leaks that are deleted with the identities of a table."""

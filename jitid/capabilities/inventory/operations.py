@@ -235,6 +235,8 @@ class Revoke(Operation["Ended"]):
     tokens: tuple[Secret, ...] = ()
     """Tokens whose identities are revoked as well."""
     reason: str | None = reason_opt()
+    closing: bool = False
+    """Whether the program that the identities are bound to closes them, and may have others: the end of a session."""
     most: int | None = computed(COUNT, absent=0)
     """The maximum number of live credentials that may end; None for any number."""
     dry_run: bool = dry_run_flag()

@@ -40,7 +40,9 @@ def revoke(context: Context, operation: ops.Revoke) -> Ended:
             return revocation.preview(snapshot, _selection(snapshot, operation))
     with context.ledger.write(accept_clock=operation.accept_clock) as transaction:
         selection = _selection(transaction, operation)
-        ended = revocation.revoke(transaction, selection, operation.reason, operation.most)
+        ended = revocation.revoke(
+            transaction, selection, operation.reason, operation.most, closing=operation.closing
+        )
         ended = with_unsettled(transaction, ended, selection)
     return ended._replace(unproved=context.prove_leaks_refused())
 

@@ -29,7 +29,7 @@ from jitid.capabilities.issue.mint import (
 )
 from jitid.capabilities.issue.plan import IssuePlan
 from jitid.capabilities.trust.signing import current_key_of, usable_key
-from jitid.errors import ApprovalNeededError, JitidError, PolicyDeniedError
+from jitid.errors import ApprovalNeededError, InvalidCredentialError, JitidError, PolicyDeniedError
 from jitid.issuers.issuer import Minted
 from jitid.keys.keyring import Keyring
 from jitid.ledger import policies
@@ -67,6 +67,7 @@ def preview(
 
     """
     plan = planning.plan(snapshot, names, request, terms, as_of=as_of)
+    _must_not_be_barred(snapshot, request, terms, plan.draft.delegator)
     algorithm_of(base_kind(request.kind), terms, plan.draft, names)
     until = exchanged_until(plan.draft.expires_at, plan.draft.exchange_life)
     if until is not None:
@@ -341,6 +342,23 @@ def issue(
     ]
 
 
+def _must_not_be_barred(snapshot: View, request: IssueRequest, terms: Terms, delegator: str) -> None:
+    """Raise InvalidCredentialError if an identity of the process was revoked: no other one replaces it.
+
+    A client states its process itself. It cannot state the process of another person, and so prevent that person's
+    identities. A caller that may name any delegator cannot evade the revocation by another name.
+    """
+    if request.process is None:
+        return
+    from jitid.capabilities.identity.barred_store import BarredStore
+
+    if BarredStore(snapshot).has(request.process, None if terms.any_delegator else delegator):
+        raise InvalidCredentialError(
+            f"an identity of the process {request.process.pid} was revoked, and no other one replaces it",
+            "start the program again; for the revocation: jitid audit log --op revoke",
+        )
+
+
 def _settled(
     transaction: Transaction,
     names: Names,
@@ -398,6 +416,7 @@ def _settled(
                 raw = list(islice(ids, request.copies)) if ahead is None else ahead.settled.raw
                 granted = _settle(transaction, names, request, terms, mint_for, raw, unrecorded, drawn)
                 ready.append(None)
+            _must_not_be_barred(transaction, request, terms, granted.plan.draft.delegator)
             _must_be_used_once(granted, settled)
             settled.append(_opened(transaction, granted, seqs[position]))
             if granted.plan.task is None and (task := settled[-1].plan.task) is not None:

@@ -25,7 +25,7 @@ class Client(Record):
     environment_file: str | None = None
     """The variable with the path of a file whose lines its shells read."""
     subagent_variable: str | None = None
-    """The variable with the id of a subagent in its commands."""
+    """The variable with the id of the subagent, or otherwise of the session, in its commands."""
     hooks: tuple[str, ...] = ()
     """The hooks that report its sessions and subagents."""
     subagents: str = RECORDED

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from hashlib import sha256
 from typing import Any
 
-from jitid.errors import IntegrityError, JitidError, OutputError, StorageError
+from jitid.errors import IntegrityError, JitidError, OutputError, StorageError, UsageError
 from jitid.formats.json import dumps
 from jitid.model.process import Liveness, Process
 from jitid.system import processes, xdg
@@ -19,15 +19,20 @@ from jitid.system.time_limit import Pause
 from jitid.values import strict_json
 
 _STATE = "sessions.json"
-_MOST = 4 << 20
+_MOST = 8 << 20
 """Maximum number of bytes of a state: 200 subagents need 60,000."""
+_ROOM = 4 << 20
+"""Maximum number of bytes of a state to which a session or a subagent is added: the others can still end."""
 _MOST_FOLDERS = 10_000
 _VERSION = 1
 
 
-def base_folder() -> str:
-    """Return the folder with the places of all processes: in memory if this user has such a folder."""
-    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+def base_folder(pid: int) -> str:
+    """Return the folder with the places of all processes: in memory if this user has such a folder.
+
+    The variable of the client decides: its hooks and its helpers may have other variables, and must find one place.
+    """
+    runtime = processes.variable_of(pid, "XDG_RUNTIME_DIR")
     if runtime.startswith("/"):
         with suppress(OSError):
             status = os.lstat(runtime)
@@ -52,7 +57,7 @@ class SessionPlace:
             str(process.started),
         )
         text = "".join(f"{len(word)}:{word}" for word in words)
-        self._base = base_folder()
+        self._base = base_folder(process.pid)
         self.folder = f"{self._base}/{sha256(text.encode('utf-8', 'surrogateescape')).hexdigest()[:32]}"
 
     def exists(self) -> bool:
@@ -92,6 +97,11 @@ class SessionPlace:
         """Replace the state. Raises OutputError."""
         state |= {"ledger": self.ledger, "process": list(self.process)}
         write_private(self.path(_STATE), dumps(state).encode())
+
+    def must_have_room(self, state: dict[str, Any]) -> None:
+        """Raise UsageError if a state is too large for another identity: a larger one could not be read again."""
+        if len(dumps(state)) > _ROOM:
+            raise UsageError("the client has too many sessions and subagents", "end some of them")
 
     def put(self, name: str, token: str) -> None:
         """Write a token to a file in the place. Raises OutputError."""

@@ -11,7 +11,7 @@ from jitid.model.credential import SHOWN, USUAL_KIND, Kind, RequestedKind, parse
 from jitid.model.types import ANY_KIND
 from jitid.operation.base import Verb, private_out_opt
 from jitid.values.declaration import arg, opt, required_opt
-from jitid.values.field_types import choice, texts
+from jitid.values.field_types import AGENT, choice, texts
 from jitid.values.text import quote
 
 
@@ -57,8 +57,12 @@ SECTION = texts(_section, "NAME", {})
 class HelperOptions(RequestOptions):
     """The options of a helper; the calling program states the rest of the request."""
 
+    unattended: ClassVar[bool] = True
     takes: ClassVar[str] = ""
     """The names of its options and arguments, in the order of the help."""
+
+    # No variable sets it: a project's settings have variables for its commands, and the name of an agent is a right.
+    agent: str | None = opt(AGENT, "--agent", "-a", help="Agent (default: agent).", default=None)
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -240,6 +244,7 @@ class HelperSessionStopCommand(Verb):
 
     verb = "helper session stop"
     function = "helper.session_verbs:stop"
+    unattended = True
     is_hook = True
 
     client: str = required_opt(CLIENT, "--client", help="The client: claude-code, codex, …")

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from jitid.authority.open import open_authority
+from jitid.capabilities.inventory.operations import Inspect
 from jitid.capabilities.run.token_place import RUN_TOKEN
 from jitid.capabilities.session import clients
 from jitid.capabilities.session.clients import Client, ParentProcess
 from jitid.capabilities.session.session_place import SessionPlace
-from jitid.cli.helper.client_sessions import UNNAMED, Sessions, is_due
-from jitid.errors import UsageError
+from jitid.cli.helper.client_sessions import UNNAMED, Sessions
+from jitid.cli.helper.session_identity import is_due
+from jitid.errors import InvalidCredentialError, UsageError
+from jitid.model.credential import State
 from jitid.system import processes
 from jitid.values.record import Record
 from jitid.values.text import quote
@@ -90,7 +94,7 @@ def session_token(
     session_place = found.session_place
     within = os.path.dirname(variable or "") == session_place.folder
     state = session_place.read()
-    entry = state["sessions"].get(state["current"])
+    entry = _session_of_command(cli, state, variable if within else None)
     if entry is None:
         if variable is not None or not opens or found.client is None:
             return None
@@ -102,7 +106,7 @@ def session_token(
         return SessionToken(path, session_place)
     with session_place.locked():
         sessions = Sessions(cli, session_place, found.client)
-        entry = sessions.current()
+        entry = _session_of_command(cli, sessions.state, variable if within else None)
         if entry is None:
             entry = sessions.open(UNNAMED, options, audience)
         must_agree(options, entry, cli)
@@ -125,14 +129,67 @@ def must_agree(options: RequestOptions, entry: dict[str, Any], cli: Invocation) 
             )
 
 
+def _session_of_command(
+    cli: Invocation, state: dict[str, Any], token_file: str | None
+) -> dict[str, Any] | None:
+    """Return the session that this command belongs to; None without a session.
+
+    A client may have several sessions in one process. A command that does not name its own gets a token only if all
+    of them have the same rights and none was revoked: otherwise it could get those of another one.
+
+    Raises:
+        UsageError: the command does not name its session, and the sessions have different rights.
+        InvalidCredentialError: the command does not name its session, and one of them was ended in the ledger.
+
+    """
+    sessions, file = state["sessions"], os.path.basename(token_file or "")
+    current: dict[str, Any] | None = sessions.get(state["current"])
+    if current is None or len(sessions) == 1:
+        return current
+    thread = _thread(state)
+    # The name of a session precedes an equal one of a subagent in another session.
+    named: dict[str, Any] | None = sessions.get(thread) if token_file is None else None
+    for entry in sessions.values() if named is None else ():
+        files = [entry["file"], *(each["file"] for each in entry["subagents"].values())]
+        if (file in files) if token_file is not None else (thread in entry["subagents"]):
+            named = entry
+    if named is not None:
+        return named
+    if any(_rights(entry) != _rights(current) for entry in sessions.values()):
+        raise UsageError(
+            f"{state['client']} has {len(sessions)} sessions with different rights in one process",
+            "start a separate process for each of them",
+        )
+    authority = open_authority(cli.config())
+    for entry in sessions.values():
+        ended_as = authority.perform(Inspect(id=entry["id"])).credential.ended_as
+        if ended_as not in (None, State.EXPIRED):
+            raise InvalidCredentialError(
+                f"{state['client']} has {len(sessions)} sessions in one process, and one of them was {ended_as}",
+                "start the client again",
+            )
+    return current
+
+
+def _rights(entry: dict[str, Any]) -> list[Any]:
+    """Return the rights of a session, for a comparison, without a task that jitid named."""
+    stated = {name: value for name, value in entry["request"].items() if name != "audience"}
+    return [stated, entry["delegator"], entry["scopes"], entry["may_audience"]]
+
+
+def _thread(state: dict[str, Any]) -> str | None:
+    """Return the id of the session or the subagent that the client names in the variables of its commands."""
+    variable = next(
+        (client.subagent_variable for client in clients.CLIENTS if client.name == state["client"]), None
+    )
+    return None if variable is None else os.environ.get(variable)
+
+
 def _holder(state: dict[str, Any], entry: dict[str, Any]) -> dict[str, Any]:
     """Return the subagent whose command this process is, if the client names it in a variable; otherwise the session.
 
     The choice only narrows: a subagent has no right that its session does not have.
     """
-    variable = next(
-        (client.subagent_variable for client in clients.CLIENTS if client.name == state["client"]), None
-    )
-    subagent = None if variable is None else entry["subagents"].get(os.environ.get(variable))
+    subagent = entry["subagents"].get(_thread(state))
     holder: dict[str, Any] = entry if subagent is None else subagent
     return holder

@@ -32,10 +32,14 @@ def start(cli: Invocation, args: commands.HelperSessionStartCommand) -> None:
         cli.note(f"ignored: {event.name} is an event for `jitid helper session stop`")
         return
     found = of_client(cli, client)
+    variables = None if client.environment_file is None else os.environ.get(client.environment_file)
+    if variables and event.change is not Change.NOTHING:
+        # Checked before an identity is opened, which nothing would end.
+        append_lines(variables, "")
     with found.session_place.locked():
         sessions = Sessions(cli, found.session_place, client)
         if event.change is Change.NOTHING:
-            entry = sessions.current()
+            entry = sessions.find(event.session or UNNAMED) or sessions.current()
             if entry is not None:
                 sessions.refresh(entry)
             return
@@ -51,8 +55,8 @@ def start(cli: Invocation, args: commands.HelperSessionStartCommand) -> None:
         if event.change is Change.SUBAGENT_START:
             _start_subagent(cli, sessions, entry, name, event)
             return
-    if client.environment_file is not None and (path := os.environ.get(client.environment_file)):
-        append_lines(path, _exports(cli, found.session_place.path(entry["file"])))
+    if variables:
+        append_lines(variables, _exports(cli, found.session_place.path(entry["file"])))
 
 
 def _start_subagent(

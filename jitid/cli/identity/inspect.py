@@ -166,7 +166,10 @@ def _computed(inspection: Inspection) -> dict[str, Any]:
             "reason": ended.get("reason"),
         },
         "process": _process(inspection),
-        "session": None if inspection.session is None else inspection.session._asdict(),
+        # Names of the client, which may state any text: a reader must not take them for facts of the ledger.
+        "session": None
+        if inspection.session is None
+        else {**inspection.session._asdict(), "stated_by": "client"},
         "at_target": _at_target(inspection),
         "revocation_list": _revocation_list(inspection),
         "may_kind": None if credential.may_kind is None else list(credential.may_kind),

@@ -19,7 +19,7 @@ from jitid.errors import InvalidCredentialError, JitidError, NotFoundError, Usag
 from jitid.model.ledger_rows import Radius, Selection
 from jitid.system import output
 from jitid.values.ids import PREFIXES, parse_id
-from jitid.values.text import quote
+from jitid.values.text import number_of, quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -250,6 +250,9 @@ def sentence(ended: Ended, *, dry_run: bool) -> str:
     else:
         facts = revocation_result.facts(ended.radius, ended.accepted_until, ended.settled_at)
         text = f"no live credential: all had ended already{'; ' if facts else ''}{facts}"
+    if ended.barred:
+        sessions = number_of(ended.barred, "session")
+        text = f"{text}; the process of {sessions} gets no other identity until it is restarted"
     confirmation = revocation_result.at_targets(ended)
     if confirmation is not None:
         text = f"{text}; {confirmation}"

@@ -115,6 +115,7 @@ class Hold:
                 Revoke(
                     selection=Selection(ids=(self.id,)),
                     reason=f"its command ended with status {status}",
+                    closing=True,
                     most=None,
                     accept_clock=self._cli.accept_clock,
                 )

@@ -7,7 +7,7 @@ from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING
 
 from jitid.authority.hand_out import hand_out
-from jitid.authority.open import open_authority, open_for_issue
+from jitid.authority.open import as_holder, open_authority, open_for_issue
 from jitid.authority.settle_at_targets import AT_ONCE
 from jitid.capabilities.issue.operations import AbandonAttachment, Attach, Issue
 from jitid.capabilities.issue.request_options import RequestOptions
@@ -98,6 +98,9 @@ def obtain(
             return _attached(cli, request)
     operation = Issue(requests=(request,), delegator_token=proof, accept_clock=cli.accept_clock)
     authority = open_for_issue(cli.config(), operation, cli.note)
+    if within_run and request.parent is not None:
+        # The right of the identity decides about the agent's name, not the access of this process to the ledger.
+        authority = as_holder(cli.config(), authority, request.parent)
     (issued,) = authority.perform(operation)
     return _noted(cli, issued)
 

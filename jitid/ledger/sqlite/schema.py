@@ -346,6 +346,11 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE access ADD COLUMN holder TEXT",
         "CREATE INDEX access_holder ON access (holder) WHERE holder IS NOT NULL AND ended_at IS NULL",
     ),
+    (
+        # The identities whose process may have no other identity, with the revocation that decided so.
+        "CREATE TABLE barred (identity INTEGER PRIMARY KEY REFERENCES identity, event INTEGER NOT NULL)",
+        "CREATE INDEX process_started ON process (started, pid)",
+    ),
 )
 
 LIVE_INDEXES = {

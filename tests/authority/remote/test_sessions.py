@@ -54,13 +54,14 @@ def test_a_session_at_an_authority_needs_no_role(shell: Shell) -> None:
             assert (done.status, done.err) == (0, "")
         (tree,) = _trees(shell)
         assert (tree["delegator"], tree["agent"]) == ("user:alice", "claude-code")
-        assert [child["agent"] for child in tree["children"]] == ["explorer"]
+        assert [child["agent"] for child in tree["children"]] == ["claude-code/explorer"]
         shown = json.loads(shell.good("inspect", tree["id"], "--json"))
         assert shown["session"] == {
             "client": "claude-code",
             "name": "s1",
             "subagent": None,
             "transcript": "/t/s1.jsonl",
+            "stated_by": "client",
         }
         assert json.loads(shell.good("inspect", "-", "--json", stdin=token))["id"] == tree["id"]
         done = client.hook("stop", {**SUBAGENT, "hook_event_name": "SubagentStop"})

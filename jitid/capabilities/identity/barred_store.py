@@ -1,0 +1,71 @@
+"""Processes that may have no other identity since a revocation, in SQL for both SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jitid.ledger.select import MANY
+from jitid.ledger.transaction import Changes
+from jitid.ledger.view import Store, spared
+from jitid.values.ids import identity_id
+
+if TYPE_CHECKING:
+    from jitid.model.process import Process
+
+MARK = b'"barred":['
+"""Bytes of every event that bars a process, and of no other event: inside a text the quotes would be escaped."""
+
+
+class BarredStore(Store):
+    """Queries about barred processes on a view of the ledger."""
+
+    def has(self, process: Process, delegator: str | None) -> bool:
+        """Return whether a process had an identity of a delegator, or of any with None, that was revoked."""
+        row = self._one(
+            """SELECT 1 FROM process p JOIN barred b ON b.identity = p.identity
+                 JOIN identity i ON i.id = p.identity JOIN term t ON t.id = i.delegator
+                WHERE p.started = :started AND p.pid = :pid AND p.namespace = :namespace AND p.boot = :boot
+                  AND p.host = :host AND (:delegator = '' OR t.text = :delegator) LIMIT 1""",
+            delegator=delegator or "",
+            started=process.started,
+            pid=process.pid,
+            namespace=process.namespace,
+            boot=process.boot,
+            host=process.host,
+        )
+        return row is not None
+
+    def all(self, without: str) -> dict[bytes | None, int]:
+        """Return the event by the raw id of the identity, except identities in the table `without`."""
+        rows = self._db.execute(
+            f"""SELECT i.uid, b.event FROM barred b LEFT JOIN identity i ON i.id = b.identity
+                 WHERE {spared(without, "b.identity")}"""
+        )
+        return dict(rows.fetchall())
+
+    def knows(self, uid: bytes, without: str) -> bool:
+        """Return whether the ledger has an identity that is not in the table `without`."""
+        row = self._one(f"SELECT 1 FROM identity i WHERE i.uid = :uid AND {spared(without, 'i.id')}", uid=uid)
+        return row is not None
+
+
+class BarredChanges(BarredStore, Changes):
+    """Changes of barred processes in a transaction."""
+
+    def bar_doomed(self, event: int, identities: int) -> list[str]:
+        """Bar the processes of the identities in `doomed` that are bound to another program, such as a client.
+
+        A process that renews is the wrapper of one identity, and requests no other. Return the ids of the identities;
+        `identities` is the number of all doomed ones.
+        """
+        tables = "doomed d CROSS JOIN process p" if identities < MANY else "process p CROSS JOIN doomed d"
+        rows = self._db.execute(
+            f"""SELECT d.identity, i.uid FROM {tables} CROSS JOIN identity i
+                WHERE p.identity = d.identity AND i.id = d.identity AND p.kept = 0 AND p.renews_until = 0
+                  AND NOT EXISTS (SELECT 1 FROM barred b WHERE b.identity = d.identity) ORDER BY d.identity"""
+        ).fetchall()
+        for identity, _ in rows:
+            self._db.execute(
+                "INSERT INTO barred VALUES (:identity, :event)", {"identity": identity, "event": event}
+            )
+        return [identity_id(uid) for _, uid in rows]
