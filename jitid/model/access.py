@@ -225,6 +225,8 @@ class OidcIssuer(Record):
     """The scopes that a login requests."""
     ca: str | None = None
     """The file of CA certificates (PEM) for the issuer's servers, instead of the system's."""
+    from_environment: bool = False
+    """Whether an environment variable has chosen the file of these settings: no login beside a ledger is by them."""
 
 
 class GrantBounds(Record):

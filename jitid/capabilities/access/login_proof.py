@@ -6,8 +6,9 @@ import os
 from typing import TYPE_CHECKING
 
 from jitid.capabilities.access import oidc
-from jitid.capabilities.access.authenticate import counts, recorded_facts
 from jitid.capabilities.access.grant import Granted, must_be_enabled, new_access
+from jitid.capabilities.access.grant_record import recorded_facts
+from jitid.capabilities.access.live_login import HINT, live_login
 from jitid.capabilities.access.store import AccessChanges, AccessStore, Presentation, PresentedChanges
 from jitid.capabilities.directory import governance
 from jitid.capabilities.directory.store import DirectoryStore
@@ -17,9 +18,12 @@ from jitid.ledger import contract
 from jitid.model.access import AccessState
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jitid.ledger.transaction import Transaction
     from jitid.ledger.view import View
-    from jitid.model.access import LoginProof, Proof
+    from jitid.model.access import LoginProof, OidcIssuer, Proof
+    from jitid.model.request import IssueRequest
     from jitid.operation.context import Context
     from jitid.values.secret import Secret
 
@@ -41,7 +45,8 @@ def log_in(context: Context, token: Secret) -> Granted:
         now = snapshot.now
     holder = terms.holder if context.caller is None else None
     try:
-        proof = oidc.verify_login(token.reveal(), context.oidc(), now, timeout=context.timeout)
+        issuers = context.oidc() if holder is None else _stated_by_person(context.oidc())
+        proof = oidc.verify_login(token.reveal(), issuers, now, timeout=context.timeout)
         return _recorded(context, proof, holder, terms.login_lifetime)
     except InvalidCredentialError as denial:
         # At an authority, the caller is unknown, and must not fill the audit log.
@@ -62,19 +67,58 @@ def _recorded(context: Context, proof: Proof, holder: str | None, lifetime: int)
         raise
 
 
-def login_of(snapshot: View, holder: str) -> LoginProof | None:
-    """Return the login that a system user has beside the ledger, as `LOGIN@HOST`; None if none counts now."""
-    for access in AccessStore(snapshot).logins_of(holder):
-        if access.login is not None and counts(access.login, snapshot.names):
-            return access.login
+def login_of(snapshot: View, holder: str, issuers: Sequence[OidcIssuer]) -> LoginProof | None:
+    """Return the login that a system user has beside the ledger, as `LOGIN@HOST`; None if none counts now.
+
+    Of the configured issuers, only those count that no environment variable has chosen.
+    """
+    chosen = _stated_by_person(issuers)
+    for presented in AccessStore(snapshot).logins_of(holder):
+        login = live_login(snapshot, presented, chosen)
+        if login is not None:
+            return login
     return None
+
+
+def proved_by_login(context: Context, requests: Sequence[IssueRequest]) -> Sequence[IssueRequest]:
+    """Return requests with the proof of the caller's login, where they are for the person who logged in.
+
+    This is decided once, before the lock; the transaction checks that the login still counts.
+    """
+    terms = context.terms()
+    roots = [request for request in requests if request.parent is None]
+    if not roots or terms.caller_proof is None or (terms.login is None and terms.holder is None):
+        return requests
+    with context.ledger.read() as snapshot:
+        directory, login = DirectoryStore(snapshot), terms.login
+        if login is None and terms.holder is not None and directory.has_login(terms.holder):
+            login = login_of(snapshot, terms.holder, context.oidc())
+        if login is None:
+            return requests
+        own_name = directory.own_name(login.delegator)
+        return [
+            request._replace(
+                proved_delegator=login.delegator,
+                proved_subject=login.subject,
+                proved_at=login.proved_at,
+                proved_login=login.id,
+            )
+            if request.parent is None
+            and (request.delegator is None or directory.own_name(request.delegator) == own_name)
+            else request
+            for request in requests
+        ]
+
+
+def _stated_by_person(issuers: Sequence[OidcIssuer]) -> list[OidcIssuer]:
+    return [issuer for issuer in issuers if not issuer.from_environment]
 
 
 def _granted(transaction: Transaction, proof: Proof, holder: str | None, lifetime: int) -> Granted:
     if not PresentedChanges(transaction).present(_first_use(proof)):
         raise InvalidCredentialError(
             "the ID token was used before; a login needs a new one; nothing was changed",
-            "log in again: jitid login",
+            HINT,
         )
     restored_at = transaction.names.restored_at
     if restored_at is not None:
@@ -96,7 +140,9 @@ def _granted(transaction: Transaction, proof: Proof, holder: str | None, lifetim
     )
     # A later login replaces the one of the same system user.
     earlier = (
-        [] if holder is None else [each.id for each in changes.logins_of(holder) if each.id != access.id]
+        []
+        if holder is None
+        else [each.access.id for each in changes.logins_of(holder) if each.access.id != access.id]
     )
     changes.end(earlier, AccessState.ROTATED)
     event = transaction.append("access-login", {**recorded_facts(access), "replaced_logins": earlier or None})

@@ -68,7 +68,7 @@ def log_in(context: Context, operation: ops.LogIn) -> Granted:
 def find_login(context: Context, operation: ops.FindLogin) -> LoginProof | None:
     """Return the login that a system user has beside the ledger."""
     with context.ledger.read() as snapshot:
-        return logins.login_of(snapshot, operation.holder)
+        return logins.login_of(snapshot, operation.holder, context.oidc())
 
 
 def _made(
@@ -120,7 +120,9 @@ def list_access(context: Context, operation: ops.ListAccess) -> ops.AccessPage:
 def authenticate(context: Context, operation: ops.Authenticate) -> Caller:
     """Return the caller that an access token authenticates."""
     with context.ledger.read() as snapshot:
-        return authentication.authenticate(snapshot, context.ledger.names, operation.bearer, operation.client)
+        return authentication.authenticate(
+            snapshot, context.ledger.names, operation.bearer, operation.client, context.oidc
+        )
 
 
 def find_client_keys(context: Context, operation: ops.FindClientKeys) -> list[ops.ClientKey]:
