@@ -346,8 +346,8 @@ class Config:
             trusted.update(layer.oidc)
         issuers = []
         for issuer, fields in self._oidc.items():
-            # The `aud` of an ID token is the client that it was issued to.
-            settings = {"jwks": "", "audience": fields.get("client_id", ""), **fields}
+            # Each use is stated: a client for logins alone makes no other token count.
+            settings = {"jwks": "", "audience": "", "id_jag": "client_id" not in fields, **fields}
             for name in settings.keys() & {"algorithms", "names", "scopes"}:
                 value = settings[name]
                 settings[name] = (value,) if isinstance(value, str) else tuple(value)

@@ -530,3 +530,24 @@ def test_a_login_of_another_machine_or_user_does_not_count(shell: Shell) -> None
         db.execute("UPDATE access SET holder = 'root@elsewhere'")
     assert shell.run(*ISSUE).returncode == 2
     assert proof(shell, "--delegator", "alice") == ("user:alice", "asserted")
+
+
+INSIDE = ("run", "--task", "R", "--agent", "coder", "--", "env", "-u", "JITID_PARENT_FILE")
+"""A command of an agent that lost the variable of its run."""
+
+
+def test_inside_a_run_the_login_does_not_count(shell: Shell) -> None:
+    """A program that clears its environment makes an agent nobody, and not the person who logged in."""
+    shell.good("login")
+    jitid = ("sh", "-c", 'python3 -m jitid --config own.toml "$@"', "sh")
+    done = shell.run(*INSIDE, *jitid, "issue", "--task", "NEW", "--agent", "root")
+    assert (done.returncode, done.stdout) == (6, ""), done.stderr
+    assert "inside `jitid run`, the login of `user:alice` does not count" in done.stderr
+    line = ("issue", "--task", "NEW", "--delegator", "alice", "--kind", "opaque", "--out", "b.tok")
+    assert shell.run(*INSIDE, *jitid, *line).returncode == 0
+    assert shell.good("inspect", "b.tok", "--field", "delegator_proof").strip() == "asserted"
+    assert json.loads(shell.run(*INSIDE, *jitid, "whoami", "--json").stdout)["login"] is None
+    for words in (("login",), ("login", "--out")):
+        done = shell.run(*INSIDE, *jitid, *words)
+        assert (done.returncode, "inside `jitid run`" in done.stderr) == (6, True)
+    assert proof(shell) == ("user:alice", "oidc")

@@ -248,3 +248,16 @@ def test_a_configured_credential_takes_precedence(person: Shell, operator: Shell
     assert (done.returncode, "takes precedence" in done.stderr) == (0, True)
     assert person.good("whoami", "--field", "caller") == "system:ci\n"
     assert person.good("login", "--out") == "logged out: user:alice\n"
+
+
+def test_inside_a_run_the_login_is_not_used(person: Shell, operator: Shell) -> None:
+    """A program that clears its environment makes an agent nobody, and not the person who logged in."""
+    person.good("login")
+    kept = 'env -i PATH="$PATH" HOME="$HOME" PYTHONPATH="$PYTHONPATH" JITID_REMOTE="$JITID_REMOTE" python3 -m jitid'
+    inside = ("run", "--task", "R", "--agent", "coder", "--", "sh", "-c")
+    done = person.run(*inside, f"{kept} issue --task NEW --agent root-agent --scope prod:deploy")
+    assert (done.returncode, done.stdout) == (6, ""), done.stderr
+    assert "inside `jitid run`, the login of the person does not count" in done.stderr
+    assert person.run(*inside, f"{kept} login --out").returncode == 6
+    assert operator.good("list", "--task", "NEW") == ""
+    assert person.good("whoami", "--field", "caller") == "user:alice\n"

@@ -13,9 +13,11 @@ from jitid.capabilities.access.store import AccessChanges, AccessStore, Presenta
 from jitid.capabilities.directory import governance
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.identity.record_denial import record_denial
-from jitid.errors import InvalidCredentialError, PolicyDeniedError
+from jitid.errors import InvalidCredentialError, PolicyDeniedError, RefusedError
 from jitid.ledger import contract
 from jitid.model.access import AccessState
+from jitid.system.processes import is_below_run
+from jitid.values.text import label
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,8 +39,11 @@ def log_in(context: Context, token: Secret) -> Granted:
         InvalidCredentialError: the ID token is not valid for a login, was used before, or is older than the last
             disabling of the person.
         PolicyDeniedError: the person is disabled, or the directory binds the name to other subjects; it is recorded.
+        RefusedError: the caller is an agent.
 
     """
+    if context.caller is not None and context.caller.agent is not None:
+        raise RefusedError("an agent does not log in; nothing was changed", "people log in: jitid login")
     terms = context.terms()
     with context.ledger.read() as snapshot:
         contract.refuse_if_sealed(snapshot)
@@ -94,6 +99,13 @@ def proved_by_login(context: Context, requests: Sequence[IssueRequest]) -> Seque
         if login is None and terms.holder is not None and directory.has_login(terms.holder):
             login = login_of(snapshot, terms.holder, context.oidc())
         if login is None:
+            return requests
+        if terms.login is None and is_below_run():
+            if any(request.delegator is None for request in roots):
+                raise RefusedError(
+                    f"inside `jitid run`, the login of {label(login.delegator)} does not count",
+                    "use the identity of the run: --parent-file FILE, or the variable JITID_PARENT_FILE",
+                )
             return requests
         own_name = directory.own_name(login.delegator)
         return [

@@ -107,7 +107,7 @@ def _verify(
     _, claims = jws.decode_object(payload_part, "payload")
     signature = jws.decode_part(signature_part, "signature")
     _check_header(header, stated_type)
-    issuer = _configured(claims, issuers, audience, login=login)
+    issuer = _configured(claims, issuers, audience, stated_type, login=login)
     _must_not_have_expired(claims, now)
     jws.check_claims(
         claims,
@@ -140,7 +140,7 @@ def _verify(
         _mark(claims, f"{header_part}.{payload_part}"),
         _proved_at(claims),
         claims.get("may_act"),
-        id_jag.clients(claims) if is_id_jag else _clients(claims, issuer),
+        id_jag.clients(claims) if is_id_jag else _clients(claims, issuer, login=login),
         claims.get("cnf"),
         {client: check_delegator(caller) for client, caller in issuer.clients},
         id_jag.bounds(claims) if is_id_jag else None,
@@ -156,8 +156,11 @@ def _mark(claims: dict[str, Any], signed: str) -> bytes:
     return sha256(strict_json.dumps(facts).encode()).digest()
 
 
-def _clients(claims: dict[str, Any], issuer: OidcIssuer) -> tuple[str, ...]:
-    """Return the clients that a token was issued to, without the audience, which is jitid's own login."""
+def _clients(claims: dict[str, Any], issuer: OidcIssuer, *, login: bool) -> tuple[str, ...]:
+    """Return the clients that a token was issued to, without the audience, which is jitid itself.
+
+    The client of logins is left out for a login only: a token that it was issued for is for nobody else.
+    """
     clients = []
     for name in ("azp", "client_id"):
         if name in claims:
@@ -165,7 +168,8 @@ def _clients(claims: dict[str, Any], issuer: OidcIssuer) -> tuple[str, ...]:
             if type(client) is not str or not client:
                 raise InvalidCredentialError(f"the ID token's `{name}` must be a string that is not empty")
             clients.append(client)
-    return tuple(client for client in dict.fromkeys(clients) if client != issuer.audience)
+    own_name = issuer.audience if login or issuer.audience != issuer.client_id else None
+    return tuple(client for client in dict.fromkeys(clients) if client != own_name)
 
 
 def _proved_at(claims: Mapping[str, Any]) -> int | None:
@@ -189,7 +193,7 @@ def check_settings(issuer: OidcIssuer) -> OidcIssuer:
         raise ConfigurationError("an OIDC issuer has no name", "the name is the `iss` of its ID tokens")
     name = f"the OIDC issuer {quote(issuer.issuer)}"
     for field in ("jwks", "audience", "claim"):
-        if not getattr(issuer, field):
+        if not getattr(issuer, field) and (field != "audience" or issuer.client_id is None):
             key = f"oidc.{safe(issuer.issuer)}"
             raise ConfigurationError(
                 f"{name} has no `{field}`",
@@ -309,7 +313,12 @@ def _check_header(header: dict[str, Any], stated_type: ProofType) -> None:
 
 
 def _configured(
-    claims: dict[str, Any], issuers: Sequence[OidcIssuer], audience: str | None, *, login: bool
+    claims: dict[str, Any],
+    issuers: Sequence[OidcIssuer],
+    audience: str | None,
+    stated_type: ProofType,
+    *,
+    login: bool,
 ) -> OidcIssuer:
     issuer_name = claims.get("iss")
     if type(issuer_name) is not str:
@@ -336,6 +345,15 @@ def _configured(
             raise InvalidCredentialError(
                 f"{quote(issuer_name, _LONGEST)} is not configured for logins of people",
                 f"set its client: jitid config set {word(f'oidc.{safe(issuer_name)}.client_id')} CLIENT",
+            )
+    else:
+        field = "id_jag" if stated_type == "id_jag" else "audience"
+        configured = [issuer for issuer in configured if getattr(issuer, field)]
+        if not configured:
+            what, value = ("assertions (ID-JAG)", "true") if field == "id_jag" else ("such tokens", "AUDIENCE")
+            raise InvalidCredentialError(
+                f"{quote(issuer_name, _LONGEST)} is configured for logins of people, not for {what}",
+                f"to accept them: jitid config set {word(f'oidc.{safe(issuer_name)}.{field}')} {value}",
             )
     audiences = [audience or issuer.audience for issuer in configured]
     matching = [
