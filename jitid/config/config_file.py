@@ -33,6 +33,7 @@ _OIDC = (
     "algorithms",
     "names",
     "clients",
+    "id_jag",
     "client_id",
     "client_secret_file",
     "device",

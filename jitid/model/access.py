@@ -234,9 +234,8 @@ class OidcIssuer(Record):
 class GrantBounds(Record):
     """The rights that an identity provider permits for one use of its assertion (ID-JAG)."""
 
-    scopes: tuple[Scope, ...] | None
-    """None: the assertion states none, and the policy alone decides."""
-    audiences: tuple[str, ...] | None
+    scopes: tuple[Scope, ...]
+    audiences: tuple[str, ...]
     details: tuple[str, ...]
     """Each of the `authorization_details` as canonical JSON text."""
 

@@ -350,6 +350,7 @@ def test_two_logins_at_once_leave_one(shell: Shell) -> None:
 def test_an_id_token_counts_once(shell: Shell, idp: IdentityProvider, tmp_path: Path) -> None:
     """A second login with the same ID token is refused, also after its use as a delegator's token."""
     shell.good("config", "set", f"oidc.{idp.url}.device", "true")
+    shell.good("config", "set", f"oidc.{idp.url}.audience", CLIENT)
     for use in (("login", "--device"), (*ISSUE, "--delegator-token-file", "id.jwt")):
         token = idp.id_token()
         (tmp_path / "id.jwt").write_text(token)

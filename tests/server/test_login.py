@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import os
+import re
 import sqlite3
 import stat
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
+from tests.crypto.signed import P256
+from tests.crypto.signed import token as signed
 from tests.identity_provider import CLIENT, IdentityProvider, identity_provider
 from tests.person import BROWSER
 from tests.real import Shell
@@ -69,6 +76,13 @@ def log_in(served: Served, token: str, **headers: str) -> tuple[int, Any]:
         {"Content-Type": "application/json", **headers},
     )
     return done.status, done.json
+
+
+def access_token(granted: Any) -> str:
+    """Return the access token in the answer to a login."""
+    found = re.search(r"jitid_\w{38}", json.dumps(granted["secret"]))
+    assert found is not None, granted
+    return found[0]
 
 
 def test_a_person_is_a_caller_without_a_role(person: Shell, operator: Shell, idp: IdentityProvider) -> None:
@@ -163,6 +177,63 @@ def test_an_id_token_counts_once_and_for_its_client(
     assert len(operator.good("access", "list").splitlines()) == 1
     # An unknown client does not fill the audit log.
     assert operator.good("audit", "log", "--operation", "denial") == ""
+
+
+def _form(served: Served, caller: str, **fields: str) -> tuple[int, str]:
+    """Request a token, with the id and the secret of a caller."""
+    headers = {
+        "Content-Type": "application/x-www-form-urlencoded",
+        "Authorization": f"Basic {base64.b64encode(caller.encode()).decode()}",
+    }
+    done = served.ask("POST", "/token", urlencode({**fields, "jitid_task": "T-1"}).encode(), headers)
+    return done.status, done.body.decode()
+
+
+def _id_jag(idp: IdentityProvider, authority: str) -> str:
+    """Return an ID-JAG for the client `system:ci`."""
+    now = int(time.time())
+    claims = {
+        "iss": idp.url,
+        "sub": "alice",
+        "aud": authority,
+        "client_id": "system:ci",
+        "iat": now,
+        "exp": now + 60,
+    }
+    more = {"jti": os.urandom(8).hex(), "scope": "repo:read", "resource": "https://api.example"}
+    return signed({"alg": "ES256", "typ": "oauth-id-jag+jwt", "kid": "idp"}, {**claims, **more}, P256)
+
+
+EXCHANGE = {
+    "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+    "subject_token_type": "urn:ietf:params:oauth:token-type:id_token",
+    "audience": "https://api.example",
+}
+JWT_BEARER = {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer"}
+
+
+def test_an_issuer_for_logins_is_for_logins_alone(operator: Shell, idp: IdentityProvider) -> None:
+    """Whoever was shown an ID token of a login cannot exchange it; other uses of the issuer are stated."""
+    secret = operator.good("access", "grant", "system:ci").strip()
+    ci = f"system:ci:{secret}"
+    issuer = operator.good("status", "--field", "issuer").strip()
+    with serving(operator.home, ledger=operator.ledger) as served:
+        granted = log_in(served, idp.id_token(sub="mallory"))[1]
+        mallory = f"user:mallory:{access_token(granted)}"
+        for caller in (ci, mallory):
+            status, body = _form(served, caller, **EXCHANGE, subject_token=idp.id_token())
+            assert (status, "configured for logins of people" in body) == (400, True), body
+        status, body = _form(served, ci, **JWT_BEARER, assertion=_id_jag(idp, issuer))
+        assert (status, "not for assertions (ID-JAG)" in body) == (400, True), body
+        assert log_in(served, idp.id_token())[0] == 200
+    operator.good("config", "set", f"oidc.{idp.url}.audience", CLIENT)
+    operator.good("config", "set", f"oidc.{idp.url}.id_jag", "true")
+    with serving(operator.home, ledger=operator.ledger) as served:
+        # An ID token that names the client of logins is for no caller.
+        status, body = _form(served, ci, **EXCHANGE, subject_token=idp.id_token(azp=CLIENT))
+        assert (status, "is not that client" in body) == (400, True), body
+        assert _form(served, ci, **EXCHANGE, subject_token=idp.id_token())[0] == 200
+        assert _form(served, ci, **JWT_BEARER, assertion=_id_jag(idp, issuer))[0] == 200
 
 
 def test_the_denial_of_a_disabled_person_is_recorded_once(

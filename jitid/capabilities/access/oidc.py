@@ -350,7 +350,9 @@ def _configured(
         field = "id_jag" if stated_type == "id_jag" else "audience"
         configured = [issuer for issuer in configured if getattr(issuer, field)]
         if not configured:
-            what, value = ("assertions (ID-JAG)", "true") if field == "id_jag" else ("such tokens", "AUDIENCE")
+            what, value = (
+                ("assertions (ID-JAG)", "true") if field == "id_jag" else ("such tokens", "AUDIENCE")
+            )
             raise InvalidCredentialError(
                 f"{quote(issuer_name, _LONGEST)} is configured for logins of people, not for {what}",
                 f"to accept them: jitid config set {word(f'oidc.{safe(issuer_name)}.{field}')} {value}",
