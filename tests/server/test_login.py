@@ -332,3 +332,17 @@ def test_inside_a_run_the_login_is_not_used(person: Shell, operator: Shell) -> N
     assert person.run(*inside, f"{kept} login --out").returncode == 6
     assert operator.good("list", "--task", "NEW") == ""
     assert person.good("whoami", "--field", "caller") == "user:alice\n"
+
+
+def test_a_stranger_does_not_log_in_where_delegators_are_known(
+    operator: Shell, idp: IdentityProvider
+) -> None:
+    """Not everybody at the provider is a caller; beside the ledger the same rule holds."""
+    operator.good("delegator", "add", "alice")
+    operator.good("config", "set", "delegators", "known")
+    with serving(operator.home, ledger=operator.ledger) as served:
+        assert log_in(served, idp.id_token())[0] == 200
+        status, document = log_in(served, idp.id_token(sub="stranger"))
+    assert (status, "delegator-unknown" in document["error"]["message"]) == (403, True)
+    assert len(operator.good("access", "list").splitlines()) == 1
+    operator.good("audit", "verify")

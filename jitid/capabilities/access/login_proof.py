@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from jitid.ledger.view import View
     from jitid.model.access import LoginProof, OidcIssuer, Proof
     from jitid.model.request import IssueRequest
-    from jitid.operation.context import Context
+    from jitid.operation.context import Context, Terms
     from jitid.values.secret import Secret
 
 
@@ -38,7 +38,8 @@ def log_in(context: Context, token: Secret) -> Granted:
     Raises:
         InvalidCredentialError: the ID token is not valid for a login, was used before, or is older than the last
             disabling of the person.
-        PolicyDeniedError: the person is disabled, or the directory binds the name to other subjects; it is recorded.
+        PolicyDeniedError: the person is disabled, or the directory binds the name to other subjects, or must know the
+            person and does not; it is recorded.
         RefusedError: the caller is an agent.
 
     """
@@ -52,7 +53,7 @@ def log_in(context: Context, token: Secret) -> Granted:
     try:
         issuers = context.oidc() if holder is None else _stated_by_person(context.oidc())
         proof = oidc.verify_login(token.reveal(), issuers, now, timeout=context.timeout)
-        return _recorded(context, proof, holder, terms.login_lifetime)
+        return _recorded(context, proof, holder, terms)
     except InvalidCredentialError as denial:
         # At an authority, the caller is unknown, and must not fill the audit log.
         if holder is not None:
@@ -60,10 +61,10 @@ def log_in(context: Context, token: Secret) -> Granted:
         raise
 
 
-def _recorded(context: Context, proof: Proof, holder: str | None, lifetime: int) -> Granted:
+def _recorded(context: Context, proof: Proof, holder: str | None, terms: Terms) -> Granted:
     try:
         with context.ledger.write() as transaction:
-            return _granted(transaction, proof, holder, lifetime)
+            return _granted(transaction, proof, holder, terms)
     except PolicyDeniedError as denial:
         with context.ledger.write() as transaction:
             # A repetition of the denied token is refused without another event.
@@ -126,7 +127,7 @@ def _stated_by_person(issuers: Sequence[OidcIssuer]) -> list[OidcIssuer]:
     return [issuer for issuer in issuers if not issuer.from_environment]
 
 
-def _granted(transaction: Transaction, proof: Proof, holder: str | None, lifetime: int) -> Granted:
+def _granted(transaction: Transaction, proof: Proof, holder: str | None, terms: Terms) -> Granted:
     if not PresentedChanges(transaction).present(_first_use(proof)):
         raise InvalidCredentialError(
             "the ID token was used before; a login needs a new one; nothing was changed",
@@ -138,12 +139,12 @@ def _granted(transaction: Transaction, proof: Proof, holder: str | None, lifetim
             proof.proved_at, restored_at, "the ledger was restored or its clock was set back"
         )
     subject = f"{proof.issuer} {proof.subject}"
-    name = _own_name(transaction, proof, subject)
+    name = _own_name(transaction, proof, subject, known_only=terms.known_delegators_only)
     changes = AccessChanges(transaction)
     access, secret = new_access(
         transaction,
         name,
-        transaction.now + lifetime,
+        transaction.now + terms.login_lifetime,
         # The processes of a system user beside the ledger can read its key, and need no secret.
         with_token=holder is None,
         subject=subject,
@@ -166,11 +167,13 @@ def _first_use(proof: Proof) -> Presentation:
     return Presentation(proof.mark, f"login {os.urandom(8).hex()}", proof.expires_at)
 
 
-def _own_name(transaction: Transaction, proof: Proof, subject: str) -> str:
+def _own_name(transaction: Transaction, proof: Proof, subject: str, *, known_only: bool) -> str:
     """Return the name that the directory has for a person. Raises the errors of `log_in`."""
     directory = DirectoryStore(transaction)
     person = directory.find_delegator(governance.known_as(directory, proof.delegator, subject))
     if person is None:
+        if known_only:
+            governance.must_not_object([governance.unknown(proof.delegator)], {"delegator": proof.delegator})
         return proof.delegator
     must_be_enabled(transaction, person.name)
     try:
