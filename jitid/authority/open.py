@@ -175,8 +175,8 @@ def current_login(config: Config) -> LoginProof | None:
     from jitid.authority.open_local import holder
     from jitid.capabilities.access.operations import FindLogin
 
-    local = open_if_there(config)
-    return None if local is None else local.perform(FindLogin(holder=holder()))
+    found, local = holder(), open_if_there(config)
+    return None if found is None or local is None else local.perform(FindLogin(holder=found))
 
 
 def sweep_limits(config: Config) -> Thresholds:

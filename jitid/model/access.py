@@ -70,7 +70,7 @@ class Access(Record):
     proved_at: int | None = None
     """When that ID token was issued or its subject authenticated, whichever is earlier."""
     holder: str | None = None
-    """The system user of a login beside the ledger, as `LOGIN@HOST`; None for a caller of an authority."""
+    """The system user of a login beside the ledger, as `LOGIN+HASH@HOST`; None for a caller of an authority."""
 
     @property
     def by(self) -> str:

@@ -552,3 +552,44 @@ def test_inside_a_run_the_login_does_not_count(shell: Shell) -> None:
         done = shell.run(*INSIDE, *jitid, *words)
         assert (done.returncode, "inside `jitid run`" in done.stderr) == (6, True)
     assert proof(shell) == ("user:alice", "oidc")
+
+
+def test_a_login_is_for_one_user_and_not_for_a_name(shell: Shell, tmp_path: Path) -> None:
+    """Machines and containers of one image have the same names of hosts and users, and may share a ledger."""
+    shell.good("login")
+    secret = tmp_path / ".local/state/jitid/holder"
+    assert (secret.stat().st_mode & 0o777, len(secret.read_bytes())) == (0o600, 32)
+    (row,) = json.loads(shell.good("access", "list", "--json"))["items"]
+    assert re.fullmatch(r"\S+\+[0-9a-f]{32}@\S+", row["holder"])
+    elsewhere = {"XDG_STATE_HOME": str(tmp_path / "elsewhere")}
+    assert shell.run(*ISSUE, more=elsewhere).returncode == 2
+    assert json.loads(shell.run("whoami", "--json", more=elsewhere).stdout)["login"] is None
+    done = shell.run("login", more=elsewhere)
+    assert done.returncode == 0, done.stderr
+    # Neither ends the other.
+    assert len(shell.good("access", "list").splitlines()) == 2
+    assert proof(shell) == ("user:alice", "oidc")
+    for spoil in (lambda: secret.chmod(0o644), lambda: secret.write_bytes(b"short")):
+        spoil()
+        assert shell.run(*ISSUE).returncode == 2
+    shell.good("audit", "verify")
+
+
+def test_settings_that_the_environment_chose_are_not_for_logins(
+    shell: Shell, idp: IdentityProvider, tmp_path: Path
+) -> None:
+    """Neither for a new login nor for one that is there: otherwise a provider of one's own would prove anybody."""
+    shell.good("login")
+    evil = tmp_path / "evil.toml"
+    evil.write_text(f'[oidc."{idp.url}"]\nclient_id = "{CLIENT}"\njwks = "{idp.url}/jwks"\n')
+    options, shell.options = shell.options, ()
+    chosen = {"JITID_CONFIG": str(evil)}
+    idp.subject = "ceo"
+    done = shell.run("login", more=chosen)
+    assert (done.returncode, "select their file with --config" in done.stderr) == (2, True), done.stderr
+    assert shell.run(*ISSUE, more=chosen).returncode == 2
+    shell.options = options
+    assert proof(shell) == ("user:alice", "oidc")
+    shell.good("config", "unset", f"oidc.{idp.url}")
+    assert shell.run(*ISSUE).returncode == 2
+    assert json.loads(shell.good("whoami", "--json"))["login"] is None

@@ -13,7 +13,7 @@ from jitid.capabilities.access.store import AccessChanges, AccessStore, Presenta
 from jitid.capabilities.directory import governance
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.identity.record_denial import record_denial
-from jitid.errors import InvalidCredentialError, PolicyDeniedError, RefusedError
+from jitid.errors import InvalidCredentialError, PolicyDeniedError, RefusedError, UsageError
 from jitid.ledger import contract
 from jitid.model.access import AccessState
 from jitid.system.processes import is_below_run
@@ -41,11 +41,14 @@ def log_in(context: Context, token: Secret) -> Granted:
         PolicyDeniedError: the person is disabled, or the directory binds the name to other subjects, or must know the
             person and does not; it is recorded.
         RefusedError: the caller is an agent.
+        UsageError: beside the ledger, the system user has no secret for logins.
 
     """
     if context.caller is not None and context.caller.agent is not None:
         raise RefusedError("an agent does not log in; nothing was changed", "people log in: jitid login")
     terms = context.terms()
+    if context.caller is None and terms.holder is None:
+        raise UsageError("a login beside a ledger needs a holder", "jitid login")
     with context.ledger.read() as snapshot:
         contract.refuse_if_sealed(snapshot)
         now = snapshot.now
@@ -74,7 +77,7 @@ def _recorded(context: Context, proof: Proof, holder: str | None, terms: Terms) 
 
 
 def login_of(snapshot: View, holder: str, issuers: Sequence[OidcIssuer]) -> LoginProof | None:
-    """Return the login that a system user has beside the ledger, as `LOGIN@HOST`; None if none counts now.
+    """Return the login that a system user has beside the ledger, as `LOGIN+HASH@HOST`; None if none counts now.
 
     Of the configured issuers, only those count that no environment variable has chosen.
     """

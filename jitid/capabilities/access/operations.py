@@ -135,7 +135,7 @@ class FindLogin(Operation["LoginProof | None"]):
     effect = READS
 
     holder: str = value(TEXT)
-    """The system user, as `LOGIN@HOST`."""
+    """The system user, as `LOGIN+HASH@HOST`."""
 
 
 class RotateAccess(_AccessOperation):

@@ -90,7 +90,7 @@ class AccessStore(Store):
         return [_access(row) for row in rows]
 
     def logins_of(self, holder: str) -> list[PresentedAccess]:
-        """Return the live logins of a system user, as `LOGIN@HOST`, the newest first."""
+        """Return the live logins of a system user, as `LOGIN+HASH@HOST`, the newest first."""
         rows = self._db.execute(
             f"{_PRESENTED} WHERE a.holder = :holder AND {_LIVE} ORDER BY a.event DESC",
             {"holder": holder, "now": self._now},

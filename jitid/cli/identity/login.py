@@ -62,6 +62,10 @@ def login(cli: Invocation, args: LoginCommand) -> None:
     id_token = (
         _by_device(cli, args, provider, timeout) if args.device else _by_code(cli, args, provider, timeout)
     )
+    if config.remote is None:
+        from jitid.authority.open_local import make_holder
+
+        make_holder()
     granted = authority.perform(LogIn(token=id_token))
     if granted.secret is not None:
         _store(config, authority, granted)
@@ -122,6 +126,12 @@ def _chosen(config: Config, stated: str | None, *, device: bool) -> OidcIssuer:
             f"the device flow is not permitted for {quote(issuer.issuer, 200)}",
             "a stranger who sends you a code could log in as you; to permit it: "
             f"jitid config set oidc.{safe(issuer.issuer)}.device true",
+        )
+    if config.remote is None and issuer.from_environment:
+        raise ConfigurationError(
+            f"an environment variable has chosen the settings of {quote(issuer.issuer, 200)}, by which nobody logs in "
+            "beside a ledger",
+            "select their file with --config FILE",
         )
     return issuer
 
