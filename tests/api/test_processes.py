@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -184,7 +185,9 @@ def test_inside_of_run_the_program_is_a_child_and_loads_no_key(user: User) -> No
     options = ["--task", "T1", "--delegator", "alice", "--agent", "outer", "--scope", "repo:*"]
     program = user.home / "inside.py"
     program.write_text(INSIDE)
-    done = user.run("run", *options, "--may-audience", "https://api.example", "--", "python3", str(program))
+    done = user.run(
+        "run", *options, "--may-audience", "https://api.example", "--", sys.executable, str(program)
+    )
     assert done.returncode == 0, done.stderr
     printed = json.loads(done.stdout)
     assert (printed["task"], printed["delegator"], printed["loaded"]) == ("T1", "user:alice", [])
@@ -205,7 +208,7 @@ for more in ({"scopes": "db:write"}, {"audience": "https://other.example"}, {"de
         refused += 1
 print(refused)
 """
-    done = user.run("run", "--task", "T1", "--delegator", "alice", "--", "python3", "-c", program)
+    done = user.run("run", "--task", "T1", "--delegator", "alice", "--", sys.executable, "-c", program)
     assert done.stdout == "3\n", done.stderr
     assert len(user.rows("--task", "T1")) == 1
 
@@ -252,7 +255,9 @@ def test_inside_of_run_at_an_authority_the_program_is_a_child_of_the_run(alice: 
     program = alice.home / "inside.py"
     program.write_text(INSIDE)
     options = ["--task", "T1", "--agent", "outer", "--scope", "repo:*"]
-    done = alice.run("run", *options, "--may-audience", "https://api.example", "--", "python3", str(program))
+    done = alice.run(
+        "run", *options, "--may-audience", "https://api.example", "--", sys.executable, str(program)
+    )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["loaded"] == []
     rows = {row["agent"]: row for row in alice.rows("--task", "T1")}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import sqlite3
@@ -22,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 
 from tests.identity_provider import CLIENT, SECRET_WORDS, IdentityProvider, identity_provider
 from tests.person import BROWSER, new_browser, visit
-from tests.real import Shell
+from tests.real import Shell, command
 
 
 @pytest.fixture
@@ -520,7 +521,8 @@ def test_a_login_beside_a_database(shell: Shell, postgres_url: str) -> None:
 def test_a_run_is_for_the_person_who_logged_in(shell: Shell) -> None:
     """The agent in it delegates by its own right, not by the login."""
     shell.good("login")
-    line = "python3 -m jitid issue --task T --agent sub --out b.tok && python3 -m jitid inspect b.tok --json"
+    jitid = shlex.join(command())
+    line = f"{jitid} issue --task T --agent sub --out b.tok && {jitid} inspect b.tok --json"
     found = json.loads(shell.good("run", "--task", "T", "--agent", "top", "--", "sh", "-c", line))
     assert (found["sub"], found["delegator_proof"], found["depth"]) == ("user:alice", "oidc", 1)
 
@@ -540,7 +542,7 @@ INSIDE = ("run", "--task", "R", "--agent", "coder", "--", "env", "-u", "JITID_PA
 def test_inside_a_run_the_login_does_not_count(shell: Shell) -> None:
     """A program that clears its environment makes an agent nobody, and not the person who logged in."""
     shell.good("login")
-    jitid = ("sh", "-c", 'python3 -m jitid --config own.toml "$@"', "sh")
+    jitid = ("sh", "-c", f'{shlex.join(command())} --config own.toml "$@"', "sh")
     done = shell.run(*INSIDE, *jitid, "issue", "--task", "NEW", "--agent", "root")
     assert (done.returncode, done.stdout) == (6, ""), done.stderr
     assert "inside `jitid run`, the login of `user:alice` does not count" in done.stderr

@@ -112,6 +112,7 @@ def test_however_a_verb_ended_in_a_transcript_stands_in_its_page() -> None:
 
 
 ARGUMENTS = {
+    "federate": ["aws"],
     "publish": ["d"],
     **{
         f"agent {verb}": ["x"]

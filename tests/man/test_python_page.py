@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 import jitid
 from tests.api.conftest import User
 from tests.man.source import displays, plain, read, section
-from tests.real import module
+from tests.real import command, module
 
 PAGE = read("jitid-python.7")
 PROGRAMS = [text for text in displays(PAGE) if "import jitid" in text]
@@ -23,7 +24,7 @@ def user(tmp_path: Path) -> User:
     user = User(tmp_path)
     program = tmp_path / "bin" / "jitid"
     program.parent.mkdir()
-    program.write_text('#!/bin/sh\nexec python3 -m jitid "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec {shlex.join(command())} "$@"\n')
     program.chmod(0o755)
     user.environment["PATH"] = f"{program.parent}:{user.environment['PATH']}"
     return user

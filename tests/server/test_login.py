@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import re
+import shlex
 import sqlite3
 import stat
 import time
@@ -21,7 +22,7 @@ from tests.crypto.signed import P256
 from tests.crypto.signed import token as signed
 from tests.identity_provider import CLIENT, IdentityProvider, identity_provider
 from tests.person import BROWSER
-from tests.real import Shell
+from tests.real import Shell, command
 from tests.serving import Served, serving
 
 
@@ -305,7 +306,9 @@ def test_a_file_that_others_may_read_is_not_used(person: Shell) -> None:
 def test_the_identity_token_of_a_run_takes_precedence(person: Shell) -> None:
     """An agent under `jitid run` is not the person who logged in."""
     person.good("login")
-    done = person.run("run", "--task", "T", "--", "sh", "-c", "python3 -m jitid whoami --field caller")
+    done = person.run(
+        "run", "--task", "T", "--", "sh", "-c", shlex.join(command("whoami", "--field", "caller"))
+    )
     assert done.stdout.strip().startswith("agent:"), done.stderr
 
 
@@ -324,7 +327,8 @@ def test_a_configured_credential_takes_precedence(person: Shell, operator: Shell
 def test_inside_a_run_the_login_is_not_used(person: Shell, operator: Shell) -> None:
     """A program that clears its environment makes an agent nobody, and not the person who logged in."""
     person.good("login")
-    kept = 'env -i PATH="$PATH" HOME="$HOME" PYTHONPATH="$PYTHONPATH" JITID_REMOTE="$JITID_REMOTE" python3 -m jitid'
+    jitid = shlex.join(command())
+    kept = f'env -i PATH="$PATH" HOME="$HOME" PYTHONPATH="$PYTHONPATH" JITID_REMOTE="$JITID_REMOTE" {jitid}'
     inside = ("run", "--task", "R", "--agent", "coder", "--", "sh", "-c")
     done = person.run(*inside, f"{kept} issue --task NEW --agent root-agent --scope prod:deploy")
     assert (done.returncode, done.stdout) == (6, ""), done.stderr
