@@ -20,7 +20,7 @@ import pytest
 
 from tests.crypto.signed import P256
 from tests.crypto.signed import token as signed
-from tests.identity_provider import CLIENT, IdentityProvider, identity_provider
+from tests.identity_provider import CLIENT, SEED, IdentityProvider, identity_provider, nonce_at
 from tests.person import BROWSER
 from tests.real import Shell, command
 from tests.serving import Served, serving
@@ -68,15 +68,20 @@ def stored(person: Shell) -> Path:
     return path
 
 
-def log_in(served: Served, token: str, **headers: str) -> tuple[int, Any]:
-    """Exchange an ID token with bare HTTP."""
+def log_in(served: Served, token: str, place: str | None = None, **headers: str) -> tuple[int, Any]:
+    """Exchange an ID token with bare HTTP, as one for a login at `place`, by default this authority."""
     done = served.ask(
         "POST",
         "/v1/operations/LogIn",
-        json.dumps({"token": token}).encode(),
+        json.dumps({"token": token, "place": place or served.url, "seed": SEED}).encode(),
         {"Content-Type": "application/json", **headers},
     )
     return done.status, done.json
+
+
+def id_token(idp: IdentityProvider, served: Served, **claims: Any) -> str:
+    """Return an ID token for a login at this authority."""
+    return idp.id_token(nonce_at(served.url), **claims)
 
 
 def access_token(granted: Any) -> str:
@@ -162,7 +167,7 @@ def test_disabling_the_person_ends_it_for_good(person: Shell, operator: Shell, i
 def test_an_id_token_counts_once_and_for_its_client(
     served: Served, operator: Shell, idp: IdentityProvider
 ) -> None:
-    token = idp.id_token()
+    token = id_token(idp, served)
     assert log_in(served, token)[0] == 200
     status, document = log_in(served, token)
     assert (status, document["error"]["code"]) == (422, "invalid_credential")
@@ -173,7 +178,7 @@ def test_an_id_token_counts_once_and_for_its_client(
         {"client_id": "x"},
         {"iat": 1_000},
     ):
-        assert log_in(served, idp.id_token(**claims))[0] == 422
+        assert log_in(served, id_token(idp, served, **claims))[0] == 422
     assert log_in(served, (operator.home / "zoe.tok").read_text().strip())[0] == 422
     assert len(operator.good("access", "list").splitlines()) == 1
     # An unknown client does not fill the audit log.
@@ -219,14 +224,14 @@ def test_an_issuer_for_logins_is_for_logins_alone(operator: Shell, idp: Identity
     ci = f"system:ci:{secret}"
     issuer = operator.good("status", "--field", "issuer").strip()
     with serving(operator.home, ledger=operator.ledger) as served:
-        granted = log_in(served, idp.id_token(sub="mallory"))[1]
+        granted = log_in(served, id_token(idp, served, sub="mallory"))[1]
         mallory = f"user:mallory:{access_token(granted)}"
         for caller in (ci, mallory):
             status, body = _form(served, caller, **EXCHANGE, subject_token=idp.id_token())
             assert (status, "configured for logins of people" in body) == (400, True), body
         status, body = _form(served, ci, **JWT_BEARER, assertion=_id_jag(idp, issuer))
         assert (status, "not for assertions (ID-JAG)" in body) == (400, True), body
-        assert log_in(served, idp.id_token())[0] == 200
+        assert log_in(served, id_token(idp, served))[0] == 200
     operator.good("config", "set", f"oidc.{idp.url}.audience", CLIENT)
     operator.good("config", "set", f"oidc.{idp.url}.id_jag", "true")
     with serving(operator.home, ledger=operator.ledger) as served:
@@ -242,7 +247,7 @@ def test_the_denial_of_a_disabled_person_is_recorded_once(
 ) -> None:
     operator.good("delegator", "add", "alice")
     operator.good("delegator", "disable", "alice")
-    token = idp.id_token()
+    token = id_token(idp, served)
     assert [log_in(served, token)[0] for _ in range(3)] == [403, 422, 422]
     assert len(operator.good("audit", "log", "--operation", "denial").splitlines()) == 1
     operator.good("audit", "verify")
@@ -253,9 +258,9 @@ def test_a_login_needs_no_credential_and_uses_none(
 ) -> None:
     """Another caller's access token in the header has no effect: only the ID token counts."""
     admin = operator.good("access", "grant", "user:ada", "--role", "admin").strip()
-    status, document = log_in(served, idp.id_token(), Authorization=f"Bearer {admin}")
+    status, document = log_in(served, id_token(idp, served), Authorization=f"Bearer {admin}")
     assert (status, document["access"]["name"], document["access"]["roles"]) == (200, "user:alice", [])
-    assert log_in(served, idp.id_token(), Authorization="Bearer jitid_wrong")[0] == 200
+    assert log_in(served, id_token(idp, served), Authorization="Bearer jitid_wrong")[0] == 200
     with sqlite3.connect(operator.ledger / "ledger.db") as db:
         bodies = [json.loads(body) for (body,) in db.execute("SELECT body FROM audit_event")]
     assert {event["by"] for event in bodies if event["op"] == "access-login"} == {"anonymous"}
@@ -263,7 +268,7 @@ def test_a_login_needs_no_credential_and_uses_none(
 
 def test_too_many_invalid_logins_are_refused(served: Served, idp: IdentityProvider) -> None:
     """Many at once, because a busy machine is slow by itself. A valid ID token still counts."""
-    token = idp.id_token(aud="other")
+    token = id_token(idp, served, aud="other")
     with ThreadPoolExecutor(8) as pool:
         for _ in range(100):
             statuses = {*pool.map(lambda _: log_in(served, token)[0], range(16))}
@@ -271,7 +276,7 @@ def test_too_many_invalid_logins_are_refused(served: Served, idp: IdentityProvid
             if 429 in statuses:
                 break
     assert 429 in statuses
-    assert log_in(served, idp.id_token())[0] == 200
+    assert log_in(served, id_token(idp, served))[0] == 200
 
 
 def test_a_login_that_cannot_be_stored_is_revoked(person: Shell, operator: Shell) -> None:
@@ -345,8 +350,60 @@ def test_a_stranger_does_not_log_in_where_delegators_are_known(
     operator.good("delegator", "add", "alice")
     operator.good("config", "set", "delegators", "known")
     with serving(operator.home, ledger=operator.ledger) as served:
-        assert log_in(served, idp.id_token())[0] == 200
-        status, document = log_in(served, idp.id_token(sub="stranger"))
+        assert log_in(served, id_token(idp, served))[0] == 200
+        status, document = log_in(served, id_token(idp, served, sub="stranger"))
     assert (status, "delegator-unknown" in document["error"]["message"]) == (403, True)
     assert len(operator.good("access", "list").splitlines()) == 1
     operator.good("audit", "verify")
+
+
+def test_an_id_token_is_for_one_authority(
+    person: Shell, served: Served, operator: Shell, idp: IdentityProvider, tmp_path: Path
+) -> None:
+    """The operator of another authority with the same client has the ID token, its seed and its place."""
+    other = Shell(tmp_path / "other")
+    other.home.mkdir()
+    for name, value in (("client_id", CLIENT), ("jwks", f"{idp.url}/jwks")):
+        other.good("config", "set", f"oidc.{idp.url}.{name}", value)
+    other.good("issue", "--task", "O", "--delegator", "zoe", "--out", "z.tok")
+    with serving(other.home, ledger=other.ledger) as second:
+        token = id_token(idp, second)
+        for place, status in ((second.url, 400), (served.url, 422)):
+            found, document = log_in(served, token, place)
+            assert found == status, document
+        assert "does not count here" in log_in(served, token, second.url)[1]["error"]["message"]
+        assert log_in(second, token)[0] == 200
+    # An ID token without a nonce, or with that of another program, is not for a login either.
+    for nonce in (None, "x", nonce_at("")):
+        assert log_in(served, idp.id_token(nonce))[0] == 422
+    assert operator.good("access", "list") == ""
+
+
+def test_the_device_flow_is_the_operators_choice(
+    operator: Shell, person: Shell, served: Served, idp: IdentityProvider
+) -> None:
+    """Its ID tokens have no `nonce`, so any authority that permits it accepts them."""
+    person.good("config", "set", f"oidc.{idp.url}.device", "true")
+    done = person.run("login", "--device", "--no-browser")
+    assert (done.returncode, "the device flow is not permitted" in done.stderr) == (8, True)
+    operator.good("config", "set", f"oidc.{idp.url}.device", "true")
+    with serving(operator.home, ledger=operator.ledger) as permitting:
+        here = {"JITID_REMOTE": permitting.url}
+        assert person.run("login", "--device", "--no-browser", more=here).returncode == 0
+        body = json.dumps({"token": id_token(idp, permitting)}).encode()
+        done = permitting.ask("POST", "/v1/operations/LogIn", body, {"Content-Type": "application/json"})
+        assert done.status == 422
+
+
+def test_a_login_over_each_address_of_the_authority(operator: Shell, person: Shell, tmp_path: Path) -> None:
+    """Its socket, its issuer and its public address; the issuer is an address only if it is one."""
+    socket = tmp_path / "s" / "authority.sock"
+    socket.parent.mkdir(mode=0o700)
+    with serving(operator.home, "--socket", str(socket), ledger=operator.ledger):
+        assert person.run("login", more={"JITID_REMOTE": f"unix://{socket}"}).returncode == 0
+    with serving(operator.home, "--public-url", "https://other.example", ledger=operator.ledger) as served:
+        done = person.run("login", more={"JITID_REMOTE": served.url})
+        named = "the addresses of this authority: `https://other.example`" in done.stderr
+        assert (done.returncode, named) == (2, True)
+        operator.good("ledger", "issuer", "set", served.url, "--yes")
+        assert person.run("login", more={"JITID_REMOTE": served.url}).returncode == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from jitid.capabilities.access import oidc
@@ -16,32 +17,36 @@ from jitid.capabilities.identity.record_denial import record_denial
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, RefusedError, UsageError
 from jitid.ledger import contract
 from jitid.model.access import AccessState
+from jitid.system.authority_address import parse_address
 from jitid.system.processes import is_below_run
-from jitid.values.text import label
+from jitid.values.text import label, quote
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from jitid.capabilities.access.operations import LogIn
     from jitid.ledger.transaction import Transaction
     from jitid.ledger.view import View
     from jitid.model.access import LoginProof, OidcIssuer, Proof
     from jitid.model.request import IssueRequest
     from jitid.operation.context import Context, Terms
-    from jitid.values.secret import Secret
+
+_LONGEST = 200
 
 
-def log_in(context: Context, token: Secret) -> Granted:
+def log_in(context: Context, operation: LogIn) -> Granted:
     """Log in the person that an ID token proves: with an access token for a caller of an authority, else without.
 
     No lock is held while the issuer is queried.
 
     Raises:
-        InvalidCredentialError: the ID token is not valid for a login, was used before, or is older than the last
+        InvalidCredentialError: the ID token is not valid for a login here, was used before, or is older than the last
             disabling of the person.
         PolicyDeniedError: the person is disabled, or the directory binds the name to other subjects, or must know the
             person and does not; it is recorded.
         RefusedError: the caller is an agent.
-        UsageError: beside the ledger, the system user has no secret for logins.
+        UsageError: beside the ledger, the system user has no secret for logins; at an authority, this is not one of
+            its addresses.
 
     """
     if context.caller is not None and context.caller.agent is not None:
@@ -51,17 +56,44 @@ def log_in(context: Context, token: Secret) -> Granted:
         raise UsageError("a login beside a ledger needs a holder", "jitid login")
     with context.ledger.read() as snapshot:
         contract.refuse_if_sealed(snapshot)
-        now = snapshot.now
+        now, names = snapshot.now, snapshot.names
     holder = terms.holder if context.caller is None else None
+    nonce = None
+    if operation.seed is not None:
+        accepted = names.accepted(now)
+        places = _addresses((*terms.places, *accepted)) if holder is None else accepted
+        nonce = oidc.login_nonce(_one_of(places, operation.place), operation.seed)
     try:
         issuers = context.oidc() if holder is None else _stated_by_person(context.oidc())
-        proof = oidc.verify_login(token.reveal(), issuers, now, timeout=context.timeout)
+        proof = oidc.verify_login(
+            operation.token.reveal(), issuers, now, nonce=nonce, timeout=context.timeout
+        )
         return _recorded(context, proof, holder, terms)
     except InvalidCredentialError as denial:
         # At an authority, the caller is unknown, and must not fill the audit log.
         if holder is not None:
             record_denial(context.ledger, context.terms, denial, {"operation": "LogIn"}, accept_clock=False)
         raise
+
+
+def _addresses(places: Iterable[str]) -> list[str]:
+    """Return the addresses among the names of an authority, as a client has them."""
+    found = []
+    for place in places:
+        with suppress(UsageError):
+            found.append(str(parse_address(place)))
+    return list(dict.fromkeys(found))
+
+
+def _one_of(places: Sequence[str], stated: str | None) -> str:
+    """Return the place of a login that the client states, if it is this one. Raises UsageError."""
+    if stated not in places or stated is None:
+        raise UsageError(
+            f"a login at {quote(stated or '', _LONGEST)} does not count here; nothing was changed",
+            f"the addresses of this authority: {', '.join(quote(place, _LONGEST) for place in places) or 'none'}; its "
+            "operator sets them: jitid serve --public-url URL",
+        )
+    return stated
 
 
 def _recorded(context: Context, proof: Proof, holder: str | None, terms: Terms) -> Granted:

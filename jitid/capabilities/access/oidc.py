@@ -72,13 +72,35 @@ def verify_token(
         raise InvalidCredentialError(error.message.replace("the ID token", label), error.hint) from None
 
 
-def verify_login(token: str | bytes, issuers: Sequence[OidcIssuer], now: int, *, timeout: float) -> Proof:
-    """Return the proof that an ID token gives for a login: it is new, and was issued to the login's client alone.
+def login_nonce(place: str, seed: str) -> str:
+    """Return the `nonce` of an ID token for a login at `place`: no other place can use the ID token.
+
+    The place is an address of an authority, or the issuer of a ledger for a login beside it.
+    """
+    return strict_json.b64url(sha256(f"{place}\0{seed}".encode()).digest())
+
+
+def verify_login(
+    token: str | bytes, issuers: Sequence[OidcIssuer], now: int, *, nonce: str | None, timeout: float
+) -> Proof:
+    """Return the proof that an ID token gives for a login: it is new, and was issued for this login alone.
+
+    The device flow has no `nonce`; it counts if the configuration permits it for the issuer.
 
     Raises the errors of `verify_token`.
     """
     proof = _verify(token, issuers, now, timeout, "id_token", login=True)
     _, claims = jws.decode_object(jws.split(token)[1], "payload")
+    if claims.get("nonce") != nonce:
+        raise InvalidCredentialError(
+            "the ID token's `nonce` is not that of a login here", "log in here: jitid login"
+        )
+    if nonce is None and not any(issuer.device for issuer in issuers if issuer.issuer == proof.issuer):
+        key = word(f"oidc.{safe(proof.issuer)}.device")
+        raise InvalidCredentialError(
+            f"the device flow is not permitted for {quote(proof.issuer, _LONGEST)}",
+            f"omit --device; to permit it: jitid config set {key} true",
+        )
     if proof.clients:
         raise InvalidCredentialError(
             f"the ID token was issued to the client {quote(proof.clients[0], _LONGEST)}, not to that of the login"

@@ -62,7 +62,7 @@ def bootstrap_access(context: Context, operation: ops.BootstrapAccess) -> Grante
 
 def log_in(context: Context, operation: ops.LogIn) -> Granted:
     """Log a person in. Record a denial."""
-    return logins.log_in(context, operation.token)
+    return logins.log_in(context, operation)
 
 
 def find_login(context: Context, operation: ops.FindLogin) -> LoginProof | None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from jitid.authority.open import current_login, open_if_there, open_or_create_authority
@@ -30,6 +30,7 @@ from jitid.values.text import quote, safe
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:
+    from jitid.authority.local import LocalAuthority
     from jitid.authority.remote import RemoteAuthority
     from jitid.capabilities.access.grant import Granted
     from jitid.capabilities.access.provider import Provider
@@ -57,16 +58,19 @@ def login(cli: Invocation, args: LoginCommand) -> None:
     issuer = _chosen(config, args.issuer, device=args.device)
     authority = _unauthenticated(config) or open_or_create_authority(config, cli.note)
     timeout = float(config.number("timeout"))
+    place = _place(config, authority)
     cli.note(f"logging in at {safe(issuer.issuer)}")
     provider = oidc_provider.discover(issuer, timeout)
-    id_token = (
-        _by_device(cli, args, provider, timeout) if args.device else _by_code(cli, args, provider, timeout)
+    wanted = (
+        LogIn(token=_by_device(cli, args, provider, timeout), place=place)
+        if args.device
+        else _by_code(cli, args, provider, place, timeout)
     )
     if config.remote is None:
         from jitid.authority.open_local import make_holder
 
         make_holder()
-    granted = authority.perform(LogIn(token=id_token))
+    granted = authority.perform(wanted)
     if granted.secret is not None:
         _store(config, authority, granted)
     if config.remote is not None and not _is_used(config):
@@ -136,6 +140,15 @@ def _chosen(config: Config, stated: str | None, *, device: bool) -> OidcIssuer:
     return issuer
 
 
+def _place(config: Config, authority: Authority) -> str:
+    """Return the place of the login, for which alone its ID token counts: an address, or the issuer of the ledger."""
+    if config.remote is None:
+        return cast("LocalAuthority", authority).names.issuer
+    from jitid.system.authority_address import parse_address
+
+    return str(parse_address(config.remote))
+
+
 def _unauthenticated(config: Config) -> RemoteAuthority | None:
     """Return the remote authority without a credential: the ID token authenticates the person."""
     if config.remote is None:
@@ -156,11 +169,11 @@ def _seconds_left() -> Callable[[], float]:
     return lambda: time_limit.left(end - monotonic())
 
 
-def _by_code(cli: Invocation, args: LoginCommand, provider: Provider, timeout: float) -> Secret:
+def _by_code(cli: Invocation, args: LoginCommand, provider: Provider, place: str, timeout: float) -> LogIn:
     from jitid.system.loopback import Loopback
 
     with Loopback() as listener:
-        attempt = oidc_provider.attempt(provider, listener.address, int(time.time()), fresh=args.fresh)
+        attempt = oidc_provider.attempt(provider, listener.address, place, int(time.time()), fresh=args.fresh)
         url = oidc_provider.authorization_url(attempt)
         cli.note(f"to log in, open: {url}")
         if not args.no_browser:
@@ -179,7 +192,8 @@ def _by_code(cli: Invocation, args: LoginCommand, provider: Provider, timeout: f
         except TimeoutError:
             refused = f"; answers refused because of their `state`: {ignored}" if ignored else ""
             raise _too_late(f"no answer came from the browser in time{refused}") from None
-    return oidc_provider.id_token_for(attempt, oidc_provider.code_in(attempt, query), timeout)
+    id_token = oidc_provider.id_token_for(attempt, oidc_provider.code_in(attempt, query), timeout)
+    return LogIn(token=id_token, place=place, seed=attempt.seed)
 
 
 def _by_device(cli: Invocation, args: LoginCommand, provider: Provider, timeout: float) -> Secret:

@@ -17,11 +17,13 @@ from jitid.keys.keyring import Keyring
 from jitid.model.access import UNAUTHENTICATED, OidcIssuer
 from jitid.model.request import IssueRequest
 from jitid.values.secret import Secret
-from tests.builders import World, edit, put_delegator, request
+from tests.builders import NAMES, World, edit, put_delegator, request
 from tests.crypto.signed import ED25519, jwk, token
+from tests.identity_provider import SEED, nonce_at
 
 ISSUER = "https://id.example"
 HOLDER = "tester@host"
+PLACE = "https://authority.example"
 
 
 class LoggedIn:
@@ -32,23 +34,25 @@ class LoggedIn:
         keys.write_text(dumps({"keys": [jwk(ED25519, kid="k1")]}))
         keys.chmod(0o644)
         self.issuer = OidcIssuer(ISSUER, str(keys), "jitid", client_id="jitid-cli", names=("al*",))
-        self.world = World(folder / "ledger", holder=HOLDER, oidc=(self.issuer,))
+        self.world = World(folder / "ledger", holder=HOLDER, places=(PLACE,), oidc=(self.issuer,))
         self.number = 0
 
-    def id_token(self) -> Secret:
+    def login(self, place: str) -> LogIn:
+        """Return a login at `place`."""
         self.number += 1
         now = self.world.clock.now
         claims = {"iss": ISSUER, "aud": "jitid-cli", "sub": "alice", "iat": now, "exp": now + 60}
-        more = {"jti": f"login-{self.number}"}
-        return Secret.single(token({"alg": "EdDSA", "kid": "k1"}, {**claims, **more}, ED25519))
+        more = {"jti": f"login-{self.number}", "nonce": nonce_at(place)}
+        id_token = token({"alg": "EdDSA", "kid": "k1"}, {**claims, **more}, ED25519)
+        return LogIn(token=Secret.single(id_token), place=place, seed=SEED)
 
     def beside(self) -> str:
         """Log in beside the ledger; return the id of the access."""
-        return self.world.authority.perform(LogIn(token=self.id_token())).access.id
+        return self.world.authority.perform(self.login(NAMES.issuer)).access.id
 
     def remote(self) -> Secret:
         """Log in as a caller; return the access token."""
-        granted = self.world.authority.serving(UNAUTHENTICATED).perform(LogIn(token=self.id_token()))
+        granted = self.world.authority.serving(UNAUTHENTICATED).perform(self.login(PLACE))
         assert granted.secret is not None
         return Secret.single(granted.secret.reveal(granted.secret.names[0]))
 
