@@ -426,7 +426,7 @@ class World:
         self._oidc, self.terms = (issuer,), terms._replace(holder=holder)
         try:
             # An authority keeps the terms that it has read.
-            return self._new_authority().perform(LogIn(token=id_token, place=NAMES.issuer, seed=SEED))
+            return self._new_authority().perform(LogIn(token=id_token, authority=NAMES.issuer, seed=SEED))
         finally:
             self._oidc, self.terms = oidc, terms
 

@@ -104,9 +104,13 @@ class IdentityProvider:
 SEED = "the-seed-of-a-login"
 
 
-def nonce_at(place: str) -> str:
+def nonce_at(authority: str) -> str:
     """Return the `nonce` of an ID token for a login at an authority or beside a ledger, with that seed."""
-    return base64.urlsafe_b64encode(hashlib.sha256(f"{place}\0{SEED}".encode()).digest()).decode().rstrip("=")
+    return (
+        base64.urlsafe_b64encode(hashlib.sha256(f"{authority}\0{SEED}".encode()).digest())
+        .decode()
+        .rstrip("=")
+    )
 
 
 def half_hash(text: str) -> str:

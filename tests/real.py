@@ -181,7 +181,7 @@ class Shell:
         """Global options of each command."""
 
     def choose_settings(self) -> None:
-        """State the file of the settings on each command line: the home folder is one that the environment chose."""
+        """State the file of the settings on each command line: the environment has chosen the home folder."""
         path = self.home / "own.toml"
         path.touch(0o600)
         self.options = ("--config", str(path))

@@ -254,7 +254,7 @@ def _first_policy() -> Sequence[tuple[str, str]]:
 
 
 def holder() -> str | None:
-    """Return the holder of a login beside the ledger: this user, as `LOGIN+HASH@HOST`; None if nobody logged in here.
+    """Return the holder of a login beside the ledger: this user, as `LOGIN+HASH@HOST`; None before the first login.
 
     The hash is that of a secret of the user: machines of a shared ledger can have the same names of hosts and users.
     """

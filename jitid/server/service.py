@@ -203,10 +203,10 @@ class Service:
         patience = max(1.0, limits.time * 0.8)
         self._tally = ReadTally()
 
-        places = (base_url,) if socket is None else (base_url, f"unix://{socket}")
+        addresses = (base_url,) if socket is None else (base_url, f"unix://{socket}")
 
         def seat() -> Seat:
-            return Seat(config, places, patience, self._tally, self._out_of_reach)
+            return Seat(config, addresses, patience, self._tally, self._out_of_reach)
 
         self._quick = Pool(limits.threads, "jitid", seat)
         self._together = Together(self._quick)

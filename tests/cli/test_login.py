@@ -95,16 +95,21 @@ def test_the_address_is_printed_and_no_secret_is(shell: Shell, tmp_path: Path) -
 
 
 def test_a_later_login_replaces_the_earlier(shell: Shell, idp: IdentityProvider) -> None:
-    """When the later one ends, the earlier one is not in force again."""
+    """When the later one ends, the earlier one is not in force again. Another person's login is not replaced."""
     shell.good("login")
     idp.subject = "bob"
+    done = shell.run("login")
+    assert (done.returncode, "`user:alice` is logged in here, not `user:bob`" in done.stderr) == (6, True)
+    assert proof(shell) == ("user:alice", "oidc")
+    shell.good("login", "--out")
+    shell.good("login")
     shell.good("login")
     assert proof(shell) == ("user:bob", "oidc")
     assert proof(shell, "--delegator", "alice") == ("user:alice", "asserted")
     shell.good("login", "--out")
     assert shell.run(*ISSUE).returncode == 2
     states = shell.good("access", "list", "--all", "--field", "state").split()
-    assert states == ["revoked", "rotated"]
+    assert states == ["revoked", "rotated", "revoked"]
     shell.good("audit", "verify")
 
 
@@ -540,7 +545,7 @@ INSIDE = ("run", "--task", "R", "--agent", "coder", "--", "env", "-u", "JITID_PA
 
 
 def test_inside_a_run_the_login_does_not_count(shell: Shell) -> None:
-    """A program that clears its environment makes an agent nobody, and not the person who logged in."""
+    """An agent whose environment was cleared has no identity, and is not the person who logged in."""
     shell.good("login")
     jitid = ("sh", "-c", f'{shlex.join(command())} --config own.toml "$@"', "sh")
     done = shell.run(*INSIDE, *jitid, "issue", "--task", "NEW", "--agent", "root")
@@ -580,7 +585,7 @@ def test_a_login_is_for_one_user_and_not_for_a_name(shell: Shell, tmp_path: Path
 def test_settings_that_the_environment_chose_are_not_for_logins(
     shell: Shell, idp: IdentityProvider, tmp_path: Path
 ) -> None:
-    """Neither for a new login nor for one that is there: otherwise a provider of one's own would prove anybody."""
+    """Neither a new login nor an existing one counts: otherwise an agent's own provider would prove any name."""
     shell.good("login")
     evil = tmp_path / "evil.toml"
     evil.write_text(f'[oidc."{idp.url}"]\nclient_id = "{CLIENT}"\njwks = "{idp.url}/jwks"\n')

@@ -68,12 +68,12 @@ def stored(person: Shell) -> Path:
     return path
 
 
-def log_in(served: Served, token: str, place: str | None = None, **headers: str) -> tuple[int, Any]:
-    """Exchange an ID token with bare HTTP, as one for a login at `place`, by default this authority."""
+def log_in(served: Served, token: str, address: str | None = None, **headers: str) -> tuple[int, Any]:
+    """Exchange an ID token with bare HTTP, as one for a login at `address`, by default that of this authority."""
     done = served.ask(
         "POST",
         "/v1/operations/LogIn",
-        json.dumps({"token": token, "place": place or served.url, "seed": SEED}).encode(),
+        json.dumps({"token": token, "authority": address or served.url, "seed": SEED}).encode(),
         {"Content-Type": "application/json", **headers},
     )
     return done.status, done.json
@@ -219,7 +219,7 @@ JWT_BEARER = {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer"}
 
 
 def test_an_issuer_for_logins_is_for_logins_alone(operator: Shell, idp: IdentityProvider) -> None:
-    """Whoever was shown an ID token of a login cannot exchange it; other uses of the issuer are stated."""
+    """A caller to whom an ID token of a login was shown cannot exchange it; other uses of the issuer are stated."""
     secret = operator.good("access", "grant", "system:ci").strip()
     ci = f"system:ci:{secret}"
     issuer = operator.good("status", "--field", "issuer").strip()
@@ -330,7 +330,7 @@ def test_a_configured_credential_takes_precedence(person: Shell, operator: Shell
 
 
 def test_inside_a_run_the_login_is_not_used(person: Shell, operator: Shell) -> None:
-    """A program that clears its environment makes an agent nobody, and not the person who logged in."""
+    """An agent whose environment was cleared has no identity, and is not the person who logged in."""
     person.good("login")
     jitid = shlex.join(command())
     kept = f'env -i PATH="$PATH" HOME="$HOME" PYTHONPATH="$PYTHONPATH" JITID_REMOTE="$JITID_REMOTE" {jitid}'
@@ -346,7 +346,7 @@ def test_inside_a_run_the_login_is_not_used(person: Shell, operator: Shell) -> N
 def test_a_stranger_does_not_log_in_where_delegators_are_known(
     operator: Shell, idp: IdentityProvider
 ) -> None:
-    """Not everybody at the provider is a caller; beside the ledger the same rule holds."""
+    """The provider may have more people than the directory; beside the ledger the same rule holds."""
     operator.good("delegator", "add", "alice")
     operator.good("config", "set", "delegators", "known")
     with serving(operator.home, ledger=operator.ledger) as served:
@@ -360,7 +360,7 @@ def test_a_stranger_does_not_log_in_where_delegators_are_known(
 def test_an_id_token_is_for_one_authority(
     person: Shell, served: Served, operator: Shell, idp: IdentityProvider, tmp_path: Path
 ) -> None:
-    """The operator of another authority with the same client has the ID token, its seed and its place."""
+    """The operator of another authority with the same client has the ID token, its seed and its address."""
     other = Shell(tmp_path / "other")
     other.home.mkdir()
     for name, value in (("client_id", CLIENT), ("jwks", f"{idp.url}/jwks")):
@@ -368,8 +368,8 @@ def test_an_id_token_is_for_one_authority(
     other.good("issue", "--task", "O", "--delegator", "zoe", "--out", "z.tok")
     with serving(other.home, ledger=other.ledger) as second:
         token = id_token(idp, second)
-        for place, status in ((second.url, 400), (served.url, 422)):
-            found, document = log_in(served, token, place)
+        for address, status in ((second.url, 400), (served.url, 422)):
+            found, document = log_in(served, token, address)
             assert found == status, document
         assert "does not count here" in log_in(served, token, second.url)[1]["error"]["message"]
         assert log_in(second, token)[0] == 200
@@ -391,8 +391,8 @@ def test_the_device_flow_is_the_operators_choice(
         here = {"JITID_REMOTE": permitting.url}
         assert person.run("login", "--device", "--no-browser", more=here).returncode == 0
         body = json.dumps({"token": id_token(idp, permitting)}).encode()
-        done = permitting.ask("POST", "/v1/operations/LogIn", body, {"Content-Type": "application/json"})
-        assert done.status == 422
+        answer = permitting.ask("POST", "/v1/operations/LogIn", body, {"Content-Type": "application/json"})
+        assert answer.status == 422
 
 
 def test_a_login_over_each_address_of_the_authority(operator: Shell, person: Shell, tmp_path: Path) -> None:
@@ -407,3 +407,10 @@ def test_a_login_over_each_address_of_the_authority(operator: Shell, person: She
         assert (done.returncode, named) == (2, True)
         operator.good("ledger", "issuer", "set", served.url, "--yes")
         assert person.run("login", more={"JITID_REMOTE": served.url}).returncode == 0
+
+
+def test_another_spelling_of_the_address_is_the_same_authority(person: Shell, served: Served) -> None:
+    person.good("login")
+    assert person.run("whoami", more={"JITID_REMOTE": f"{served.url}/"}).returncode == 0
+    assert person.run("login", "--out", more={"JITID_REMOTE": f"{served.url}/"}).returncode == 0
+    assert not [*(person.home / ".local/state/jitid").glob("login-*")]

@@ -57,7 +57,7 @@ def must_hold(snapshot: View, caller: Caller) -> None:
         uid = parse_access_id(caller.credential)
         if caller.login is not None:
             presented = AccessStore(snapshot).presented_id(uid)
-            # The configuration was asked when the caller was authenticated.
+            # The configuration was checked when the caller was authenticated.
             holds = presented is not None and live_login(snapshot, presented, None) == caller.login
         else:
             access = AccessStore(snapshot).find(uid)

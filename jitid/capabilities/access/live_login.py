@@ -54,7 +54,7 @@ def live_login(
         if person.disabled_at is not None or governance.foreign_subject(person, login.subject, ""):
             return None
         login = login._replace(delegator=person.name)
-        # The directory names the person of a subject that it has, whatever name the issuer proved.
+        # If the directory has the subject, it names the person, and the name that the issuer proved does not count.
         names = None if login.subject in person.aliases else (person.name, *person.aliases)
     return login if issuers is None or _prove(issuers, login, names) else None
 
@@ -76,7 +76,12 @@ def _prove(issuers: Sequence[OidcIssuer], login: LoginProof, names: Iterable[str
             oidc.check_names(oidc.check_client(oidc.check_settings(issuer)), issuers)
         except ConfigurationError:
             continue
-        if names is None or issuer.names is None:
+        if issuer.names is None:
+            return True
+        if issuer.claim == "sub":
+            # The name that the issuer proved; the directory may have given the person another one since.
+            return any(matches(pattern, login.subject.partition(" ")[2]) for pattern in issuer.names)
+        if names is None:
             return True
         bare = [name.partition(":")[2] for name in names if name.startswith(f"{issuer.kind}:")]
         if any(matches(pattern, name) for pattern in issuer.names for name in bare):

@@ -44,7 +44,7 @@ def log_in(context: Context, operation: LogIn) -> Granted:
             disabling of the person.
         PolicyDeniedError: the person is disabled, or the directory binds the name to other subjects, or must know the
             person and does not; it is recorded.
-        RefusedError: the caller is an agent.
+        RefusedError: the caller is an agent; or beside the ledger, another person is logged in.
         UsageError: beside the ledger, the system user has no secret for logins; at an authority, this is not one of
             its addresses.
 
@@ -61,8 +61,8 @@ def log_in(context: Context, operation: LogIn) -> Granted:
     nonce = None
     if operation.seed is not None:
         accepted = names.accepted(now)
-        places = _addresses((*terms.places, *accepted)) if holder is None else accepted
-        nonce = oidc.login_nonce(_one_of(places, operation.place), operation.seed)
+        own_names = _addresses((*terms.places, *accepted)) if holder is None else accepted
+        nonce = oidc.login_nonce(_one_of(own_names, operation.authority), operation.seed)
     try:
         issuers = context.oidc() if holder is None else _stated_by_person(context.oidc())
         proof = oidc.verify_login(
@@ -76,21 +76,21 @@ def log_in(context: Context, operation: LogIn) -> Granted:
         raise
 
 
-def _addresses(places: Iterable[str]) -> list[str]:
+def _addresses(own_names: Iterable[str]) -> list[str]:
     """Return the addresses among the names of an authority, as a client has them."""
     found = []
-    for place in places:
+    for name in own_names:
         with suppress(UsageError):
-            found.append(str(parse_address(place)))
+            found.append(str(parse_address(name)))
     return list(dict.fromkeys(found))
 
 
-def _one_of(places: Sequence[str], stated: str | None) -> str:
-    """Return the place of a login that the client states, if it is this one. Raises UsageError."""
-    if stated not in places or stated is None:
+def _one_of(own_names: Sequence[str], stated: str | None) -> str:
+    """Return the authority that the client of a login states, if it is this one. Raises UsageError."""
+    if stated not in own_names or stated is None:
         raise UsageError(
             f"a login at {quote(stated or '', _LONGEST)} does not count here; nothing was changed",
-            f"the addresses of this authority: {', '.join(quote(place, _LONGEST) for place in places) or 'none'}; its "
+            f"the addresses of this authority: {', '.join(quote(name, _LONGEST) for name in own_names) or 'none'}; its "
             "operator sets them: jitid serve --public-url URL",
         )
     return stated
@@ -132,7 +132,7 @@ def proved_by_login(context: Context, requests: Sequence[IssueRequest]) -> Seque
         return requests
     with context.ledger.read() as snapshot:
         directory, login = DirectoryStore(snapshot), terms.login
-        if login is None and terms.holder is not None and directory.has_login(terms.holder):
+        if login is None and terms.holder is not None:
             login = login_of(snapshot, terms.holder, context.oidc())
         if login is None:
             return requests
@@ -175,6 +175,8 @@ def _granted(transaction: Transaction, proof: Proof, holder: str | None, terms: 
         )
     subject = f"{proof.issuer} {proof.subject}"
     name = _own_name(transaction, proof, subject, known_only=terms.known_delegators_only)
+    if holder is not None:
+        _must_be_same_person(transaction, holder, name)
     changes = AccessChanges(transaction)
     access, secret = new_access(
         transaction,
@@ -195,6 +197,17 @@ def _granted(transaction: Transaction, proof: Proof, holder: str | None, terms: 
     changes.end(earlier, AccessState.ROTATED)
     event = transaction.append("access-login", {**recorded_facts(access), "replaced_logins": earlier or None})
     return Granted(access._replace(event=event.seq), secret)
+
+
+def _must_be_same_person(transaction: Transaction, holder: str, name: str) -> None:
+    """Refuse to replace another person's login: later requests would be for the wrong one. Raises RefusedError."""
+    for presented in AccessStore(transaction).logins_of(holder):
+        login = live_login(transaction, presented, None)
+        if login is not None and login.delegator != name:
+            raise RefusedError(
+                f"{label(login.delegator)} is logged in here, not {label(name)}; nothing was changed",
+                "to end that login: jitid login --out",
+            )
 
 
 def _first_use(proof: Proof) -> Presentation:

@@ -72,12 +72,12 @@ def verify_token(
         raise InvalidCredentialError(error.message.replace("the ID token", label), error.hint) from None
 
 
-def login_nonce(place: str, seed: str) -> str:
-    """Return the `nonce` of an ID token for a login at `place`: no other place can use the ID token.
+def login_nonce(authority: str, seed: str) -> str:
+    """Return the `nonce` of an ID token for a login: no other authority can use the ID token.
 
-    The place is an address of an authority, or the issuer of a ledger for a login beside it.
+    `authority` is its address, or the issuer of a ledger for a login beside it.
     """
-    return strict_json.b64url(sha256(f"{place}\0{seed}".encode()).digest())
+    return strict_json.b64url(sha256(f"{authority}\0{seed}".encode()).digest())
 
 
 def verify_login(
@@ -181,7 +181,7 @@ def _mark(claims: dict[str, Any], signed: str) -> bytes:
 def _clients(claims: dict[str, Any], issuer: OidcIssuer, *, login: bool) -> tuple[str, ...]:
     """Return the clients that a token was issued to, without the audience, which is jitid itself.
 
-    The client of logins is left out for a login only: a token that it was issued for is for nobody else.
+    The client of logins is left out for a login only: a token that it was issued for is for no other use.
     """
     clients = []
     for name in ("azp", "client_id"):
@@ -372,11 +372,11 @@ def _configured(
         field = "id_jag" if stated_type == "id_jag" else "audience"
         configured = [issuer for issuer in configured if getattr(issuer, field)]
         if not configured:
-            what, value = (
+            kind, value = (
                 ("assertions (ID-JAG)", "true") if field == "id_jag" else ("such tokens", "AUDIENCE")
             )
             raise InvalidCredentialError(
-                f"{quote(issuer_name, _LONGEST)} is configured for logins of people, not for {what}",
+                f"{quote(issuer_name, _LONGEST)} is configured for logins of people, not for {kind}",
                 f"to accept them: jitid config set {word(f'oidc.{safe(issuer_name)}.{field}')} {value}",
             )
     audiences = [audience or issuer.audience for issuer in configured]

@@ -126,10 +126,10 @@ class LogIn(_AccessOperation):
 
     token: Secret
     """The ID token (OpenID Connect Core, section 2)."""
-    place: str | None = value(TEXT, default=None)
-    """Where the person logs in: the client's address of the authority, or the issuer of the ledger beside it."""
+    authority: str | None = value(TEXT, default=None)
+    """The address by which the client has the authority; beside a ledger, its issuer."""
     seed: str | None = value(TEXT, default=None)
-    """The random text that the `nonce` of the ID token was made from, with `place`; None for the device flow."""
+    """The random text that the `nonce` of the ID token was made from, with `authority`; None for the device flow."""
 
 
 class FindLogin(Operation["LoginProof | None"]):

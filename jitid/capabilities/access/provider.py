@@ -124,10 +124,10 @@ def discover(issuer: OidcIssuer, timeout: float) -> Provider:
     )
 
 
-def attempt(provider: Provider, redirect: str, place: str, now: int, *, fresh: bool) -> Attempt:
-    """Return a new attempt for a login at `place`; `redirect` is the address that the browser brings the answer to."""
+def attempt(provider: Provider, redirect: str, authority: str, now: int, *, fresh: bool) -> Attempt:
+    """Return a new attempt to log in at `authority`; the browser brings the answer to `redirect`."""
     state, seed, verifier = (strict_json.b64url(os.urandom(32)) for _ in range(3))
-    return Attempt(provider, redirect, state, seed, login_nonce(place, seed), verifier, now, fresh)
+    return Attempt(provider, redirect, state, seed, login_nonce(authority, seed), verifier, now, fresh)
 
 
 def authorization_url(login: Attempt) -> str:

@@ -163,7 +163,7 @@ def _proved(
     uses = () if actor is None or actor.presented is None else (actor.presented,)
     if operation.delegator_token is None:
         terms = context.terms()
-        if terms.login is None and terms.holder is None:
+        if terms.login is None and not _may_have_login(context, terms.holder):
             return operation.requests, uses
         # Imported here: most callers have no login.
         from jitid.capabilities.access.login_proof import proved_by_login
@@ -188,6 +188,15 @@ def _proved(
         request._replace(proved_delegator=proof.delegator, proved_subject=subject, proved_at=proof.proved_at)
         for request in requests
     ], uses if use is None else (*uses, use)
+
+
+def _may_have_login(context: Context, holder: str | None) -> bool:
+    if holder is None:
+        return False
+    from jitid.capabilities.directory.store import DirectoryStore
+
+    with context.ledger.read() as snapshot:
+        return DirectoryStore(snapshot).has_login(holder)
 
 
 def _record(transaction: Transaction, uses: Sequence[Presentation]) -> None:

@@ -58,19 +58,19 @@ def login(cli: Invocation, args: LoginCommand) -> None:
     issuer = _chosen(config, args.issuer, device=args.device)
     authority = _unauthenticated(config) or open_or_create_authority(config, cli.note)
     timeout = float(config.number("timeout"))
-    place = _place(config, authority)
+    address = _address(config, authority)
     cli.note(f"logging in at {safe(issuer.issuer)}")
     provider = oidc_provider.discover(issuer, timeout)
-    wanted = (
-        LogIn(token=_by_device(cli, args, provider, timeout), place=place)
+    login_request = (
+        LogIn(token=_by_device(cli, args, provider, timeout), authority=address)
         if args.device
-        else _by_code(cli, args, provider, place, timeout)
+        else _by_code(cli, args, provider, address, timeout)
     )
     if config.remote is None:
         from jitid.authority.open_local import make_holder
 
         make_holder()
-    granted = authority.perform(wanted)
+    granted = authority.perform(login_request)
     if granted.secret is not None:
         _store(config, authority, granted)
     if config.remote is not None and not _is_used(config):
@@ -133,15 +133,15 @@ def _chosen(config: Config, stated: str | None, *, device: bool) -> OidcIssuer:
         )
     if config.remote is None and issuer.from_environment:
         raise ConfigurationError(
-            f"an environment variable has chosen the settings of {quote(issuer.issuer, 200)}, by which nobody logs in "
-            "beside a ledger",
+            f"an environment variable has chosen the settings of {quote(issuer.issuer, 200)}, which do not count for "
+            "logins beside a ledger",
             "select their file with --config FILE",
         )
     return issuer
 
 
-def _place(config: Config, authority: Authority) -> str:
-    """Return the place of the login, for which alone its ID token counts: an address, or the issuer of the ledger."""
+def _address(config: Config, authority: Authority) -> str:
+    """Return the address at which alone the ID token counts; beside a ledger, its issuer."""
     if config.remote is None:
         return cast("LocalAuthority", authority).names.issuer
     from jitid.system.authority_address import parse_address
@@ -169,11 +169,13 @@ def _seconds_left() -> Callable[[], float]:
     return lambda: time_limit.left(end - monotonic())
 
 
-def _by_code(cli: Invocation, args: LoginCommand, provider: Provider, place: str, timeout: float) -> LogIn:
+def _by_code(cli: Invocation, args: LoginCommand, provider: Provider, address: str, timeout: float) -> LogIn:
     from jitid.system.loopback import Loopback
 
     with Loopback() as listener:
-        attempt = oidc_provider.attempt(provider, listener.address, place, int(time.time()), fresh=args.fresh)
+        attempt = oidc_provider.attempt(
+            provider, listener.address, address, int(time.time()), fresh=args.fresh
+        )
         url = oidc_provider.authorization_url(attempt)
         cli.note(f"to log in, open: {url}")
         if not args.no_browser:
@@ -193,7 +195,7 @@ def _by_code(cli: Invocation, args: LoginCommand, provider: Provider, place: str
             refused = f"; answers refused because of their `state`: {ignored}" if ignored else ""
             raise _too_late(f"no answer came from the browser in time{refused}") from None
     id_token = oidc_provider.id_token_for(attempt, oidc_provider.code_in(attempt, query), timeout)
-    return LogIn(token=id_token, place=place, seed=attempt.seed)
+    return LogIn(token=id_token, authority=address, seed=attempt.seed)
 
 
 def _by_device(cli: Invocation, args: LoginCommand, provider: Provider, timeout: float) -> Secret:

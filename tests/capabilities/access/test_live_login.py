@@ -11,10 +11,17 @@ import pytest
 
 from jitid.capabilities.access.login_proof import login_of, proved_by_login
 from jitid.capabilities.access.operations import Authenticate, LogIn, RevokeAccess
+from jitid.capabilities.access.store import AccessStore
 from jitid.capabilities.issue import issuance
-from jitid.errors import IntegrityError, InvalidCredentialError, RefusedError, UnauthenticatedError
+from jitid.errors import (
+    IntegrityError,
+    InvalidCredentialError,
+    RefusedError,
+    UnauthenticatedError,
+    UsageError,
+)
 from jitid.keys.keyring import Keyring
-from jitid.model.access import UNAUTHENTICATED, OidcIssuer
+from jitid.model.access import UNAUTHENTICATED, Caller, OidcIssuer
 from jitid.model.request import IssueRequest
 from jitid.values.secret import Secret
 from tests.builders import NAMES, World, edit, put_delegator, request
@@ -23,7 +30,7 @@ from tests.identity_provider import SEED, nonce_at
 
 ISSUER = "https://id.example"
 HOLDER = "tester@host"
-PLACE = "https://authority.example"
+ADDRESS = "https://authority.example"
 
 
 class LoggedIn:
@@ -34,17 +41,17 @@ class LoggedIn:
         keys.write_text(dumps({"keys": [jwk(ED25519, kid="k1")]}))
         keys.chmod(0o644)
         self.issuer = OidcIssuer(ISSUER, str(keys), "jitid", client_id="jitid-cli", names=("al*",))
-        self.world = World(folder / "ledger", holder=HOLDER, places=(PLACE,), oidc=(self.issuer,))
+        self.world = World(folder / "ledger", holder=HOLDER, places=(ADDRESS,), oidc=(self.issuer,))
         self.number = 0
 
-    def login(self, place: str) -> LogIn:
-        """Return a login at `place`."""
+    def login(self, authority: str) -> LogIn:
+        """Return a login at `authority`."""
         self.number += 1
         now = self.world.clock.now
         claims = {"iss": ISSUER, "aud": "jitid-cli", "sub": "alice", "iat": now, "exp": now + 60}
-        more = {"jti": f"login-{self.number}", "nonce": nonce_at(place)}
+        more = {"jti": f"login-{self.number}", "nonce": nonce_at(authority)}
         id_token = token({"alg": "EdDSA", "kid": "k1"}, {**claims, **more}, ED25519)
-        return LogIn(token=Secret.single(id_token), place=place, seed=SEED)
+        return LogIn(token=Secret.single(id_token), authority=authority, seed=SEED)
 
     def beside(self) -> str:
         """Log in beside the ledger; return the id of the access."""
@@ -52,7 +59,7 @@ class LoggedIn:
 
     def remote(self) -> Secret:
         """Log in as a caller; return the access token."""
-        granted = self.world.authority.serving(UNAUTHENTICATED).perform(self.login(PLACE))
+        granted = self.world.authority.serving(UNAUTHENTICATED).perform(self.login(ADDRESS))
         assert granted.secret is not None
         return Secret.single(granted.secret.reveal(granted.secret.names[0]))
 
@@ -61,7 +68,7 @@ class LoggedIn:
         self.world._oidc = (self.issuer._replace(**fields),) if fields else ()
 
     def found(self) -> str | None:
-        """Return who is logged in beside the ledger."""
+        """Return the person that is logged in beside the ledger."""
         with self.world.ledger.read() as snapshot:
             login = login_of(snapshot, HOLDER, self.world._oidc)
         return None if login is None else login.delegator
@@ -80,7 +87,7 @@ def logged(tmp_path: Path) -> LoggedIn:
 
 
 def _foreseen(logged: LoggedIn, asked: IssueRequest, between: Callable[[], object]) -> tuple[Any, bool]:
-    """Issue with a plan from before `between`; return what was issued, and whether the plan was used."""
+    """Issue with a plan from before `between`; return the result, and whether the plan was used."""
     world = logged.world
     keyring: Keyring = world.authority._keyring
     with world.ledger.read() as snapshot:
@@ -105,7 +112,7 @@ def test_a_plan_by_a_login_holds_beside_other_changes(logged: LoggedIn) -> None:
 
 
 def test_a_login_that_ends_meanwhile_proves_nothing(logged: LoggedIn) -> None:
-    """The transaction asks again, with a plan from before as without one."""
+    """The transaction checks the login again, with a plan from before as without one."""
     access = logged.beside()
     logged.world.issue(task="FIRST")
     asked = logged.proved()
@@ -138,6 +145,43 @@ def test_the_configuration_of_today_decides(logged: LoggedIn) -> None:
     logged.configure(names=("al*", "bo*"))
     assert logged.found() == "user:alice"
     assert logged.world.authority.perform(authenticate).login is not None
+
+
+def test_the_issuer_must_still_prove_the_name_of_a_bound_subject(logged: LoggedIn) -> None:
+    """The directory may have another name for it, which the `names` of the issuer need not match."""
+    with logged.world.ledger.write() as transaction:
+        put_delegator(transaction, "user:carol", aliases=(f"{ISSUER} alice",))
+    logged.beside()
+    secret = logged.remote()
+    assert logged.found() == "user:carol"
+    logged.configure(names=("carol",))
+    assert logged.found() is None
+    with pytest.raises(UnauthenticatedError):
+        logged.world.authority.perform(Authenticate(bearer=secret))
+
+
+def test_an_agent_does_not_log_in(logged: LoggedIn) -> None:
+    """Neither at an authority nor in a process that holds the ledger for it."""
+    agent = Caller("agent:coder", frozenset(), agent="coder")
+    with pytest.raises(RefusedError, match="an agent does not log in"):
+        logged.world.authority.serving(agent).perform(logged.login(ADDRESS))
+    with logged.world.ledger.read() as snapshot:
+        assert list(AccessStore(snapshot).all()) == []
+
+
+def test_an_id_token_is_for_one_place(logged: LoggedIn) -> None:
+    """Neither the issuer of the ledger nor an address counts in place of the other."""
+    remote = logged.world.authority.serving(UNAUTHENTICATED)
+    for authority in (NAMES.issuer, f"{ADDRESS}/below", "https://other.example"):
+        with pytest.raises(UsageError, match="does not count here"):
+            remote.perform(logged.login(authority))
+    with pytest.raises(UsageError, match="does not count here"):
+        logged.world.authority.perform(logged.login(ADDRESS))
+    stated = logged.login("https://other.example")
+    with pytest.raises(InvalidCredentialError, match="`nonce`"):
+        remote.perform(stated.replace(authority=ADDRESS))
+    with pytest.raises(InvalidCredentialError, match="`nonce`"):
+        remote.perform(stated.replace(authority=None, seed=None))
 
 
 def test_settings_that_the_environment_chose_prove_nothing_beside_a_ledger(logged: LoggedIn) -> None:
