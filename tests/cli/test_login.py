@@ -561,6 +561,18 @@ def test_inside_a_run_the_login_does_not_count(shell: Shell) -> None:
     assert proof(shell) == ("user:alice", "oidc")
 
 
+def test_logging_out_ends_a_login_that_does_not_count_now(shell: Shell, idp: IdentityProvider) -> None:
+    """It would count again once the configuration has the issuer again."""
+    shell.good("login")
+    names = f"oidc.{idp.url}.names"
+    shell.good("config", "set", names, "bob")
+    assert shell.run(*ISSUE).returncode == 2
+    assert shell.good("login", "--out") == "logged out: user:alice\n"
+    assert shell.good("login", "--out") == "not logged in; nothing was changed\n"
+    shell.good("config", "unset", names)
+    assert shell.run(*ISSUE).returncode == 2
+
+
 def test_a_login_is_for_one_user_and_not_for_a_name(shell: Shell, tmp_path: Path) -> None:
     """Machines and containers of one image have the same names of hosts and users, and may share a ledger."""
     shell.good("login")

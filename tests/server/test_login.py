@@ -219,7 +219,7 @@ JWT_BEARER = {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer"}
 
 
 def test_an_issuer_for_logins_is_for_logins_alone(operator: Shell, idp: IdentityProvider) -> None:
-    """A caller to whom an ID token of a login was shown cannot exchange it; other uses of the issuer are stated."""
+    """A caller cannot exchange an ID token of a login that it was shown; other uses of the issuer are stated."""
     secret = operator.good("access", "grant", "system:ci").strip()
     ci = f"system:ci:{secret}"
     issuer = operator.good("status", "--field", "issuer").strip()
@@ -236,8 +236,9 @@ def test_an_issuer_for_logins_is_for_logins_alone(operator: Shell, idp: Identity
     operator.good("config", "set", f"oidc.{idp.url}.id_jag", "true")
     with serving(operator.home, ledger=operator.ledger) as served:
         # An ID token that names the client of logins is for no caller.
-        status, body = _form(served, ci, **EXCHANGE, subject_token=idp.id_token(azp=CLIENT))
-        assert (status, "is not that client" in body) == (400, True), body
+        for token in (idp.id_token(azp=CLIENT), idp.id_token(nonce_at("https://other.example"))):
+            status, body = _form(served, ci, **EXCHANGE, subject_token=token)
+            assert (status, "is not that client" in body) == (400, True), body
         assert _form(served, ci, **EXCHANGE, subject_token=idp.id_token())[0] == 200
         assert _form(served, ci, **JWT_BEARER, assertion=_id_jag(idp, issuer))[0] == 200
 

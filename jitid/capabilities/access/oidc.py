@@ -190,7 +190,11 @@ def _clients(claims: dict[str, Any], issuer: OidcIssuer, *, login: bool) -> tupl
             if type(client) is not str or not client:
                 raise InvalidCredentialError(f"the ID token's `{name}` must be a string that is not empty")
             clients.append(client)
-    own_name = issuer.audience if login or issuer.audience != issuer.client_id else None
+    shares_client = not login and issuer.audience == issuer.client_id
+    if shares_client and claims.get("nonce") is not None:
+        # It may be that of a login elsewhere.
+        clients.append(issuer.audience)
+    own_name = None if shares_client else issuer.audience
     return tuple(client for client in dict.fromkeys(clients) if client != own_name)
 
 

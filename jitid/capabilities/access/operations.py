@@ -140,6 +140,8 @@ class FindLogin(Operation["LoginProof | None"]):
 
     holder: str = value(TEXT)
     """The system user, as `LOGIN+HASH@HOST`."""
+    counts: bool = True
+    """Whether the login must count now; otherwise it may be one that the directory or the configuration excludes."""
 
 
 class RotateAccess(_AccessOperation):

@@ -10,7 +10,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
-from jitid.authority.open import current_login, open_if_there, open_or_create_authority
+from jitid.authority.open import open_if_there, open_or_create_authority
 from jitid.authority.stored_login import changing_login, delete_login, must_be_outside_run, store_login
 from jitid.capabilities.access import provider as oidc_provider
 from jitid.capabilities.access.oidc import check_client, check_names, check_settings
@@ -287,9 +287,15 @@ def _log_out(cli: Invocation, args: LoginCommand) -> None:
 
 
 def _end_in_ledger(config: Config) -> LoginProof | None:
-    found = current_login(config)
-    local = open_if_there(config)
-    if found is None or local is None:
+    from jitid.authority.open_local import holder
+    from jitid.capabilities.access.operations import FindLogin
+
+    own_holder, local = holder(), open_if_there(config)
+    if own_holder is None or local is None:
+        return None
+    # One that does not count now, as by a change of the configuration, could count again later.
+    found = local.perform(FindLogin(holder=own_holder, counts=False))
+    if found is None:
         return None
     local.perform(RevokeAccess(ids=(found.id,), reason="logged out"))
     return found
