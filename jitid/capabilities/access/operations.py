@@ -141,7 +141,7 @@ class FindLogin(Operation["LoginProof | None"]):
     holder: str = value(TEXT)
     """The system user, as `LOGIN+HASH@HOST`."""
     counts: bool = True
-    """Whether the login must count now; otherwise it may be one that the directory or the configuration excludes."""
+    """Whether the login must count now, and the directory and the configuration must not exclude it."""
 
 
 class RotateAccess(_AccessOperation):

@@ -293,7 +293,7 @@ def _end_in_ledger(config: Config) -> LoginProof | None:
     own_holder, local = holder(), open_if_there(config)
     if own_holder is None or local is None:
         return None
-    # One that does not count now, as by a change of the configuration, could count again later.
+    # A login that does not count now, as by a change of the configuration, could count again later.
     found = local.perform(FindLogin(holder=own_holder, counts=False))
     if found is None:
         return None
