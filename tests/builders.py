@@ -44,6 +44,7 @@ from jitid.values import strict_json
 from jitid.values.ids import credential_id, identity_id
 from jitid.values.scope import parse_scope
 from jitid.values.secret import Secret, fingerprint
+from tests.identity_provider import SEED
 
 if TYPE_CHECKING:
     from jitid.ledger.postgres.ledger import PostgresLedger
@@ -425,7 +426,7 @@ class World:
         self._oidc, self.terms = (issuer,), terms._replace(holder=holder)
         try:
             # An authority keeps the terms that it has read.
-            return self._new_authority().perform(LogIn(token=id_token))
+            return self._new_authority().perform(LogIn(token=id_token, authority=NAMES.issuer, seed=SEED))
         finally:
             self._oidc, self.terms = oidc, terms
 

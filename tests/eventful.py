@@ -61,11 +61,12 @@ from jitid.search.pasted import search_pasted
 from jitid.values.scope import Scope
 from jitid.values.secret import Secret
 from jitid.values.strict_json import dumps
-from tests.builders import DAY, KINDS, NOW, World, policed, request
+from tests.builders import DAY, KINDS, NAMES, NOW, World, policed, request
 from tests.capabilities.directory import people
 from tests.capabilities.directory import test_registry as registry
 from tests.crypto.signed import ED25519, jwk
 from tests.crypto.signed import token as signed_token
+from tests.identity_provider import nonce_at
 from tests.offlineroot import certified
 from tests.programs import Shop
 
@@ -262,7 +263,7 @@ def _log_in_twice(world: World) -> None:
     claims = {"iss": issuer.issuer, "aud": "jitid-cli", "sub": "liv"}
     now = world.clock.now
     for number in range(2):
-        more = {"iat": now, "exp": now + 60, "jti": f"login-{number}"}
+        more = {"iat": now, "exp": now + 60, "jti": f"login-{number}", "nonce": nonce_at(NAMES.issuer)}
         id_token = signed_token({"alg": "EdDSA", "kid": "k1"}, {**claims, **more}, ED25519)
         world.log_in(issuer, Secret.single(id_token), "tester@host")
 

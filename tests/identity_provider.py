@@ -101,6 +101,18 @@ class IdentityProvider:
         }
 
 
+SEED = "the-seed-of-a-login"
+
+
+def nonce_at(authority: str) -> str:
+    """Return the `nonce` of an ID token for a login at an authority or beside a ledger, with that seed."""
+    return (
+        base64.urlsafe_b64encode(hashlib.sha256(f"{authority}\0{SEED}".encode()).digest())
+        .decode()
+        .rstrip("=")
+    )
+
+
 def half_hash(text: str) -> str:
     """Return `at_hash` of a text for ES256."""
     return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()[:16]).decode().rstrip("=")

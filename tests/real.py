@@ -177,6 +177,18 @@ class Shell:
         self.home = home
         self.ledger = ledger or home / "ledger"
         self.environment = surroundings(home, JITID_LEDGER=str(self.ledger))
+        self.options: tuple[str, ...] = ()
+        """Global options of each command."""
+
+    def choose_settings(self) -> None:
+        """State the file of the settings on each command line: the environment has chosen the home folder."""
+        path = self.home / "own.toml"
+        path.touch(0o600)
+        self.options = ("--config", str(path))
+
+    def hinted(self, words: str) -> str:
+        """Return a command as a hint shows it, with the global options."""
+        return " ".join(("jitid", *self.options, words))
 
     def run(
         self,
@@ -188,7 +200,7 @@ class Shell:
     ) -> subprocess.CompletedProcess[str]:
         """Run it and return the outcome, for any exit status."""
         return subprocess.run(
-            [*before, *command(*arguments)],
+            [*before, *command(*self.options, *arguments)],
             input=stdin,
             capture_output=True,
             text=True,
@@ -207,7 +219,7 @@ class Shell:
     def start(self, *arguments: str, before: Sequence[str] = ()) -> subprocess.Popen[str]:
         """Start it and return the process."""
         return subprocess.Popen(
-            [*before, *command(*arguments)],
+            [*before, *command(*self.options, *arguments)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

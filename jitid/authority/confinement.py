@@ -143,6 +143,12 @@ def _of_authority(config: Config, remote: str) -> SeenState:
             Confinement.PERSON_IMPERSONABLE,
             f"this user started the command with their own credential for {remote}, and can read it",
         )
+    login = _login(remote)
+    if login is not None:
+        return SeenState(
+            Confinement.PERSON_IMPERSONABLE,
+            f"this user has logged in at {remote}, and can read {login.place}",
+        )
     if whoami is not None:
         return SeenState(Confinement.CONFINED, f"{remote} accepts this user only as the agent {whoami.agent}")
     if not reachable:
@@ -164,6 +170,13 @@ def _credential(config: Config) -> ClientCredential | None:
     except JitidError:
         return None
     return client_credential
+
+
+def _login(remote: str) -> ClientCredential | None:
+    """Return the place of this user's login, which is not used inside `jitid run` but can be read there."""
+    from jitid.authority.remote import login_credential
+
+    return login_credential(remote)
 
 
 def _may_belong_to(ledger: str, whoami: WhoAmI | None) -> bool:

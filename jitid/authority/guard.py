@@ -272,6 +272,7 @@ _SET_BY_AUTHORITY = (
     "proved_at",
     "proved_actor",
     "proved_credential",
+    "proved_login",
     "exchanged",
 )
 """Fields of a request that only the authority may set."""

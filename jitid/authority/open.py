@@ -156,8 +156,12 @@ def issuer(config: Config) -> str | None:
 def current_login(config: Config) -> LoginProof | None:
     """Return the login of this user beside the ledger, or at the authority; None without one.
 
-    Raises the errors of both.
+    None also inside `jitid run`, where it does not count. Raises the errors of both.
     """
+    from jitid.system.processes import is_below_run
+
+    if is_below_run():
+        return None
     if config.remote is not None:
         from jitid.authority.remote import login_credential, open_remote
 
@@ -171,8 +175,8 @@ def current_login(config: Config) -> LoginProof | None:
     from jitid.authority.open_local import holder
     from jitid.capabilities.access.operations import FindLogin
 
-    local = open_if_there(config)
-    return None if local is None else local.perform(FindLogin(holder=holder()))
+    found, local = holder(), open_if_there(config)
+    return None if found is None or local is None else local.perform(FindLogin(holder=found))
 
 
 def sweep_limits(config: Config) -> Thresholds:

@@ -17,7 +17,7 @@ from jitid.ledger.sqlite import ledger as sqlite_ledger
 from jitid.ledger.sqlite.ledger_folder import LedgerFolder
 from jitid.model.ledger_rows import Names
 from jitid.operation.base import Operation, Result
-from jitid.system.xdg import authority_folder
+from jitid.system.xdg import authority_folder, state_folder
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from jitid.model.ledger_condition import Check
     from jitid.operation.context import Terms
 
+_HOLDER_SECRET = 32
+"""The length of the secret of a user's logins, in bytes."""
 DEFAULT_TRUST_DOMAIN = "jitid.local"
 
 
@@ -251,9 +253,42 @@ def _first_policy() -> Sequence[tuple[str, str]]:
     return default_files()
 
 
-def holder() -> str:
-    """Return the user of this process on this machine, as `LOGIN@HOST`: the holder of a login beside the ledger."""
-    return f"{caller()}@{os.uname().nodename}"
+def holder() -> str | None:
+    """Return the holder of a login beside the ledger: this user, as `LOGIN+HASH@HOST`; None before the first login.
+
+    The hash is that of a secret of the user: machines of a shared ledger can have the same names of hosts and users.
+    """
+    try:
+        descriptor = os.open(holder_path(), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except (OSError, ConfigurationError):
+        return None
+    try:
+        status = os.fstat(descriptor)
+        secret = os.read(descriptor, _HOLDER_SECRET + 1)
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+    if len(secret) != _HOLDER_SECRET or status.st_uid != os.geteuid() or status.st_mode & 0o077:
+        return None
+    from hashlib import sha256
+
+    return f"{caller()}+{sha256(secret).hexdigest()[:32]}@{os.uname().nodename}"
+
+
+def make_holder() -> None:
+    """Make the secret of this user's logins beside a ledger, if it is not there. Raises OutputError."""
+    from jitid.authority.stored_login import changing_login
+    from jitid.system.files import write_private
+
+    with changing_login():
+        if holder() is None:
+            write_private(holder_path(), os.urandom(_HOLDER_SECRET))
+
+
+def holder_path() -> str:
+    """Return the path of that secret. Raises ConfigurationError without a home folder."""
+    return f"{state_folder()}/holder"
 
 
 def caller() -> str:

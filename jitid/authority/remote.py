@@ -389,6 +389,17 @@ class FileCredential:
             os.close(descriptor)
 
 
+class LoginCredential(FileCredential):
+    """The access token of this user's login: it is the person's, and not for an agent that the person started."""
+
+    def read(self) -> Secret:
+        """Return the current access token. Raises RefusedError inside `jitid run`, and the errors of a file."""
+        from jitid.authority.stored_login import must_be_outside_run
+
+        must_be_outside_run()
+        return super().read()
+
+
 class DescriptorCredential:
     """A credential that is read from a descriptor, once."""
 
@@ -493,7 +504,7 @@ def credential(config: Config, environ: Mapping[str, str] = os.environ) -> Clien
     return None if config.remote is None else login_credential(config.remote)
 
 
-def login_credential(remote: str) -> FileCredential | None:
+def login_credential(remote: str) -> LoginCredential | None:
     """Return the place of the access token of this user's login at an authority; None without a login."""
     from jitid.authority.stored_login import login_path
 
@@ -501,7 +512,7 @@ def login_credential(remote: str) -> FileCredential | None:
         path = login_path(remote)
     except ConfigurationError:
         return None
-    return FileCredential(path) if os.path.lexists(path) else None
+    return LoginCredential(path) if os.path.lexists(path) else None
 
 
 def fitting(operation: Operation[Result], answer: Result) -> Result:

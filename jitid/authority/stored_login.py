@@ -8,19 +8,34 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 
-from jitid.errors import OutputError
+from jitid.capabilities.run.token_place import STARTED_BY
+from jitid.errors import OutputError, RefusedError
+from jitid.system.authority_address import parse_address
 from jitid.system.files import remove_leftovers, write_private
+from jitid.system.processes import is_below_run
 from jitid.system.xdg import state_folder
 from jitid.values.secret import Secret
 from jitid.values.text import quote
 
 
 def login_path(remote: str) -> str:
-    """Return the path of the file for an authority. Raises ConfigurationError without a home folder.
+    """Return the path of the file for an authority.
 
     The name has the address, so that the token goes to the authority that made it, and to no other.
+
+    Raises ConfigurationError without a home folder, and UsageError if `remote` is not an address.
     """
-    return f"{state_folder()}/login-{sha256(remote.encode()).hexdigest()[:32]}"
+    address = str(parse_address(remote))
+    return f"{state_folder()}/login-{sha256(address.encode()).hexdigest()[:32]}"
+
+
+def must_be_outside_run() -> None:
+    """Raise RefusedError in a process below `jitid run`, which often has lost the variables of the run."""
+    if is_below_run() or STARTED_BY in os.environ:
+        raise RefusedError(
+            "inside `jitid run`, the login of the person does not count",
+            "use the identity of the run: $JITID_PARENT_FILE names its token, and programs can clear that variable",
+        )
 
 
 @contextmanager

@@ -122,7 +122,7 @@ def _of_issuer(
     """Return the value of a field of an issuer of ID tokens in the form for TOML. Raises ConfigurationError."""
     toml_value: str | bool | list[str] | dict[str, str] = value
     parsed: dict[str, Any] = {}
-    if field == "device":
+    if field in ("device", "id_jag"):
         toml_value = one_of(value, ("true", "false")) == "true"
     elif field in ("algorithms", "names", "scopes"):
         toml_value = value.split()

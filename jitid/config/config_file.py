@@ -33,6 +33,7 @@ _OIDC = (
     "algorithms",
     "names",
     "clients",
+    "id_jag",
     "client_id",
     "client_secret_file",
     "device",
@@ -270,7 +271,7 @@ def _oidc(document: Mapping[str, Any], label: str, folder: str) -> dict[str, dic
             where = f"{label}: {quote(f'oidc.{issuer}.{name}', 200)}"
             if name not in _OIDC:
                 raise ConfigurationError(f"{where} is unknown", nearest(name, _OIDC))
-            if name == "device":
+            if name in ("device", "id_jag"):
                 if not isinstance(value, bool):
                     raise ConfigurationError(f"{where} must be true or false")
                 continue

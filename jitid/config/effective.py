@@ -344,15 +344,20 @@ class Config:
         """
         from jitid.model.access import OidcIssuer
 
+        trusted: dict[str, dict[str, Any]] = {}
+        has_logins = any("client_id" in fields for fields in self._oidc.values())
+        for layer in reversed(self._trusted.layers if has_logins else ()):
+            trusted.update(layer.oidc)
         issuers = []
         for issuer, fields in self._oidc.items():
-            # The `aud` of an ID token is the client that it was issued to.
-            settings = {"jwks": "", "audience": fields.get("client_id", ""), **fields}
+            # Each use is stated: a client for logins alone makes no other token count.
+            settings = {"jwks": "", "audience": "", "id_jag": "client_id" not in fields, **fields}
             for name in settings.keys() & {"algorithms", "names", "scopes"}:
                 value = settings[name]
                 settings[name] = (value,) if isinstance(value, str) else tuple(value)
             if "clients" in settings:
                 settings["clients"] = tuple(settings["clients"].items())
+            settings["from_environment"] = trusted.get(issuer) != fields
             issuers.append(OidcIssuer(issuer, **settings))
         return tuple(issuers)
 

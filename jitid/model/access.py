@@ -70,7 +70,7 @@ class Access(Record):
     proved_at: int | None = None
     """When that ID token was issued or its subject authenticated, whichever is earlier."""
     holder: str | None = None
-    """The system user of a login beside the ledger, as `LOGIN@HOST`; None for a caller of an authority."""
+    """The system user of a login beside the ledger, as `LOGIN+HASH@HOST`; None for a caller of an authority."""
 
     @property
     def by(self) -> str:
@@ -205,7 +205,7 @@ class OidcIssuer(Record):
     jwks: str
     """The location of its keys: an absolute path, or an https address (http on the loopback interface only)."""
     audience: str
-    """The `aud` value that the issuer uses for jitid."""
+    """The `aud` value that the issuer uses for jitid; empty if it issues no tokens for delegators, only for logins."""
     claim: str = "sub"
     """The claim whose value names the delegator; `email` counts only with `email_verified`."""
     kind: str = "user"
@@ -225,14 +225,17 @@ class OidcIssuer(Record):
     """The scopes that a login requests."""
     ca: str | None = None
     """The file of CA certificates (PEM) for the issuer's servers, instead of the system's."""
+    id_jag: bool = True
+    """Whether its assertions (ID-JAG) count. An issuer for logins must say so."""
+    from_environment: bool = False
+    """Whether an environment variable has chosen the file of these settings: no login beside a ledger is by them."""
 
 
 class GrantBounds(Record):
     """The rights that an identity provider permits for one use of its assertion (ID-JAG)."""
 
-    scopes: tuple[Scope, ...] | None
-    """None: the assertion states none, and the policy alone decides."""
-    audiences: tuple[str, ...] | None
+    scopes: tuple[Scope, ...]
+    audiences: tuple[str, ...]
     details: tuple[str, ...]
     """Each of the `authorization_details` as canonical JSON text."""
 

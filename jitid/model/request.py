@@ -130,6 +130,8 @@ class IssueRequest(Record):
     """The `jti` of an actor token that this ledger issued."""
     proved_at: Annotated[int | None, AuthorityOnly()] = None
     """When that token was issued or its holder logged in, whichever is earlier; None if the token states neither."""
+    proved_login: Annotated[str | None, AuthorityOnly()] = None
+    """The id of the login that proved the delegator, instead of a token with the request."""
     allow_narrower: bool = False
     copies: Annotated[int, number(1, MOST_AT_ONCE)] = 1
     process: Process | None = None

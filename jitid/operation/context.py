@@ -142,7 +142,7 @@ class Terms(Record):
     login: LoginProof | None = None
     """The login that authenticated the served caller."""
     holder: str | None = None
-    """The system user of this process, as `LOGIN@HOST`: the holder of a login beside the ledger; None if served."""
+    """The holder of a login beside the ledger, as `LOGIN+HASH@HOST`; None if served, or before the first login."""
 
     @property
     def own_name(self) -> str | None:

@@ -182,8 +182,12 @@ class Service:
         limits: ServiceLimits,
         metrics: Metrics,
         log: Log | None = None,
+        socket: str | None = None,
     ) -> None:
-        """Store the shared parts; `base_url` is the address for clients, without a slash at the end."""
+        """Store the shared parts.
+
+        `base_url` is the address for clients, without a slash at the end; `socket` is the path of the Unix socket.
+        """
         self._log = log
         self._next_log_at = 0.0
         self.config = config
@@ -199,8 +203,10 @@ class Service:
         patience = max(1.0, limits.time * 0.8)
         self._tally = ReadTally()
 
+        addresses = (base_url,) if socket is None else (base_url, f"unix://{socket}")
+
         def seat() -> Seat:
-            return Seat(config, base_url, patience, self._tally, self._out_of_reach)
+            return Seat(config, addresses, patience, self._tally, self._out_of_reach)
 
         self._quick = Pool(limits.threads, "jitid", seat)
         self._together = Together(self._quick)

@@ -343,7 +343,10 @@ class _WorkerProcess:
     async def serve(self, ready: Callable[[], None], life: int) -> None:
         """Serve, from the first connection to the last."""
         plan = self._plan
-        service = Service(plan.config, plan.names, plan.base_url, plan.limits, self._metrics, plan.log)
+        socket = None if plan.unix is None else str(plan.unix.getsockname())
+        service = Service(
+            plan.config, plan.names, plan.base_url, plan.limits, self._metrics, plan.log, socket
+        )
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._stopping.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload)

@@ -117,17 +117,22 @@ class Seat:
     """An authority that opens at its first use, and again after the ledger or the policy has changed."""
 
     def __init__(
-        self, config: Config, base_url: str, patience: float, tally: ReadTally, report: Callable[[str], None]
+        self,
+        config: Config,
+        addresses: tuple[str, ...],
+        patience: float,
+        tally: ReadTally,
+        report: Callable[[str], None],
     ) -> None:
         """Store the parts that all seats share.
 
-        `base_url` is the address of the service for clients. `patience` is the maximum seconds to wait for other
+        `addresses` are those of the service for clients. `patience` is the maximum seconds to wait for other
         writers. `tally` has the counts of all seats. `report` receives the reason if the ledger is unavailable.
         """
         self._tally = tally
         self._report = report
         self._config = config
-        self._place = base_url
+        self._addresses = addresses
         self._patience = patience
         self._authority: LocalAuthority | None = None
         self._check: Callable[[], None] | None = None
@@ -187,7 +192,7 @@ class Seat:
             self.close()
             self._authority = open_local(self._config, patience=self._patience)
             self._authority.tally = self._tally
-            self._authority.places = (self._place,)
+            self._authority.places = self._addresses
             self._check = watch(self._config)
             self._mark = mark
         self._look_at = now + _LOOK

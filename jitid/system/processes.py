@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
 from jitid.errors import ExitStatus, NotRunError
 from jitid.model.credential import Credential, State
@@ -20,6 +21,8 @@ _STARTED = 19
 # Fields 3, 4 and 22 of /proc/PID/stat (proc_pid_stat(5)), counted from the first field after the name in parentheses.
 
 _MOST_ANCESTORS = 100
+_OF_RUN = "jitid-run"
+"""The name of a process of `jitid run` (15 bytes at most)."""
 _LONGEST_LINE = 4096
 
 
@@ -72,6 +75,32 @@ def variable_of(pid: int, name: str) -> str:
 
 _LONGEST_ENVIRONMENT = 4 << 20
 """Maximum number of bytes of variables that are read."""
+
+
+def name_as_run() -> None:
+    """Give this process the name by which the processes below it know that an agent runs there."""
+    with suppress(OSError), open("/proc/self/comm", "wb") as file:
+        file.write(_OF_RUN.encode())
+
+
+def is_below_run() -> bool:
+    """Return whether a process above this one is `jitid run`, of any user.
+
+    A process finds this out without its environment, which programs often clear. A process that was detached from its
+    parents is not found.
+    """
+    pid, seen = os.getppid(), 0
+    while pid > 0 and seen < _MOST_ANCESTORS:
+        seen += 1
+        try:
+            with open(f"/proc/{pid}/stat", "rb") as file:
+                head, _, fields = file.read().rpartition(b")")
+            if head.partition(b"(")[2] == _OF_RUN.encode():
+                return True
+            pid = int(fields.split()[_PARENT])
+        except (OSError, ValueError, IndexError):
+            return False
+    return False
 
 
 def _words(pid: int) -> tuple[str, ...]:

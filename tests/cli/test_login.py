@@ -37,6 +37,7 @@ def idp() -> Iterator[IdentityProvider]:
 def shell(tmp_path: Path, idp: IdentityProvider) -> Shell:
     """Return a shell of a user with a browser, and the provider in the configuration."""
     made = Shell(tmp_path)
+    made.choose_settings()
     made.environment["BROWSER"] = BROWSER
     for name, value in (("client_id", CLIENT), ("jwks", f"{idp.url}/jwks")):
         made.good("config", "set", f"oidc.{idp.url}.{name}", value)
@@ -94,16 +95,21 @@ def test_the_address_is_printed_and_no_secret_is(shell: Shell, tmp_path: Path) -
 
 
 def test_a_later_login_replaces_the_earlier(shell: Shell, idp: IdentityProvider) -> None:
-    """When the later one ends, the earlier one is not in force again."""
+    """When the later one ends, the earlier one is not in force again. Another person's login is not replaced."""
     shell.good("login")
     idp.subject = "bob"
+    done = shell.run("login")
+    assert (done.returncode, "`user:alice` is logged in here, not `user:bob`" in done.stderr) == (6, True)
+    assert proof(shell) == ("user:alice", "oidc")
+    shell.good("login", "--out")
+    shell.good("login")
     shell.good("login")
     assert proof(shell) == ("user:bob", "oidc")
     assert proof(shell, "--delegator", "alice") == ("user:alice", "asserted")
     shell.good("login", "--out")
     assert shell.run(*ISSUE).returncode == 2
     states = shell.good("access", "list", "--all", "--field", "state").split()
-    assert states == ["revoked", "rotated"]
+    assert states == ["revoked", "rotated", "revoked"]
     shell.good("audit", "verify")
 
 
@@ -119,7 +125,7 @@ def test_disabling_the_person_ends_it_for_good(shell: Shell, idp: IdentityProvid
     assert proof(shell, "--delegator", "alice") == ("user:alice", "asserted")
     idp.claims = {"auth_time": 1_000_000}
     done = shell.run("login")
-    assert (done.returncode, "jitid login --fresh" in done.stderr) == (8, True)
+    assert (done.returncode, shell.hinted("login --fresh") in done.stderr) == (8, True)
     shell.good("audit", "verify")
 
 
@@ -350,6 +356,7 @@ def test_two_logins_at_once_leave_one(shell: Shell) -> None:
 def test_an_id_token_counts_once(shell: Shell, idp: IdentityProvider, tmp_path: Path) -> None:
     """A second login with the same ID token is refused, also after its use as a delegator's token."""
     shell.good("config", "set", f"oidc.{idp.url}.device", "true")
+    shell.good("config", "set", f"oidc.{idp.url}.audience", CLIENT)
     for use in (("login", "--device"), (*ISSUE, "--delegator-token-file", "id.jwt")):
         token = idp.id_token()
         (tmp_path / "id.jwt").write_text(token)
@@ -531,3 +538,77 @@ def test_a_login_of_another_machine_or_user_does_not_count(shell: Shell) -> None
         db.execute("UPDATE access SET holder = 'root@elsewhere'")
     assert shell.run(*ISSUE).returncode == 2
     assert proof(shell, "--delegator", "alice") == ("user:alice", "asserted")
+
+
+INSIDE = ("run", "--task", "R", "--agent", "coder", "--", "env", "-u", "JITID_PARENT_FILE")
+"""A command of an agent that lost the variable of its run."""
+
+
+def test_inside_a_run_the_login_does_not_count(shell: Shell) -> None:
+    """An agent whose environment was cleared has no identity, and is not the person who logged in."""
+    shell.good("login")
+    jitid = ("sh", "-c", f'{shlex.join(command())} --config own.toml "$@"', "sh")
+    done = shell.run(*INSIDE, *jitid, "issue", "--task", "NEW", "--agent", "root")
+    assert (done.returncode, done.stdout) == (6, ""), done.stderr
+    assert "inside `jitid run`, the login of `user:alice` does not count" in done.stderr
+    line = ("issue", "--task", "NEW", "--delegator", "alice", "--kind", "opaque", "--out", "b.tok")
+    assert shell.run(*INSIDE, *jitid, *line).returncode == 0
+    assert shell.good("inspect", "b.tok", "--field", "delegator_proof").strip() == "asserted"
+    assert json.loads(shell.run(*INSIDE, *jitid, "whoami", "--json").stdout)["login"] is None
+    for words in (("login",), ("login", "--out")):
+        done = shell.run(*INSIDE, *jitid, *words)
+        assert (done.returncode, "inside `jitid run`" in done.stderr) == (6, True)
+    assert proof(shell) == ("user:alice", "oidc")
+
+
+def test_logging_out_ends_a_login_that_does_not_count_now(shell: Shell, idp: IdentityProvider) -> None:
+    """It would count again once the configuration has the issuer again."""
+    shell.good("login")
+    names = f"oidc.{idp.url}.names"
+    shell.good("config", "set", names, "bob")
+    assert shell.run(*ISSUE).returncode == 2
+    assert shell.good("login", "--out") == "logged out: user:alice\n"
+    assert shell.good("login", "--out") == "not logged in; nothing was changed\n"
+    shell.good("config", "unset", names)
+    assert shell.run(*ISSUE).returncode == 2
+
+
+def test_a_login_is_for_one_user_and_not_for_a_name(shell: Shell, tmp_path: Path) -> None:
+    """Machines and containers of one image have the same names of hosts and users, and may share a ledger."""
+    shell.good("login")
+    secret = tmp_path / ".local/state/jitid/holder"
+    assert (secret.stat().st_mode & 0o777, len(secret.read_bytes())) == (0o600, 32)
+    (row,) = json.loads(shell.good("access", "list", "--json"))["items"]
+    assert re.fullmatch(r"\S+\+[0-9a-f]{32}@\S+", row["holder"])
+    elsewhere = {"XDG_STATE_HOME": str(tmp_path / "elsewhere")}
+    assert shell.run(*ISSUE, more=elsewhere).returncode == 2
+    assert json.loads(shell.run("whoami", "--json", more=elsewhere).stdout)["login"] is None
+    done = shell.run("login", more=elsewhere)
+    assert done.returncode == 0, done.stderr
+    # Neither ends the other.
+    assert len(shell.good("access", "list").splitlines()) == 2
+    assert proof(shell) == ("user:alice", "oidc")
+    for spoil in (lambda: secret.chmod(0o644), lambda: secret.write_bytes(b"short")):
+        spoil()
+        assert shell.run(*ISSUE).returncode == 2
+    shell.good("audit", "verify")
+
+
+def test_settings_that_the_environment_chose_are_not_for_logins(
+    shell: Shell, idp: IdentityProvider, tmp_path: Path
+) -> None:
+    """Neither a new login nor an existing one counts: otherwise an agent's own provider would prove any name."""
+    shell.good("login")
+    evil = tmp_path / "evil.toml"
+    evil.write_text(f'[oidc."{idp.url}"]\nclient_id = "{CLIENT}"\njwks = "{idp.url}/jwks"\n')
+    options, shell.options = shell.options, ()
+    chosen = {"JITID_CONFIG": str(evil)}
+    idp.subject = "ceo"
+    done = shell.run("login", more=chosen)
+    assert (done.returncode, "select their file with --config" in done.stderr) == (2, True), done.stderr
+    assert shell.run(*ISSUE, more=chosen).returncode == 2
+    shell.options = options
+    assert proof(shell) == ("user:alice", "oidc")
+    shell.good("config", "unset", f"oidc.{idp.url}")
+    assert shell.run(*ISSUE).returncode == 2
+    assert json.loads(shell.good("whoami", "--json"))["login"] is None

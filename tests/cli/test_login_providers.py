@@ -103,6 +103,7 @@ def nanoidp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def _shell(home: Path, url: str, **settings: str) -> Shell:
     shell = Shell(home)
+    shell.choose_settings()
     shell.environment["BROWSER"] = BROWSER
     for name, value in {"client_id": CLIENT, "device": "true", **settings}.items():
         shell.good("config", "set", f"oidc.{url}.{name}", value)

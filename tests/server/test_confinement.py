@@ -9,12 +9,14 @@ import pwd
 import shlex
 import subprocess
 from collections.abc import Iterator, Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 from jitid.authority.remote import is_of_run
+from jitid.capabilities.run.token_place import STARTED_BY
 from jitid.config import effective
 from tests.readme import TEXT, blocks
 from tests.real import command, need, need_root, reachable, surroundings
@@ -209,6 +211,20 @@ def test_the_credential_of_a_person_makes_its_reader_that_person(machine: Machin
     assert (status, state, str(path) in reason) == ("ok", "person impersonable", True)
     told = machine.agent.whoami(machine.served.url, granted.stdout.strip())
     assert told["confinement"] == "person-impersonable"
+
+
+def test_a_login_of_the_agents_user_makes_the_agent_that_person(machine: Machine) -> None:
+    """Also in a run of another user: the requests use the token of the agent, but it can read that of the login."""
+    own, remote = token(machine, machine.agent), machine.served.url
+    inside = {"JITID_PARENT_FILE": str(own), STARTED_BY: str(pwd.getpwnam(PERSON).pw_uid)}
+    assert machine.agent.state("--remote", remote, **inside)[1] == "confined"
+    path = machine.agent.home / ".local/state/jitid" / f"login-{sha256(remote.encode()).hexdigest()[:32]}"
+    made = ["sh", "-c", 'umask 077; mkdir -p "$(dirname "$0")"; echo jitid_x > "$0"', str(path)]
+    assert machine.agent.program(*made).returncode == 0
+    status, state, reason = machine.agent.state("--remote", remote, **inside)
+    path.unlink()
+    assert (status, state) == ("warning", "person impersonable")
+    assert reason.startswith("this user has logged in at "), reason
 
 
 @pytest.mark.parametrize("named", ["option", "variable"])

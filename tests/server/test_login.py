@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import os
+import re
 import shlex
 import sqlite3
 import stat
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
-from tests.identity_provider import CLIENT, IdentityProvider, identity_provider
+from tests.crypto.signed import P256
+from tests.crypto.signed import token as signed
+from tests.identity_provider import CLIENT, SEED, IdentityProvider, identity_provider, nonce_at
 from tests.person import BROWSER
 from tests.real import Shell, command
 from tests.serving import Served, serving
@@ -61,15 +68,27 @@ def stored(person: Shell) -> Path:
     return path
 
 
-def log_in(served: Served, token: str, **headers: str) -> tuple[int, Any]:
-    """Exchange an ID token with bare HTTP."""
+def log_in(served: Served, token: str, address: str | None = None, **headers: str) -> tuple[int, Any]:
+    """Exchange an ID token with bare HTTP, as one for a login at `address`, by default that of this authority."""
     done = served.ask(
         "POST",
         "/v1/operations/LogIn",
-        json.dumps({"token": token}).encode(),
+        json.dumps({"token": token, "authority": address or served.url, "seed": SEED}).encode(),
         {"Content-Type": "application/json", **headers},
     )
     return done.status, done.json
+
+
+def id_token(idp: IdentityProvider, served: Served, **claims: Any) -> str:
+    """Return an ID token for a login at this authority."""
+    return idp.id_token(nonce_at(served.url), **claims)
+
+
+def access_token(granted: Any) -> str:
+    """Return the access token in the answer to a login."""
+    found = re.search(r"jitid_\w{38}", json.dumps(granted["secret"]))
+    assert found is not None, granted
+    return found[0]
 
 
 def test_a_person_is_a_caller_without_a_role(person: Shell, operator: Shell, idp: IdentityProvider) -> None:
@@ -148,7 +167,7 @@ def test_disabling_the_person_ends_it_for_good(person: Shell, operator: Shell, i
 def test_an_id_token_counts_once_and_for_its_client(
     served: Served, operator: Shell, idp: IdentityProvider
 ) -> None:
-    token = idp.id_token()
+    token = id_token(idp, served)
     assert log_in(served, token)[0] == 200
     status, document = log_in(served, token)
     assert (status, document["error"]["code"]) == (422, "invalid_credential")
@@ -159,11 +178,69 @@ def test_an_id_token_counts_once_and_for_its_client(
         {"client_id": "x"},
         {"iat": 1_000},
     ):
-        assert log_in(served, idp.id_token(**claims))[0] == 422
+        assert log_in(served, id_token(idp, served, **claims))[0] == 422
     assert log_in(served, (operator.home / "zoe.tok").read_text().strip())[0] == 422
     assert len(operator.good("access", "list").splitlines()) == 1
     # An unknown client does not fill the audit log.
     assert operator.good("audit", "log", "--operation", "denial") == ""
+
+
+def _form(served: Served, caller: str, **fields: str) -> tuple[int, str]:
+    """Request a token, with the id and the secret of a caller."""
+    headers = {
+        "Content-Type": "application/x-www-form-urlencoded",
+        "Authorization": f"Basic {base64.b64encode(caller.encode()).decode()}",
+    }
+    done = served.ask("POST", "/token", urlencode({**fields, "jitid_task": "T-1"}).encode(), headers)
+    return done.status, done.body.decode()
+
+
+def _id_jag(idp: IdentityProvider, authority: str) -> str:
+    """Return an ID-JAG for the client `system:ci`."""
+    now = int(time.time())
+    claims = {
+        "iss": idp.url,
+        "sub": "alice",
+        "aud": authority,
+        "client_id": "system:ci",
+        "iat": now,
+        "exp": now + 60,
+    }
+    more = {"jti": os.urandom(8).hex(), "scope": "repo:read", "resource": "https://api.example"}
+    return signed({"alg": "ES256", "typ": "oauth-id-jag+jwt", "kid": "idp"}, {**claims, **more}, P256)
+
+
+EXCHANGE = {
+    "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+    "subject_token_type": "urn:ietf:params:oauth:token-type:id_token",
+    "audience": "https://api.example",
+}
+JWT_BEARER = {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer"}
+
+
+def test_an_issuer_for_logins_is_for_logins_alone(operator: Shell, idp: IdentityProvider) -> None:
+    """A caller cannot exchange an ID token of a login that it was shown; other uses of the issuer are stated."""
+    secret = operator.good("access", "grant", "system:ci").strip()
+    ci = f"system:ci:{secret}"
+    issuer = operator.good("status", "--field", "issuer").strip()
+    with serving(operator.home, ledger=operator.ledger) as served:
+        granted = log_in(served, id_token(idp, served, sub="mallory"))[1]
+        mallory = f"user:mallory:{access_token(granted)}"
+        for caller in (ci, mallory):
+            status, body = _form(served, caller, **EXCHANGE, subject_token=idp.id_token())
+            assert (status, "configured for logins of people" in body) == (400, True), body
+        status, body = _form(served, ci, **JWT_BEARER, assertion=_id_jag(idp, issuer))
+        assert (status, "not for assertions (ID-JAG)" in body) == (400, True), body
+        assert log_in(served, id_token(idp, served))[0] == 200
+    operator.good("config", "set", f"oidc.{idp.url}.audience", CLIENT)
+    operator.good("config", "set", f"oidc.{idp.url}.id_jag", "true")
+    with serving(operator.home, ledger=operator.ledger) as served:
+        # An ID token that names the client of logins is for no caller.
+        for token in (idp.id_token(azp=CLIENT), idp.id_token(nonce_at("https://other.example"))):
+            status, body = _form(served, ci, **EXCHANGE, subject_token=token)
+            assert (status, "is not that client" in body) == (400, True), body
+        assert _form(served, ci, **EXCHANGE, subject_token=idp.id_token())[0] == 200
+        assert _form(served, ci, **JWT_BEARER, assertion=_id_jag(idp, issuer))[0] == 200
 
 
 def test_the_denial_of_a_disabled_person_is_recorded_once(
@@ -171,7 +248,7 @@ def test_the_denial_of_a_disabled_person_is_recorded_once(
 ) -> None:
     operator.good("delegator", "add", "alice")
     operator.good("delegator", "disable", "alice")
-    token = idp.id_token()
+    token = id_token(idp, served)
     assert [log_in(served, token)[0] for _ in range(3)] == [403, 422, 422]
     assert len(operator.good("audit", "log", "--operation", "denial").splitlines()) == 1
     operator.good("audit", "verify")
@@ -182,9 +259,9 @@ def test_a_login_needs_no_credential_and_uses_none(
 ) -> None:
     """Another caller's access token in the header has no effect: only the ID token counts."""
     admin = operator.good("access", "grant", "user:ada", "--role", "admin").strip()
-    status, document = log_in(served, idp.id_token(), Authorization=f"Bearer {admin}")
+    status, document = log_in(served, id_token(idp, served), Authorization=f"Bearer {admin}")
     assert (status, document["access"]["name"], document["access"]["roles"]) == (200, "user:alice", [])
-    assert log_in(served, idp.id_token(), Authorization="Bearer jitid_wrong")[0] == 200
+    assert log_in(served, id_token(idp, served), Authorization="Bearer jitid_wrong")[0] == 200
     with sqlite3.connect(operator.ledger / "ledger.db") as db:
         bodies = [json.loads(body) for (body,) in db.execute("SELECT body FROM audit_event")]
     assert {event["by"] for event in bodies if event["op"] == "access-login"} == {"anonymous"}
@@ -192,7 +269,7 @@ def test_a_login_needs_no_credential_and_uses_none(
 
 def test_too_many_invalid_logins_are_refused(served: Served, idp: IdentityProvider) -> None:
     """Many at once, because a busy machine is slow by itself. A valid ID token still counts."""
-    token = idp.id_token(aud="other")
+    token = id_token(idp, served, aud="other")
     with ThreadPoolExecutor(8) as pool:
         for _ in range(100):
             statuses = {*pool.map(lambda _: log_in(served, token)[0], range(16))}
@@ -200,7 +277,7 @@ def test_too_many_invalid_logins_are_refused(served: Served, idp: IdentityProvid
             if 429 in statuses:
                 break
     assert 429 in statuses
-    assert log_in(served, idp.id_token())[0] == 200
+    assert log_in(served, id_token(idp, served))[0] == 200
 
 
 def test_a_login_that_cannot_be_stored_is_revoked(person: Shell, operator: Shell) -> None:
@@ -251,3 +328,90 @@ def test_a_configured_credential_takes_precedence(person: Shell, operator: Shell
     assert (done.returncode, "takes precedence" in done.stderr) == (0, True)
     assert person.good("whoami", "--field", "caller") == "system:ci\n"
     assert person.good("login", "--out") == "logged out: user:alice\n"
+
+
+def test_inside_a_run_the_login_is_not_used(person: Shell, operator: Shell) -> None:
+    """An agent whose environment was cleared has no identity, and is not the person who logged in."""
+    person.good("login")
+    jitid = shlex.join(command())
+    kept = f'env -i PATH="$PATH" HOME="$HOME" PYTHONPATH="$PYTHONPATH" JITID_REMOTE="$JITID_REMOTE" {jitid}'
+    inside = ("run", "--task", "R", "--agent", "coder", "--", "sh", "-c")
+    done = person.run(*inside, f"{kept} issue --task NEW --agent root-agent --scope prod:deploy")
+    assert (done.returncode, done.stdout) == (6, ""), done.stderr
+    assert "inside `jitid run`, the login of the person does not count" in done.stderr
+    assert person.run(*inside, f"{kept} login --out").returncode == 6
+    assert operator.good("list", "--task", "NEW") == ""
+    assert person.good("whoami", "--field", "caller") == "user:alice\n"
+
+
+def test_a_stranger_does_not_log_in_where_delegators_are_known(
+    operator: Shell, idp: IdentityProvider
+) -> None:
+    """The provider may have more people than the directory; beside the ledger the same rule holds."""
+    operator.good("delegator", "add", "alice")
+    operator.good("config", "set", "delegators", "known")
+    with serving(operator.home, ledger=operator.ledger) as served:
+        assert log_in(served, id_token(idp, served))[0] == 200
+        status, document = log_in(served, id_token(idp, served, sub="stranger"))
+    assert (status, "delegator-unknown" in document["error"]["message"]) == (403, True)
+    assert len(operator.good("access", "list").splitlines()) == 1
+    operator.good("audit", "verify")
+
+
+def test_an_id_token_is_for_one_authority(
+    person: Shell, served: Served, operator: Shell, idp: IdentityProvider, tmp_path: Path
+) -> None:
+    """The operator of another authority with the same client has the ID token, its seed and its address."""
+    other = Shell(tmp_path / "other")
+    other.home.mkdir()
+    for name, value in (("client_id", CLIENT), ("jwks", f"{idp.url}/jwks")):
+        other.good("config", "set", f"oidc.{idp.url}.{name}", value)
+    other.good("issue", "--task", "O", "--delegator", "zoe", "--out", "z.tok")
+    with serving(other.home, ledger=other.ledger) as second:
+        token = id_token(idp, second)
+        for address, status in ((second.url, 400), (served.url, 422)):
+            found, document = log_in(served, token, address)
+            assert found == status, document
+        assert "does not count here" in log_in(served, token, second.url)[1]["error"]["message"]
+        assert log_in(second, token)[0] == 200
+    # An ID token without a nonce, or with that of another program, is not for a login either.
+    for nonce in (None, "x", nonce_at("")):
+        assert log_in(served, idp.id_token(nonce))[0] == 422
+    assert operator.good("access", "list") == ""
+
+
+def test_the_device_flow_is_the_operators_choice(
+    operator: Shell, person: Shell, served: Served, idp: IdentityProvider
+) -> None:
+    """Its ID tokens have no `nonce`, so any authority that permits it accepts them."""
+    person.good("config", "set", f"oidc.{idp.url}.device", "true")
+    done = person.run("login", "--device", "--no-browser")
+    assert (done.returncode, "the device flow is not permitted" in done.stderr) == (8, True)
+    operator.good("config", "set", f"oidc.{idp.url}.device", "true")
+    with serving(operator.home, ledger=operator.ledger) as permitting:
+        here = {"JITID_REMOTE": permitting.url}
+        assert person.run("login", "--device", "--no-browser", more=here).returncode == 0
+        body = json.dumps({"token": id_token(idp, permitting)}).encode()
+        answer = permitting.ask("POST", "/v1/operations/LogIn", body, {"Content-Type": "application/json"})
+        assert answer.status == 422
+
+
+def test_a_login_over_each_address_of_the_authority(operator: Shell, person: Shell, tmp_path: Path) -> None:
+    """Its socket, its issuer and its public address; the issuer is an address only if it is one."""
+    socket = tmp_path / "s" / "authority.sock"
+    socket.parent.mkdir(mode=0o700)
+    with serving(operator.home, "--socket", str(socket), ledger=operator.ledger):
+        assert person.run("login", more={"JITID_REMOTE": f"unix://{socket}"}).returncode == 0
+    with serving(operator.home, "--public-url", "https://other.example", ledger=operator.ledger) as served:
+        done = person.run("login", more={"JITID_REMOTE": served.url})
+        named = "the addresses of this authority: `https://other.example`" in done.stderr
+        assert (done.returncode, named) == (2, True)
+        operator.good("ledger", "issuer", "set", served.url, "--yes")
+        assert person.run("login", more={"JITID_REMOTE": served.url}).returncode == 0
+
+
+def test_another_spelling_of_the_address_is_the_same_authority(person: Shell, served: Served) -> None:
+    person.good("login")
+    assert person.run("whoami", more={"JITID_REMOTE": f"{served.url}/"}).returncode == 0
+    assert person.run("login", "--out", more={"JITID_REMOTE": f"{served.url}/"}).returncode == 0
+    assert not [*(person.home / ".local/state/jitid").glob("login-*")]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from functools import lru_cache
-from hashlib import sha256
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.access import oidc
+from jitid.capabilities.access.grant_record import must_be_recorded
+from jitid.capabilities.access.live_login import HINT as LOGIN_HINT
+from jitid.capabilities.access.live_login import live_login
 from jitid.capabilities.access.store import AccessStore
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.identity import recognise_token, validity
@@ -16,17 +17,15 @@ from jitid.crypto import jws
 from jitid.errors import (
     ConfigurationError,
     ExpiredError,
-    IntegrityError,
     InvalidCredentialError,
     RefusedError,
     ShownError,
     UnauthenticatedError,
 )
 from jitid.ledger import contract
-from jitid.model.access import ALL_AUDIENCES, BOOTSTRAP, Access, AccessState, Caller, PresentedAccess
+from jitid.model.access import ALL_AUDIENCES, BOOTSTRAP, AccessState, Caller, PresentedAccess
 from jitid.operation import reach
 from jitid.redaction.token_format import is_opaque
-from jitid.values import strict_json
 from jitid.values.ids import parse_access_id, parse_id
 from jitid.values.record import Record
 from jitid.values.secret import Secret, fingerprint
@@ -34,16 +33,12 @@ from jitid.values.times import expiry_hint
 
 if TYPE_CHECKING:
     from jitid.ledger.view import View
-    from jitid.model.access import LoginProof
+    from jitid.model.access import OidcIssuer
     from jitid.model.ledger_rows import Names
-
-
-_GRANTS = ("access-grant", "access-rotate", "access-bootstrap", "access-login")
 
 
 _NOT_VALID = "the access token is not valid here: unknown, expired or revoked; nothing was done"
 _HINT = "an administrator can grant a new one: jitid access grant"
-LOGIN_HINT = "log in again: jitid login"
 
 
 def must_hold(snapshot: View, caller: Caller) -> None:
@@ -59,8 +54,14 @@ def must_hold(snapshot: View, caller: Caller) -> None:
         )
         holds = person is None or person.disabled_at is None
     elif caller.credential.startswith("acc_"):
-        access = AccessStore(snapshot).find(parse_access_id(caller.credential))
-        holds = access is not None and access.state_at(snapshot.now) is AccessState.ACTIVE
+        uid = parse_access_id(caller.credential)
+        if caller.login is not None:
+            presented = AccessStore(snapshot).presented_id(uid)
+            # The configuration was checked when the caller was authenticated.
+            holds = presented is not None and live_login(snapshot, presented, None) == caller.login
+        else:
+            access = AccessStore(snapshot).find(uid)
+            holds = access is not None and access.state_at(snapshot.now) is AccessState.ACTIVE
     else:
         credential = CredentialStore(snapshot).find_credential("jti", parse_id(caller.credential)[1])
         try:
@@ -71,11 +72,18 @@ def must_hold(snapshot: View, caller: Caller) -> None:
         raise RefusedError(f"the access of {caller.name} is no longer valid; nothing was changed", _HINT)
 
 
-def authenticate(snapshot: View, names: Names, token: Secret, client: str | None = None) -> Caller:
+def authenticate(
+    snapshot: View,
+    names: Names,
+    token: Secret,
+    client: str | None = None,
+    issuers: Callable[[], Sequence[OidcIssuer]] = tuple,
+) -> Caller:
     """Return the caller that a token authenticates: a caller with an access token, or an agent with an identity token.
 
     `client` is the `client_id` that the request states with the token as its secret (RFC 6749, section 2.3.1). Such a
-    secret must be an access token of that caller; the token of an agent is refused.
+    secret must be an access token of that caller; the token of an agent is refused. `issuers` supplies the configured
+    issuers, which decide whether a login counts.
 
     Raises:
         IntegrityError: the ledger is sealed, and another ledger has the current access credentials.
@@ -88,9 +96,7 @@ def authenticate(snapshot: View, names: Names, token: Secret, client: str | None
         # The lookup is by fingerprint: its duration reveals nothing about the text.
         presented = AccessStore(snapshot).presented(fingerprint(text))
         if presented is not None:
-            caller = caller_of(snapshot, presented)
-            if caller.login is not None and not counts(caller.login, names):
-                raise UnauthenticatedError(_NOT_VALID, LOGIN_HINT)
+            caller = caller_of(snapshot, presented, issuers)
             if client not in (None, caller.name, caller.credential):
                 raise UnauthenticatedError(
                     "the access token was granted to a caller other than `client_id`; nothing was done"
@@ -130,7 +136,9 @@ def authenticate_holder(snapshot: View, names: Names, token: Secret) -> Caller:
     )
 
 
-def caller_of(snapshot: View, presented: PresentedAccess) -> Caller:
+def caller_of(
+    snapshot: View, presented: PresentedAccess, issuers: Callable[[], Sequence[OidcIssuer]] = tuple
+) -> Caller:
     """Return the holder of an access credential. Raises UnauthenticatedError if it is not valid now."""
     access = presented.access
     state = access.state_at(snapshot.now)
@@ -143,53 +151,22 @@ def caller_of(snapshot: View, presented: PresentedAccess) -> Caller:
     must_be_recorded(access, presented.event)
     if access.bootstrap:
         return Caller(access.name, frozenset({BOOTSTRAP}), None, "credential", credential=access.id)
+    login = None
+    if access.login is not None:
+        login = live_login(snapshot, presented, issuers())
+        # The directory may have given the subject to another person since: that person logs in for a new row.
+        if login is None or login.delegator != DirectoryStore(snapshot).own_name(access.name):
+            raise UnauthenticatedError(_NOT_VALID, LOGIN_HINT)
     audiences = None if access.audiences == ALL_AUDIENCES else access.audiences
     return Caller(
         access.name,
         frozenset(access.roles),
         access.name,
-        "credential" if access.login is None else "oidc",
+        "credential" if login is None else "oidc",
         credential=access.id,
         audiences=audiences,
-        login=access.login,
+        login=login,
     )
-
-
-def counts(login: LoginProof, names: Names) -> bool:
-    """Return whether a login is newer than the last restore of the ledger, and the last time its clock was set back."""
-    return names.restored_at is None or login.proved_at > names.restored_at
-
-
-# The result depends only on the row and the event, and each request of a caller repeats the check.
-@lru_cache(maxsize=1024)
-def must_be_recorded(access: Access, event: bytes | None) -> None:
-    """Refuse access that its audit event does not record: a row alone is easily inserted. Raises IntegrityError."""
-    document: Mapping[str, Any] = {} if event is None else strict_json.loads(event, "audit event")
-    recorded = recorded_facts(access)
-    if document.get("op") not in _GRANTS or any(
-        document.get(name) != value for name, value in recorded.items()
-    ):
-        raise IntegrityError(
-            f"{access.id} is in the ledger, but no audit event records that it was granted",
-            "run: jitid audit verify",
-        )
-
-
-def recorded_facts(access: Access) -> dict[str, Any]:
-    """Return the facts about access that its grant event records."""
-    key = access.public and sha256(access.public.encode()).hexdigest()
-    return {
-        "access": access.id,
-        "name": access.name,
-        "roles": list(access.roles) or None,
-        "until": access.expires_at,
-        "fingerprint": access.fingerprint and access.fingerprint.hex(),
-        "key": key,
-        "audiences": None if access.audiences is None else list(access.audiences),
-        "subject": access.subject,
-        "proved_at": access.proved_at,
-        "holder": access.holder,
-    }
 
 
 TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"

@@ -7,7 +7,7 @@ import time
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Annotated
 
-from jitid.capabilities.access.authenticate import recorded_facts
+from jitid.capabilities.access.grant_record import recorded_facts
 from jitid.capabilities.access.oidc import MAX_KEY
 from jitid.capabilities.access.store import AccessChanges, AccessStore
 from jitid.capabilities.directory.store import DirectoryStore

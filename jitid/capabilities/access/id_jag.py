@@ -52,13 +52,19 @@ def clients(claims: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def bounds(claims: Mapping[str, Any]) -> GrantBounds:
-    """Return the rights that the identity provider permits. Raises InvalidCredentialError."""
-    scope, resource = claims.get("scope"), claims.get("resource")
-    details = claims.get("authorization_details", [])
-    scopes = None if scope is None else _each("scope", scope.split(" ") if scope else [], parse_scope)
+    """Return the rights that the identity provider permits: a missing claim permits nothing.
+
+    Raises InvalidCredentialError.
+    """
+    scope, resource = claims.get("scope", ""), claims.get("resource", [])
+    scopes = (scope.split(" ") if scope else []) if type(scope) is str else None
     resources = [resource] if type(resource) is str else resource
-    audiences = None if "resource" not in claims else _each("resource", resources, _resource)
-    return GrantBounds(scopes, audiences, _each("authorization_details", details, _detail))
+    details = claims.get("authorization_details", [])
+    return GrantBounds(
+        _each("scope", scopes, parse_scope),
+        _each("resource", resources, _resource),
+        _each("authorization_details", details, _detail),
+    )
 
 
 def _each(name: str, values: object, read: Callable[[Any], T]) -> tuple[T, ...]:

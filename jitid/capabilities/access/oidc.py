@@ -72,13 +72,35 @@ def verify_token(
         raise InvalidCredentialError(error.message.replace("the ID token", label), error.hint) from None
 
 
-def verify_login(token: str | bytes, issuers: Sequence[OidcIssuer], now: int, *, timeout: float) -> Proof:
-    """Return the proof that an ID token gives for a login: it is new, and was issued to the login's client alone.
+def login_nonce(authority: str, seed: str) -> str:
+    """Return the `nonce` of an ID token for a login: no other authority can use the ID token.
+
+    `authority` is its address, or the issuer of a ledger for a login beside it.
+    """
+    return strict_json.b64url(sha256(f"{authority}\0{seed}".encode()).digest())
+
+
+def verify_login(
+    token: str | bytes, issuers: Sequence[OidcIssuer], now: int, *, nonce: str | None, timeout: float
+) -> Proof:
+    """Return the proof that an ID token gives for a login: it is new, and was issued for this login alone.
+
+    The device flow has no `nonce`; it counts if the configuration permits it for the issuer.
 
     Raises the errors of `verify_token`.
     """
     proof = _verify(token, issuers, now, timeout, "id_token", login=True)
     _, claims = jws.decode_object(jws.split(token)[1], "payload")
+    if claims.get("nonce") != nonce:
+        raise InvalidCredentialError(
+            "the ID token's `nonce` is not that of a login here", "log in here: jitid login"
+        )
+    if nonce is None and not any(issuer.device for issuer in issuers if issuer.issuer == proof.issuer):
+        key = word(f"oidc.{safe(proof.issuer)}.device")
+        raise InvalidCredentialError(
+            f"the device flow is not permitted for {quote(proof.issuer, _LONGEST)}",
+            f"omit --device; to permit it: jitid config set {key} true",
+        )
     if proof.clients:
         raise InvalidCredentialError(
             f"the ID token was issued to the client {quote(proof.clients[0], _LONGEST)}, not to that of the login"
@@ -107,7 +129,7 @@ def _verify(
     _, claims = jws.decode_object(payload_part, "payload")
     signature = jws.decode_part(signature_part, "signature")
     _check_header(header, stated_type)
-    issuer = _configured(claims, issuers, audience, login=login)
+    issuer = _configured(claims, issuers, audience, stated_type, login=login)
     _must_not_have_expired(claims, now)
     jws.check_claims(
         claims,
@@ -140,7 +162,7 @@ def _verify(
         _mark(claims, f"{header_part}.{payload_part}"),
         _proved_at(claims),
         claims.get("may_act"),
-        id_jag.clients(claims) if is_id_jag else _clients(claims, issuer),
+        id_jag.clients(claims) if is_id_jag else _clients(claims, issuer, login=login),
         claims.get("cnf"),
         {client: check_delegator(caller) for client, caller in issuer.clients},
         id_jag.bounds(claims) if is_id_jag else None,
@@ -156,8 +178,11 @@ def _mark(claims: dict[str, Any], signed: str) -> bytes:
     return sha256(strict_json.dumps(facts).encode()).digest()
 
 
-def _clients(claims: dict[str, Any], issuer: OidcIssuer) -> tuple[str, ...]:
-    """Return the clients that a token was issued to, without the audience, which is jitid's own login."""
+def _clients(claims: dict[str, Any], issuer: OidcIssuer, *, login: bool) -> tuple[str, ...]:
+    """Return the clients that a token was issued to, without the audience, which is jitid itself.
+
+    The client of logins is left out for a login only: a token that it was issued for is for no other use.
+    """
     clients = []
     for name in ("azp", "client_id"):
         if name in claims:
@@ -165,7 +190,12 @@ def _clients(claims: dict[str, Any], issuer: OidcIssuer) -> tuple[str, ...]:
             if type(client) is not str or not client:
                 raise InvalidCredentialError(f"the ID token's `{name}` must be a string that is not empty")
             clients.append(client)
-    return tuple(client for client in dict.fromkeys(clients) if client != issuer.audience)
+    shares_client = not login and issuer.audience == issuer.client_id
+    if shares_client and claims.get("nonce") is not None:
+        # It may be that of a login elsewhere.
+        clients.append(issuer.audience)
+    own_name = None if shares_client else issuer.audience
+    return tuple(client for client in dict.fromkeys(clients) if client != own_name)
 
 
 def _proved_at(claims: Mapping[str, Any]) -> int | None:
@@ -189,7 +219,7 @@ def check_settings(issuer: OidcIssuer) -> OidcIssuer:
         raise ConfigurationError("an OIDC issuer has no name", "the name is the `iss` of its ID tokens")
     name = f"the OIDC issuer {quote(issuer.issuer)}"
     for field in ("jwks", "audience", "claim"):
-        if not getattr(issuer, field):
+        if not getattr(issuer, field) and (field != "audience" or issuer.client_id is None):
             key = f"oidc.{safe(issuer.issuer)}"
             raise ConfigurationError(
                 f"{name} has no `{field}`",
@@ -309,7 +339,12 @@ def _check_header(header: dict[str, Any], stated_type: ProofType) -> None:
 
 
 def _configured(
-    claims: dict[str, Any], issuers: Sequence[OidcIssuer], audience: str | None, *, login: bool
+    claims: dict[str, Any],
+    issuers: Sequence[OidcIssuer],
+    audience: str | None,
+    stated_type: ProofType,
+    *,
+    login: bool,
 ) -> OidcIssuer:
     issuer_name = claims.get("iss")
     if type(issuer_name) is not str:
@@ -336,6 +371,17 @@ def _configured(
             raise InvalidCredentialError(
                 f"{quote(issuer_name, _LONGEST)} is not configured for logins of people",
                 f"set its client: jitid config set {word(f'oidc.{safe(issuer_name)}.client_id')} CLIENT",
+            )
+    else:
+        field = "id_jag" if stated_type == "id_jag" else "audience"
+        configured = [issuer for issuer in configured if getattr(issuer, field)]
+        if not configured:
+            kind, value = (
+                ("assertions (ID-JAG)", "true") if field == "id_jag" else ("such tokens", "AUDIENCE")
+            )
+            raise InvalidCredentialError(
+                f"{quote(issuer_name, _LONGEST)} is configured for logins of people, not for {kind}",
+                f"to accept them: jitid config set {word(f'oidc.{safe(issuer_name)}.{field}')} {value}",
             )
     audiences = [audience or issuer.audience for issuer in configured]
     matching = [

@@ -126,6 +126,10 @@ class LogIn(_AccessOperation):
 
     token: Secret
     """The ID token (OpenID Connect Core, section 2)."""
+    authority: str | None = value(TEXT, default=None)
+    """The address by which the client has the authority; beside a ledger, its issuer."""
+    seed: str | None = value(TEXT, default=None)
+    """The random text that the `nonce` of the ID token was made from, with `authority`; None for the device flow."""
 
 
 class FindLogin(Operation["LoginProof | None"]):
@@ -135,7 +139,9 @@ class FindLogin(Operation["LoginProof | None"]):
     effect = READS
 
     holder: str = value(TEXT)
-    """The system user, as `LOGIN@HOST`."""
+    """The system user, as `LOGIN+HASH@HOST`."""
+    counts: bool = True
+    """Whether the login must count now, and the directory and the configuration must not exclude it."""
 
 
 class RotateAccess(_AccessOperation):

@@ -62,13 +62,15 @@ def bootstrap_access(context: Context, operation: ops.BootstrapAccess) -> Grante
 
 def log_in(context: Context, operation: ops.LogIn) -> Granted:
     """Log a person in. Record a denial."""
-    return logins.log_in(context, operation.token)
+    return logins.log_in(context, operation)
 
 
 def find_login(context: Context, operation: ops.FindLogin) -> LoginProof | None:
     """Return the login that a system user has beside the ledger."""
     with context.ledger.read() as snapshot:
-        return logins.login_of(snapshot, operation.holder)
+        if operation.counts:
+            return logins.login_of(snapshot, operation.holder, context.oidc())
+        return next((row.access.login for row in AccessStore(snapshot).logins_of(operation.holder)), None)
 
 
 def _made(
@@ -120,7 +122,9 @@ def list_access(context: Context, operation: ops.ListAccess) -> ops.AccessPage:
 def authenticate(context: Context, operation: ops.Authenticate) -> Caller:
     """Return the caller that an access token authenticates."""
     with context.ledger.read() as snapshot:
-        return authentication.authenticate(snapshot, context.ledger.names, operation.bearer, operation.client)
+        return authentication.authenticate(
+            snapshot, context.ledger.names, operation.bearer, operation.client, context.oidc
+        )
 
 
 def find_client_keys(context: Context, operation: ops.FindClientKeys) -> list[ops.ClientKey]:

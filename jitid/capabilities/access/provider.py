@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote_plus, urlencode
 
 from jitid.capabilities.access.key_sets import check_address, parts_of
+from jitid.capabilities.access.oidc import login_nonce
 from jitid.crypto import jws
 from jitid.errors import ConfigurationError, InvalidCredentialError, RefusedError, StorageError
 from jitid.system import time_limit
@@ -64,6 +65,8 @@ class Attempt(Record):
     provider: Provider
     redirect: str
     state: str
+    seed: str
+    """The text that the nonce was made from, as in `LogIn`."""
     nonce: str
     verifier: str
     since: int
@@ -121,10 +124,10 @@ def discover(issuer: OidcIssuer, timeout: float) -> Provider:
     )
 
 
-def attempt(provider: Provider, redirect: str, now: int, *, fresh: bool) -> Attempt:
-    """Return a new attempt; `redirect` is the address that the browser brings the answer to."""
-    state, nonce, verifier = (strict_json.b64url(os.urandom(32)) for _ in range(3))
-    return Attempt(provider, redirect, state, nonce, verifier, now, fresh)
+def attempt(provider: Provider, redirect: str, authority: str, now: int, *, fresh: bool) -> Attempt:
+    """Return a new attempt to log in at `authority`; the browser brings the answer to `redirect`."""
+    state, seed, verifier = (strict_json.b64url(os.urandom(32)) for _ in range(3))
+    return Attempt(provider, redirect, state, seed, login_nonce(authority, seed), verifier, now, fresh)
 
 
 def authorization_url(login: Attempt) -> str:

@@ -54,6 +54,11 @@ class AccessStore(Store):
         row = rows.fetchone()
         return None if row is None else _presented(row)
 
+    def presented_id(self, uid: bytes) -> PresentedAccess | None:
+        """Return the access credential with that id (16 bytes), as if it was presented."""
+        row = self._db.execute(f"{_PRESENTED} WHERE a.uid = :uid", {"uid": uid}).fetchone()
+        return None if row is None else _presented(row)
+
     def access_tokens(self, fingerprints: Iterable[bytes]) -> set[bytes]:
         """Return which of these fingerprints belong to access tokens, valid or not."""
         select.give(self._db, (), fingerprints)
@@ -84,13 +89,13 @@ class AccessStore(Store):
         rows = self._db.execute(f"{_ACCESS} WHERE {where} ORDER BY a.event DESC LIMIT :limit", values)
         return [_access(row) for row in rows]
 
-    def logins_of(self, holder: str) -> list[Access]:
-        """Return the live logins of a system user, as `LOGIN@HOST`, the newest first."""
+    def logins_of(self, holder: str) -> list[PresentedAccess]:
+        """Return the live logins of a system user, as `LOGIN+HASH@HOST`, the newest first."""
         rows = self._db.execute(
-            f"{_ACCESS} WHERE a.holder = :holder AND {_LIVE} ORDER BY a.event DESC",
+            f"{_PRESENTED} WHERE a.holder = :holder AND {_LIVE} ORDER BY a.event DESC",
             {"holder": holder, "now": self._now},
         )
-        return [_access(row) for row in rows]
+        return [_presented(row) for row in rows]
 
     def all(self) -> Iterator[Access]:
         """Yield every access credential, in the order in which they were granted."""

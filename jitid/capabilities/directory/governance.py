@@ -109,13 +109,7 @@ def objections(
     person, agent = entry.delegator, entry.agent
     if person is None:
         if known_only:
-            refusals.append(
-                Objection(
-                    "delegator-unknown",
-                    f"the directory has no {label(delegator)}, and the setting `delegators` requires known ones",
-                    f"to add this delegator: jitid delegator add {delegator}",
-                )
-            )
+            refusals.append(unknown(delegator))
     elif person.disabled_at is not None:
         refusals.append(disabled(person))
     elif most_sensitive(sensitivity, person.sensitivity) != person.sensitivity:
@@ -129,6 +123,15 @@ def objections(
     if agent is not None and agent.state_at(now) is not AgentState.REGISTERED:
         refusals.append(_out_of_service(agent, now))
     return refusals
+
+
+def unknown(delegator: str) -> Objection:
+    """Return the objection to a delegator that the directory does not have, but must have."""
+    return Objection(
+        "delegator-unknown",
+        f"the directory has no {label(delegator)}, and the setting `delegators` requires known ones",
+        f"to add this delegator: jitid delegator add {delegator}",
+    )
 
 
 def disabled(person: Delegator, instead: str = "name another delegator") -> Objection:

@@ -148,7 +148,7 @@ class DirectoryStore(DelegatorStore, DepartureStore):
         return None if wrong is None else str(wrong)
 
     def has_login(self, holder: str) -> bool:
-        """Return whether a system user, as `LOGIN@HOST`, may have a login beside the ledger."""
+        """Return whether a system user, as `LOGIN+HASH@HOST`, may have a login beside the ledger."""
         return self._view.once("login", holder, lambda: self._has_login(holder))
 
     def _has_login(self, holder: str) -> bool:

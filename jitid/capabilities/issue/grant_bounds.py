@@ -26,24 +26,20 @@ def within(request: IssueRequest, bounds: GrantBounds) -> IssueRequest:
     """
     _must_be_one_service_token(request)
     scopes, narrower = request.scopes, request.allow_narrower
-    if bounds.scopes is not None:
-        if not scopes:
-            # The client requests no scope in particular, so the policy may refuse some of them.
-            scopes, narrower = bounds.scopes, True
-        missing = uncovered(bounds.scopes, scopes)
-        if missing and narrower:
-            scopes = tuple([scope for scope in scopes if scope not in missing])
-        if missing and not (narrower and scopes):
-            raise _exceeds("scope", missing[0])
-    audiences = request.audiences or bounds.audiences or ()
+    if not scopes:
+        # The client requests no scope in particular, so the policy may refuse some of them.
+        scopes, narrower = bounds.scopes, True
+    missing = uncovered(bounds.scopes, scopes)
+    if missing and narrower:
+        scopes = tuple([scope for scope in scopes if scope not in missing])
+    if missing and not (narrower and scopes):
+        raise _exceeds("scope", missing[0])
+    audiences = request.audiences or bounds.audiences
     if not audiences:
-        raise PolicyDeniedError(
-            "denied: neither the request nor the ID-JAG names an audience", "add a resource", about="audience"
-        )
-    if bounds.audiences is not None:
-        for audience in audiences:
-            if audience not in bounds.audiences:
-                raise _exceeds("audience", audience)
+        raise PolicyDeniedError("denied: the ID-JAG names no audience (`resource`)", _HINT, about="audience")
+    for audience in audiences:
+        if audience not in bounds.audiences:
+            raise _exceeds("audience", audience)
     for detail in request.details:
         if detail not in bounds.details:
             raise _exceeds("detail", detail)

@@ -232,20 +232,29 @@ def _still_holds(
         or request.proved_actor is not None
     ):
         return _rests_on_the_same(transaction, foreseen, settled, terms)
-    if _rests_on_nothing_new(transaction, foreseen, plan) and _has_own_task(plan):
+    # The end of a login is an event of access, which `changed_at` does not cover.
+    if (
+        request.proved_login is None
+        and _rests_on_nothing_new(transaction, foreseen, plan)
+        and _has_own_task(plan)
+    ):
         return True
-    return (
-        transaction.names.issuer == draft.issuer
-        and planning.resolve_delegator(transaction, request, None, terms)
-        == (draft.delegator, draft.delegator_proof, plan.entry)
-        and ownership.on_task(transaction, request, None, draft.delegator, plan.entry, terms).task
-        == plan.task
-        and name_rights.right_to_name(
-            transaction, plan.entry, draft.delegator, None, request, terms, foreseen.now
+    try:
+        return (
+            transaction.names.issuer == draft.issuer
+            and planning.resolve_delegator(transaction, request, None, terms)
+            == (draft.delegator, draft.delegator_proof, plan.entry)
+            and ownership.on_task(transaction, request, None, draft.delegator, plan.entry, terms).task
+            == plan.task
+            and name_rights.right_to_name(
+                transaction, plan.entry, draft.delegator, None, request, terms, foreseen.now
+            )
+            == (plan.right, [])
+            and (key is None or current_key_of(transaction, keyring, key.algorithm, key.use) == key)
         )
-        == (plan.right, [])
-        and (key is None or current_key_of(transaction, keyring, key.algorithm, key.use) == key)
-    )
+    except JitidError:
+        # The plan that replaces it states the reason.
+        return False
 
 
 def _nothing_happened(transaction: Transaction, foreseen: ForeseenIssues) -> bool:

@@ -156,13 +156,19 @@ def _foreseen(
 def _proved(
     context: Context, operation: ops.Issue, actor: Actor | None, *, assertion: bool = False
 ) -> tuple[Sequence[IssueRequest], Sequence[Presentation]]:
-    """Return the requests with the delegator that a token proves, and the uses of tokens to record.
+    """Return the requests with the delegator that a token or the caller's login proves, and the uses of tokens.
 
     No lock is held while an issuer is queried.
     """
     uses = () if actor is None or actor.presented is None else (actor.presented,)
     if operation.delegator_token is None:
-        return operation.requests, uses
+        terms = context.terms()
+        if terms.login is None and not _may_have_login(context, terms.holder):
+            return operation.requests, uses
+        # Imported here: most callers have no login.
+        from jitid.capabilities.access.login_proof import proved_by_login
+
+        return proved_by_login(context, operation.requests), uses
     from jitid.capabilities.issue.may_act import client_actor, present
 
     def actors(snapshot: View) -> list[Actor]:
@@ -182,6 +188,15 @@ def _proved(
         request._replace(proved_delegator=proof.delegator, proved_subject=subject, proved_at=proof.proved_at)
         for request in requests
     ], uses if use is None else (*uses, use)
+
+
+def _may_have_login(context: Context, holder: str | None) -> bool:
+    if holder is None:
+        return False
+    from jitid.capabilities.directory.store import DirectoryStore
+
+    with context.ledger.read() as snapshot:
+        return DirectoryStore(snapshot).has_login(holder)
 
 
 def _record(transaction: Transaction, uses: Sequence[Presentation]) -> None:

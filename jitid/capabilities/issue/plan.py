@@ -124,7 +124,6 @@ def plan(
 
     """
     now = snapshot.now
-    request = _with_login(snapshot, request, terms)
     prepared = _propose(snapshot, names, request, terms)
     proposal, above, parent, notes = prepared.proposal, prepared.above, prepared.parent, prepared.notes
     entry = proposal.entry
@@ -394,12 +393,16 @@ def resolve_delegator(
     """Return the delegator as the directory has it now, found by any name that was stated or proved.
 
     Raises:
-        InvalidCredentialError: the ID token is older than the last disabling of the delegator.
+        InvalidCredentialError: the ID token is older than the last disabling of the delegator, or the login has ended.
         UsageError: no delegator is named, or the parent or the ID token proves another one.
         RefusedError: the named delegator is not the caller, and this caller may name no other.
         PolicyDeniedError: the directory binds the delegator to subjects of ID tokens, and the token has another one.
 
     """
+    if request.proved_login is not None:
+        from jitid.capabilities.access.live_login import must_still_count
+
+        must_still_count(snapshot, request.proved_login, str(request.proved_delegator))
     delegator, proof = _delegator(snapshot, request, above, terms)
     subject = request.proved_subject
     if above is not None:
@@ -460,26 +463,6 @@ def _delegator(
             "an agent can delegate only with its own credential", "pass its token with --parent-file"
         )
     return delegator, terms.caller_proof if delegator == own_name and terms.caller_proof else "asserted"
-
-
-def _with_login(snapshot: View, request: IssueRequest, terms: Terms) -> IssueRequest:
-    """Return a request with the proof of the caller's login, if it is for the person who logged in."""
-    if request.parent is not None or request.proved_delegator is not None or terms.caller_proof is None:
-        return request
-    directory, login = DirectoryStore(snapshot), terms.login
-    if login is None and terms.holder is not None and directory.has_login(terms.holder):
-        from jitid.capabilities.access.login_proof import login_of
-
-        login = login_of(snapshot, terms.holder)
-    stated = request.delegator
-    if login is None or (
-        stated not in (None, login.delegator)
-        and directory.own_name(stated) != directory.own_name(login.delegator)
-    ):
-        return request
-    return request._replace(
-        proved_delegator=login.delegator, proved_subject=login.subject, proved_at=login.proved_at
-    )
 
 
 def _chain(above: validity.Verified | None) -> list[str]:

@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
-from jitid.authority.open import current_login, open_if_there, open_or_create_authority
-from jitid.authority.stored_login import changing_login, delete_login, store_login
+from jitid.authority.open import open_if_there, open_or_create_authority
+from jitid.authority.stored_login import changing_login, delete_login, must_be_outside_run, store_login
 from jitid.capabilities.access import provider as oidc_provider
 from jitid.capabilities.access.oidc import check_client, check_names, check_settings
 from jitid.capabilities.access.operations import LogIn, RevokeAccess
@@ -30,6 +30,7 @@ from jitid.values.text import quote, safe
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:
+    from jitid.authority.local import LocalAuthority
     from jitid.authority.remote import RemoteAuthority
     from jitid.capabilities.access.grant import Granted
     from jitid.capabilities.access.provider import Provider
@@ -44,6 +45,7 @@ _PATIENCE = 300.0
 
 def login(cli: Invocation, args: LoginCommand) -> None:
     """Perform `jitid login`."""
+    must_be_outside_run()
     if args.ends:
         if args.issuer is not None or args.device or args.no_browser or args.fresh:
             raise UsageError("--out and the options of a new login exclude each other", "jitid login --out")
@@ -56,12 +58,19 @@ def login(cli: Invocation, args: LoginCommand) -> None:
     issuer = _chosen(config, args.issuer, device=args.device)
     authority = _unauthenticated(config) or open_or_create_authority(config, cli.note)
     timeout = float(config.number("timeout"))
+    address = _address(config, authority)
     cli.note(f"logging in at {safe(issuer.issuer)}")
     provider = oidc_provider.discover(issuer, timeout)
-    id_token = (
-        _by_device(cli, args, provider, timeout) if args.device else _by_code(cli, args, provider, timeout)
+    login_request = (
+        LogIn(token=_by_device(cli, args, provider, timeout), authority=address)
+        if args.device
+        else _by_code(cli, args, provider, address, timeout)
     )
-    granted = authority.perform(LogIn(token=id_token))
+    if config.remote is None:
+        from jitid.authority.open_local import make_holder
+
+        make_holder()
+    granted = authority.perform(login_request)
     if granted.secret is not None:
         _store(config, authority, granted)
     if config.remote is not None and not _is_used(config):
@@ -122,7 +131,22 @@ def _chosen(config: Config, stated: str | None, *, device: bool) -> OidcIssuer:
             "a stranger who sends you a code could log in as you; to permit it: "
             f"jitid config set oidc.{safe(issuer.issuer)}.device true",
         )
+    if config.remote is None and issuer.from_environment:
+        raise ConfigurationError(
+            f"an environment variable has chosen the settings of {quote(issuer.issuer, 200)}, which do not count for "
+            "logins beside a ledger",
+            "select their file with --config FILE",
+        )
     return issuer
+
+
+def _address(config: Config, authority: Authority) -> str:
+    """Return the address at which alone the ID token counts; beside a ledger, its issuer."""
+    if config.remote is None:
+        return cast("LocalAuthority", authority).names.issuer
+    from jitid.system.authority_address import parse_address
+
+    return str(parse_address(config.remote))
 
 
 def _unauthenticated(config: Config) -> RemoteAuthority | None:
@@ -145,11 +169,13 @@ def _seconds_left() -> Callable[[], float]:
     return lambda: time_limit.left(end - monotonic())
 
 
-def _by_code(cli: Invocation, args: LoginCommand, provider: Provider, timeout: float) -> Secret:
+def _by_code(cli: Invocation, args: LoginCommand, provider: Provider, address: str, timeout: float) -> LogIn:
     from jitid.system.loopback import Loopback
 
     with Loopback() as listener:
-        attempt = oidc_provider.attempt(provider, listener.address, int(time.time()), fresh=args.fresh)
+        attempt = oidc_provider.attempt(
+            provider, listener.address, address, int(time.time()), fresh=args.fresh
+        )
         url = oidc_provider.authorization_url(attempt)
         cli.note(f"to log in, open: {url}")
         if not args.no_browser:
@@ -168,7 +194,8 @@ def _by_code(cli: Invocation, args: LoginCommand, provider: Provider, timeout: f
         except TimeoutError:
             refused = f"; answers refused because of their `state`: {ignored}" if ignored else ""
             raise _too_late(f"no answer came from the browser in time{refused}") from None
-    return oidc_provider.id_token_for(attempt, oidc_provider.code_in(attempt, query), timeout)
+    id_token = oidc_provider.id_token_for(attempt, oidc_provider.code_in(attempt, query), timeout)
+    return LogIn(token=id_token, authority=address, seed=attempt.seed)
 
 
 def _by_device(cli: Invocation, args: LoginCommand, provider: Provider, timeout: float) -> Secret:
@@ -260,9 +287,15 @@ def _log_out(cli: Invocation, args: LoginCommand) -> None:
 
 
 def _end_in_ledger(config: Config) -> LoginProof | None:
-    found = current_login(config)
-    local = open_if_there(config)
-    if found is None or local is None:
+    from jitid.authority.open_local import holder
+    from jitid.capabilities.access.operations import FindLogin
+
+    own_holder, local = holder(), open_if_there(config)
+    if own_holder is None or local is None:
+        return None
+    # A login that does not count now, as by a change of the configuration, could count again later.
+    found = local.perform(FindLogin(holder=own_holder, counts=False))
+    if found is None:
         return None
     local.perform(RevokeAccess(ids=(found.id,), reason="logged out"))
     return found

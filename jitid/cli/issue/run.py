@@ -80,6 +80,7 @@ def run(cli: Invocation, args: commands.RunCommand) -> None:
 
         secrets += run_secrets.vendors(federations, token_place)
     keep = args.on_exit == "keep"
+    processes.name_as_run()
     started = _Start(cli, args, program, token_place, secrets)
     try:
         authority = open_for_issue(cli.config(), operation, cli.note)
