@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from jitid.errors import IntegrityError
-from jitid.keys.keyring import Keyring, Signer
+from jitid.keys.keyring import Keyring, Signer, draw
 from jitid.ledger.contract import change
 from jitid.ledger.signing_keys import KeyChanges, KeyStore
 from jitid.model.ledger_rows import Names, SigningKey
@@ -38,10 +38,26 @@ def current_key_of(snapshot: View, keyring: Keyring, algorithm: str, use: str = 
     return next((key for key in reversed(local_keys) if key.algorithm == algorithm), None)
 
 
+class KeyNeededError(Exception):
+    """A request that would be granted needs a signing key that the ledger lacks: see `make_key`."""
+
+    def __init__(self, algorithm: str, use: str) -> None:
+        super().__init__(algorithm, use)
+        self.algorithm = algorithm
+        self.use = use
+
+
 def usable_key(
-    transaction: Transaction, names: Names, keyring: Keyring, algorithm: str, use: str = "jws"
+    transaction: Transaction,
+    names: Names,
+    keyring: Keyring,
+    algorithm: str,
+    use: str = "jws",
+    make: Callable[[], Signer] | None = None,
 ) -> SigningKey:
     """Return the key that signs now; make it if the ledger has none for that use and algorithm.
+
+    `make` makes the key if it must not simply be in a file.
 
     Raises:
         IntegrityError: there was an X.509 authority, and there is none now; jitid must not choose a new trust anchor.
@@ -57,7 +73,7 @@ def usable_key(
             "import the requested certificate: jitid keys ca import CHAIN; or make another authority: "
             "jitid keys rotate --use x509",
         )
-    key, facts = new_key(transaction, names, keyring, algorithm, use)
+    key, facts = new_key(transaction, names, keyring, algorithm, use, make)
     transaction.append("key-create", facts)
     return key
 
@@ -70,9 +86,31 @@ def signer_of(ledger: Ledger, keyring: Keyring, algorithm: str) -> Signer:
     with ledger.read() as snapshot:
         key = current_key_of(snapshot, keyring, algorithm)
     if key is None:
-        names = ledger.names
-        key = change(ledger, lambda transaction: usable_key(transaction, names, keyring, algorithm))
+        key = make_key(ledger, keyring, algorithm)
     return keyring.load(key.kid, key.algorithm, key.public)
+
+
+def make_key(
+    ledger: Ledger, keyring: Keyring, algorithm: str, use: str = "jws", *, accept_clock: bool = False
+) -> SigningKey:
+    """Return the key that signs now; if there is none, make it in a transaction of its own.
+
+    The key is drawn before the lock is taken. Its file stays hidden until the ledger has recorded the key.
+
+    Raises IntegrityError, StorageError.
+    """
+    names, drawn = ledger.names, draw(algorithm)
+
+    def work(transaction: Transaction) -> SigningKey:
+        def keep() -> Signer:
+            return keyring.keep(drawn, {key.kid for key in KeyStore(transaction).signing_keys()})
+
+        return usable_key(transaction, names, keyring, algorithm, use, keep)
+
+    key = change(ledger, work, accept_clock=accept_clock)
+    if key.kid == drawn.signer.kid:
+        keyring.confirm(key.kid)
+    return key
 
 
 def new_key(
