@@ -257,6 +257,10 @@ class Config:
         """Return the origin of the value: `flag`, `environment JITID_TTL`, `user /home/…`, `default`."""
         return self._in_force(name)[1]
 
+    def is_of_project(self, name: str) -> bool:
+        """Return whether the value comes from the `.jitid.toml` of the working folder."""
+        return _layer(self.origin(name)).partition(" ")[0] == "project"
+
     def check_guard_rails(self) -> None:
         """Read the files that guard rails depend on. Raises ConfigurationError."""
         self._all_layers()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 FIELDS: Mapping[str, str] = {
     "delegator": "the root delegator, if its proof is not `asserted`",
-    "agent": "the name of a registered agent",
+    "agent": "the name of a registered agent, if the proved delegator or the parent may use its record",
     "id": "the id of the identity",
     "trust_domain": "the trust domain of the ledger",
 }
@@ -45,7 +45,7 @@ class SubjectNames(Record):
     """How the root delegator was proved."""
     agent: str
     registered: bool
-    """Whether the agent's name belongs to a registered agent."""
+    """Whether the agent's name belongs to a registered agent, by right of its delegator or its parent."""
     id: str
 
 
@@ -105,7 +105,10 @@ def unproved(template: str, names: SubjectNames) -> str | None:
     if "delegator" in used and names.delegator_proof == "asserted":
         return f"the delegator {quote(names.delegator)} is stated, not proved"
     if "agent" in used and not names.registered:
-        return f"the agent {quote(names.agent)} is not registered, so that its name is not proved"
+        return (
+            f"the agent {quote(names.agent)} is not registered, or neither the proved delegator nor the parent may "
+            "use its record"
+        )
     return None
 
 

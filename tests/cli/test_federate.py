@@ -195,6 +195,30 @@ def test_a_project_may_not_federate(shell: Shell) -> None:
     assert json.loads(done.stdout)["template"] == "jitid/{delegator}/{id}/"
 
 
+def test_a_project_may_not_choose_a_registered_agent(shell: Shell) -> None:
+    """Its authors would choose whose rights at the vendor the tokens of a run give."""
+    with (shell.home / "settings.toml").open("a") as settings:
+        settings.write('subject = "jitid/{agent}/"\n')
+    for name in (LOGIN, "bob"):
+        good(shell, "delegator", "add", name)
+    deploy = ("--purpose", "deploys", "--audience", "sts.amazonaws.com")
+    good(shell, "agent", "register", "prod", "--owner", LOGIN, *deploy)
+    good(shell, "agent", "register", "bobs", "--owner", "bob", *deploy)
+    words = ("--config", "settings.toml", "-q", "issue", "--task", "T1", "-d", LOGIN)
+    aws = ("--audience", "sts.amazonaws.com")
+    (shell.home / ".jitid.toml").write_text('agent = "prod"\n')
+    for more in (aws, ()):
+        done = shell.run(*words, *more)
+        assert (done.returncode, "`.jitid.toml` states its name" in done.stderr) == (4, True), done.stderr
+    # The user's own choice counts, for the records that name the user.
+    assert shell.good(*words, *aws, "--agent", "prod")
+    assert shell.run(*words, *aws, more={"JITID_AGENT": "prod"}).returncode == 0
+    done = shell.run(*words, *aws, "--agent", "bobs")
+    assert (done.returncode, "may use its record" in done.stderr) == (4, True), done.stderr
+    (shell.home / ".jitid.toml").write_text('agent = "unknown"\n')
+    assert shell.good(*words)
+
+
 def test_a_file_that_the_environment_selects_has_no_template(shell: Shell) -> None:
     """Nothing is issued for that audience then, rather than under another subject."""
     words = ("issue", "--task", "T1", "-d", LOGIN, "--audience", OPENAI)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from jitid.errors import ConfigurationError, PolicyDeniedError, UsageError
@@ -28,11 +28,16 @@ _VENDORS = (
 
 
 def stated(
-    draft: Draft, kind: str, proof: str, terms: Terms, facts: Mapping[str, Any], *, registered: bool
+    draft: Draft,
+    kind: str,
+    proof: str,
+    terms: Terms,
+    facts: Mapping[str, Any],
+    proves_name: Callable[[], bool],
 ) -> Draft:
     """Return a draft with the template for its `sub`, and with the lifetime of a token exchanged for it.
 
-    `proof` is how the root delegator was proved; `registered`, whether the agent is registered.
+    `proof` is how the root delegator was proved; `proves_name` returns whether the agent's name is proved.
 
     Raises:
         PolicyDeniedError: a name in the template is not proved.
@@ -48,12 +53,14 @@ def stated(
     template, longest = _template(draft.audiences, terms)
     from jitid.model import subject_template as subject
 
-    names = subject.SubjectNames(draft.trust_domain, draft.delegator, proof, draft.agent, registered, _ID)
+    named = "agent" in subject.fields_of(template) and proves_name()
+    names = subject.SubjectNames(draft.trust_domain, draft.delegator, proof, draft.agent, named, _ID)
     if (why := subject.unproved(template, names)) is not None:
         reason = f"rule `{RULE}`: the `sub` of tokens for {quote(draft.audiences[0])} names it, and {why}"
         raise PolicyDeniedError(
             f"denied: {reason}",
-            "prove the delegator by a login or an ID token, register the agent, or change the setting `subject`",
+            "prove the delegator by a login or an ID token; for an agent, its owner or a delegator in its record must be "
+            "the root delegator; or change the setting `subject`",
             {**facts, "rules": [RULE], "reason": reason},
         )
     length = len(subject.render(template, names))
