@@ -100,13 +100,27 @@ def test_a_token_is_checked_as_the_vendor_would(shell: Shell) -> None:
 def test_without_a_template_the_rule_is_the_delegator(shell: Shell) -> None:
     """Exactly that one: `user:ali` does not match alice."""
     assert shown(shell, "aws", "--delegator", "alice")["subject"] == "user:alice"
-    text = token(shell, "sts.amazonaws.com", "alice")
-    for name, code in (("alice", 0), ("ali", 8), ("alice-evil", 8)):
+    text = token(shell, "sts.amazonaws.com")
+    for name, code in ((LOGIN, 0), (LOGIN[:-1], 8), (f"{LOGIN}-evil", 8)):
         words = ("--config", "settings.toml", "federate", "aws", "-d", name, "--check", "-")
         assert shell.run(*words, stdin=text).returncode == code
     found = shown(shell, "aws")
     assert found["subject"] == "*"
     assert any("every delegator" in warning for warning in found["warnings"])
+
+
+def test_a_rule_without_a_template_requires_a_proved_delegator(shell: Shell) -> None:
+    """Beside the ledger anybody may state a name; the vendor learns by the claim that it is not proved."""
+    found = shown(shell, "anthropic", "--delegator", "ceo")
+    assert found["required"] == {"delegator_proof": ["os-user", "credential", "oidc"]}
+    assert any("require the claim `delegator_proof`" in warning for warning in found["warnings"])
+    assert "required   delegator_proof: one of os-user, credential, oidc" in good(shell, "federate", "anthropic")
+    words = ("--config", "settings.toml", "federate", "anthropic", "--check", "-", "-d")
+    done = shell.run(*words, "ceo", stdin=token(shell, "https://api.anthropic.com", "ceo"))
+    assert (done.returncode, "is stated, not proved" in done.stderr) == (8, True), done.stderr
+    assert shell.run(*words, LOGIN, stdin=token(shell, "https://api.anthropic.com")).returncode == 0
+    # A template has proved names only.
+    assert shown(shell, "openai")["required"] == {}
 
 
 def test_a_rule_with_an_open_end_is_reported_where_subjects_are_compared_exactly(shell: Shell) -> None:
