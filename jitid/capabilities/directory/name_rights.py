@@ -70,7 +70,12 @@ def right_to_name(
 
 
 def proves_name(
-    snapshot: View, agent: Agent | None, right: NameRight, delegator: str, proof: str, parent: Credential | None
+    snapshot: View,
+    agent: Agent | None,
+    right: NameRight,
+    delegator: str,
+    proof: str,
+    parent: Credential | None,
 ) -> bool:
     """Return whether a new identity proves the name of its agent to others: its delegator or its parent may use it.
 

@@ -103,9 +103,7 @@ def mint_of(kind: Kind, keyring: Keyring, key: SigningKey | None) -> Mint:
     return Mint(spec.unsigned(), None)
 
 
-def usable_mint(
-    transaction: Transaction, names: Names, keyring: Keyring, kind: Kind, algorithm: str
-) -> Mint:
+def usable_mint(transaction: Transaction, names: Names, keyring: Keyring, kind: Kind, algorithm: str) -> Mint:
     """Return the mint of a kind and algorithm: a rehearsal if the ledger has no key for it. Raises like `mint_of`."""
     signing = signing_of(kind, algorithm)
     if signing is None:

@@ -153,9 +153,7 @@ def _with_keys(context: Context, work: Callable[[], Result], *, accept_clock: bo
         try:
             return work()
         except KeyNeededError as needed:
-            make_key(
-                context.ledger, context.keyring, needed.algorithm, needed.use, accept_clock=accept_clock
-            )
+            make_key(context.ledger, context.keyring, needed.algorithm, needed.use, accept_clock=accept_clock)
 
 
 def _foreseen(
@@ -247,9 +245,7 @@ def renew(context: Context, operation: ops.Renew) -> Issued:
 
         return _with_keys(
             context,
-            lambda: context.once(
-                make, RENEWED, lambda issued: _ids([issued]), accept_clock=accept_clock
-            ),
+            lambda: context.once(make, RENEWED, lambda issued: _ids([issued]), accept_clock=accept_clock),
             accept_clock=accept_clock,
         )
     except (PolicyDeniedError, InvalidCredentialError) as denial:

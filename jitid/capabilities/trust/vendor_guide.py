@@ -96,7 +96,7 @@ def check(guide: Guide, token: str, now: int) -> Mapping[str, Any]:
     for claim, values in guide.required.items():
         if parsed.claims.get(claim) not in values:
             raise InvalidCredentialError(
-                f"`{claim}` must be one of {', '.join(values)}: the delegator in the token's `sub` is stated, not proved"
+                f"`{claim}` must be one of {', '.join(values)}: the token's root delegator is stated, not proved"
             )
     if len(subject) > guide.vendor.longest_subject:
         raise InvalidCredentialError(
@@ -122,8 +122,8 @@ def warnings(guide: Guide) -> Sequence[str]:
         )
     if guide.required:
         found.append(
-            f"{guide.vendor.title} must require the claim `delegator_proof` as shown, since the delegator may be merely "
-            "stated; if it cannot, set the setting `subject` to a template, such as jitid/{delegator}/"
+            f"{guide.vendor.title} must require the claim `delegator_proof` as shown, since a delegator may be "
+            "merely stated; if it cannot, set the setting `subject` to a template, such as jitid/{delegator}/"
         )
     if guide.subject == "*":
         found.append(

@@ -17,6 +17,7 @@ from jitid.errors import (
     PolicyDeniedError,
     UsageError,
 )
+from jitid.model.access import Caller
 from jitid.model.credential import LEEWAY, exchanged_until
 from jitid.model.ledger_rows import Selection
 from jitid.model.request import AttachRequest, RenewRequest
@@ -319,8 +320,40 @@ def test_a_name_that_only_a_working_folder_states_is_no_registered_name(world: W
     world.know(ME)
     world.issue(delegator=ME, agent="deploy", agent_suggested=True)
     world.register("deploy", owner=ME, audiences=(OTHER,))
-    with pytest.raises(PolicyDeniedError, match="rule `agent-users`.*only a file `.jitid.toml` states its name"):
+    with pytest.raises(
+        PolicyDeniedError, match=r"rule `agent-users`.*only a file `\.jitid\.toml` states its name"
+    ):
         ask(world, delegator=ME, agent_suggested=True)
     with pytest.raises(PolicyDeniedError, match="rule `agent-users`"):
         world.issue(delegator=ME, agent="deploy", agent_suggested=True)
     assert ask(world, delegator=ME) == "jitid/deploy/"
+
+
+ANTHROPIC = "https://api.anthropic.com"
+
+
+def test_an_authority_tells_no_vendor_a_delegator_that_is_merely_stated(world: World) -> None:
+    """The role issuer may name any delegator; a vendor knows the delegator by `sub` alone."""
+    usual = world.terms
+    for audience in (ANTHROPIC, "api://AzureADTokenExchange"):
+        # Beside the ledger whoever reads its key may name anybody.
+        assert world.issue(delegator="user:ceo", audiences=(audience,))
+        world.terms = usual.serving(Caller("system:ci", frozenset({"issuer"})))
+        world.reopen()
+        with pytest.raises(
+            PolicyDeniedError, match=r"rule `subject-proved`.*the delegator `user:ceo` is stated"
+        ):
+            world.issue(delegator="user:ceo", audiences=(audience,))
+        held = world.issue(delegator="user:ceo", may_audience=(audience,))
+        with pytest.raises(PolicyDeniedError, match="rule `subject-proved`"):
+            world.authority.perform(
+                Attach(request=AttachRequest(Secret.single(held.token), "jwt", audiences=(audience,)))
+            )
+        assert world.issue(delegator="user:ceo", audiences=(PLAIN,))
+        person = Caller("user:ann", frozenset(), delegator="user:ann", proof="credential")
+        world.terms = usual.serving(person)
+        world.reopen()
+        assert claims(world.issue(delegator=None, audiences=(audience,)).token)["sub"] == "user:ann"
+        world.terms = usual
+        world.reopen()
+    world.check()

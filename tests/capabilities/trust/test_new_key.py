@@ -81,9 +81,7 @@ def test_a_refused_request_makes_no_key(world: World) -> None:
         assert "drawn" not in calls(lambda: refused(world))
     assert (files(world), world.events()) == (before, events)
     # An attachment likewise.
-    attach = AttachRequest(
-        token=Secret.single(identity.token), kind="jwt", audiences=(AZURE,), scopes=LONG
-    )
+    attach = AttachRequest(token=Secret.single(identity.token), kind="jwt", audiences=(AZURE,), scopes=LONG)
     with pytest.raises(JitidError):
         world.authority.perform(Attach(request=attach))
     assert files(world) == before
