@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from jitid.errors import UsageError
+from jitid.errors import IntegrityError, UsageError
 from jitid.values.names import encode_segment
 from jitid.values.record import Record
 from jitid.values.text import quote
@@ -129,7 +129,10 @@ def render(template: str, names: SubjectNames) -> str:
 
 
 def rendered(credential: Credential, trust_domain: str) -> str:
-    """Return the `sub` of a credential's token, in a trust domain."""
+    """Return the `sub` of a credential's token, in a trust domain.
+
+    Raises IntegrityError if the ledger's row has a text that is no template: only an edit can have put it there.
+    """
     if credential.subject is None:
         return credential.delegator
     names = SubjectNames(
@@ -140,7 +143,10 @@ def rendered(credential: Credential, trust_domain: str) -> str:
         credential.recurring is not None,
         credential.id,
     )
-    return render(credential.subject, names)
+    try:
+        return render(credential.subject, names)
+    except UsageError as error:
+        raise IntegrityError(f"the ledger was changed: {error.message}") from None
 
 
 def encoded(field: str, value: str) -> str:

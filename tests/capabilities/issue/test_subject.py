@@ -192,13 +192,16 @@ def test_an_edit_of_the_row_is_found(world: World, change: str, copies: int) -> 
         world.check()
 
 
-@pytest.mark.parametrize("to", ["NULL", "(SELECT id FROM term WHERE text = 'other/{id}/')"])
+@pytest.mark.parametrize(
+    "to", ["NULL", *(f"(SELECT id FROM term WHERE text = '{text}')" for text in ("other/{id}/", "user:x"))]
+)
 def test_a_row_with_another_template_does_not_verify(world: World, to: str) -> None:
     made = world.issue(delegator=ME, audiences=(VENDOR,))
     world.close()
     edit(
         world.path,
         "INSERT INTO term (id, text) SELECT max(id) + 1, 'other/{id}/' FROM term",
+        "INSERT INTO term (id, text) SELECT max(id) + 1, 'user:x' FROM term",
         f"UPDATE credential SET subject = {to} WHERE subject IS NOT NULL",
     )
     world.reopen()
