@@ -233,17 +233,25 @@ class Config:
 
     @property
     def exchanges(self) -> dict[str, int]:
-        """Audience -> the longest lifetime of exchanged tokens, in seconds; of several tables, the longest."""
+        """Audience -> the longest lifetime of exchanged tokens, in seconds; of several tables, the longest.
+
+        A lifetime that is shorter than the vendor's own counts only from a file that the environment cannot choose.
+        """
         if not self._any_federation():
             return {}
         from jitid.model.federation import Federation
+        from jitid.model.vendor import life_of
 
+        trusted_origins = {layer.origin for layer in self._trusted.layers}
         longest: dict[str, int] = {}
         for layer in self._all_layers():
             for name, table in layer.federations.items():
                 federation = Federation(name, table)
                 for audience in federation.audiences:
-                    longest[audience] = max(federation.lifetime, longest.get(audience, 0))
+                    lifetimes = [federation.lifetime, longest.get(audience, 0)]
+                    if layer.origin not in trusted_origins:
+                        lifetimes += [federation.vendor.lifetime, life_of(audience) or 0]
+                    longest[audience] = max(lifetimes)
         return longest
 
     def _any_federation(self) -> bool:

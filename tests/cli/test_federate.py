@@ -114,7 +114,9 @@ def test_a_rule_without_a_template_requires_a_proved_delegator(shell: Shell) -> 
     found = shown(shell, "anthropic", "--delegator", "ceo")
     assert found["required"] == {"delegator_proof": ["os-user", "credential", "oidc"]}
     assert any("require the claim `delegator_proof`" in warning for warning in found["warnings"])
-    assert "required   delegator_proof: one of os-user, credential, oidc" in good(shell, "federate", "anthropic")
+    assert "required   delegator_proof: one of os-user, credential, oidc" in good(
+        shell, "federate", "anthropic"
+    )
     words = ("--config", "settings.toml", "federate", "anthropic", "--check", "-", "-d")
     done = shell.run(*words, "ceo", stdin=token(shell, "https://api.anthropic.com", "ceo"))
     assert (done.returncode, "is stated, not proved" in done.stderr) == (8, True), done.stderr
@@ -245,6 +247,33 @@ def test_a_file_that_the_environment_selects_has_no_template(shell: Shell) -> No
     )
     # A file that the command line names takes precedence over the environment.
     assert good(shell, "-q", *words)
+
+
+def test_a_file_that_the_environment_selects_shortens_no_lifetime(shell: Shell) -> None:
+    """Otherwise a revocation would promise an end that a vendor's token outlives."""
+
+    def life(audience: str, *words: str, table: str) -> int:
+        path = shell.home / "chosen.toml"
+        path.touch(0o600)
+        path.write_text(table)
+        more = {} if words else {"JITID_CONFIG": str(path)}
+        line = ("--format", "json", "issue", "--task", "T1", "-d", LOGIN, "--audience", audience)
+        done = shell.run(*words, *line, more=more)
+        assert done.returncode == 0, done.stderr
+        events = shell.good("audit", "log", "--operation", "issue", "--format", "jsonl").splitlines()
+        return max(map(json.loads, events), key=lambda event: event["seq"])["exchange_life"]  # type: ignore[no-any-return]
+
+    own = "https://own.example"
+    anthropic, azure = "https://api.anthropic.com", "api://AzureADTokenExchange"
+    short = '[federate.anthropic]\nlifetime = "1s"\n'
+    as_another = f'[federate.x]\nvendor = "openai"\naudience = "{azure}"\nlifetime = "1s"\n'
+    mine = f'[federate.x]\nvendor = "openai"\naudience = "{own}"\nlifetime = "1s"\n'
+    assert life(anthropic, table=short) == 3_600
+    assert life(azure, table=as_another) == 28 * 3_600
+    assert life(own, table=mine) == 3_600
+    # Longer counts from any file, shorter from one that the command line names.
+    assert life(anthropic, table='[federate.anthropic]\nlifetime = "2h"\n') == 7_200
+    assert life(anthropic, "--config", "chosen.toml", table=short) == 1
 
 
 def test_settings_are_set_one_by_one(shell: Shell) -> None:
