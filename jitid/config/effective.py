@@ -185,9 +185,9 @@ class Config:
         self._targets: dict[str, StatedTarget] = {}
         self._oidc: dict[str, dict[str, Any]] = {}
         self.federations: dict[str, dict[str, str]] = {}
-        """The tables `[federate.NAME]`; for the same name, the layer of highest precedence counts."""
+        """The tables `[federate.NAME]`; for the same name, the layer of highest precedence counts (`_federations`)."""
+        self.federations.update(_federations(layers))
         for layer in reversed(layers):
-            self.federations.update(layer.federations)
             self.algorithms.update(layer.algorithms)
             self.socket_delegators.update(layer.socket_delegators)
             self.socket_roles.update(layer.socket_roles)
@@ -431,6 +431,20 @@ class Config:
             )
 
 
+def _federations(layers: Sequence[ConfigLayer]) -> dict[str, dict[str, str]]:
+    """Return the tables of federations: of each name, the one with the highest precedence.
+
+    Only the template of `sub` is inherited: otherwise a profile that sets another id would drop it unnoticed. The
+    layers have the highest precedence first.
+    """
+    tables: dict[str, dict[str, str]] = {}
+    for layer in reversed(layers):
+        for name, table in layer.federations.items():
+            subject = tables.get(name, {}).get("subject")
+            tables[name] = table if subject is None else {"subject": subject, **table}
+    return tables
+
+
 def _subjects(layers: Sequence[ConfigLayer]) -> dict[str, tuple[str | None, int]]:
     """Return the template for each audience that has one, and the greatest length of `sub`.
 
@@ -438,11 +452,8 @@ def _subjects(layers: Sequence[ConfigLayer]) -> dict[str, tuple[str | None, int]
     """
     from jitid.model.federation import Federation
 
-    tables: dict[str, dict[str, str]] = {}
-    for layer in reversed(layers):
-        tables.update(layer.federations)
     subjects: dict[str, tuple[str | None, int]] = {}
-    for name, table in tables.items():
+    for name, table in _federations(layers).items():
         federation = Federation(name, table)
         template, longest = federation.subject, federation.vendor.longest_subject
         if template is None:

@@ -276,6 +276,20 @@ def test_a_file_that_the_environment_selects_shortens_no_lifetime(shell: Shell) 
     assert life(anthropic, "--config", "chosen.toml", table=short) == 1
 
 
+def test_a_profile_keeps_the_template(shell: Shell) -> None:
+    """It replaces the table, and would drop the template unnoticed."""
+    with (shell.home / "settings.toml").open("a") as settings:
+        settings.write('[profile.p.federate.openai]\nprovider = "idp_02"\n')
+    words = ("--profile", "p", "federate", "openai", "--format", "json")
+    found = json.loads(good(shell, *words))
+    assert (found["template"], found["settings"]["provider"]) == ("jitid/{delegator}/{id}/", "idp_02")
+    text = good(shell, "--profile", "p", "-q", "issue", "--task", "T1", "-d", LOGIN, "--audience", OPENAI)
+    assert jwt.decode(text.strip(), options={"verify_signature": False})["sub"].startswith("jitid/user_3A")
+    with (shell.home / "settings.toml").open("a") as settings:
+        settings.write('subject = "other/{id}/"\n')
+    assert json.loads(good(shell, *words))["template"] == "other/{id}/"
+
+
 def test_settings_are_set_one_by_one(shell: Shell) -> None:
     """`config set` checks each of them."""
     good(shell, "config", "set", "federate.azure.tenant", "t-1")
