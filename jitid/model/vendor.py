@@ -18,6 +18,8 @@ class VendorSetting(Record):
     variable: str | None = None
     """The variable that the programs of the vendor read; None if jitid writes it into a file, or only prints it."""
     required: bool = True
+    is_address: bool = False
+    """Whether programs of the vendor send the token to it: an https address."""
 
 
 class Vendor(Record):
@@ -119,7 +121,9 @@ VENDORS: Mapping[str, Vendor] = {
             ),
             "service_account": VendorSetting("e-mail of a service account to impersonate", required=False),
             "project": VendorSetting("id of the project", "GOOGLE_CLOUD_PROJECT", required=False),
-            "token_url": VendorSetting("address of the token service, if not Google's", required=False),
+            "token_url": VendorSetting(
+                "address of the token service, if not Google's", required=False, is_address=True
+            ),
         },
         "JITID_GOOGLE_TOKEN_FILE",
         HOUR,
@@ -144,7 +148,10 @@ VENDORS: Mapping[str, Vendor] = {
             "tenant": VendorSetting("id of the tenant, a UUID", "AZURE_TENANT_ID"),
             "client": VendorSetting("id of the application, a UUID", "AZURE_CLIENT_ID"),
             "authority": VendorSetting(
-                "address of another cloud's authority", "AZURE_AUTHORITY_HOST", required=False
+                "address of another cloud's authority",
+                "AZURE_AUTHORITY_HOST",
+                required=False,
+                is_address=True,
             ),
         },
         "AZURE_FEDERATED_TOKEN_FILE",
@@ -195,7 +202,7 @@ VENDORS: Mapping[str, Vendor] = {
         "vault",
         "ES256",
         {
-            "address": VendorSetting("address of the server", "VAULT_ADDR"),
+            "address": VendorSetting("address of the server", "VAULT_ADDR", is_address=True),
             "role": VendorSetting("role of the method `jwt`", "JITID_VAULT_ROLE"),
             "mount": VendorSetting("path of that method, if not `jwt`", "JITID_VAULT_MOUNT", required=False),
             "namespace": VendorSetting("namespace", "VAULT_NAMESPACE", required=False),

@@ -290,6 +290,24 @@ def test_a_profile_keeps_the_template(shell: Shell) -> None:
     assert json.loads(good(shell, *words))["template"] == "other/{id}/"
 
 
+@pytest.mark.parametrize(
+    ("table", "key"),
+    [
+        ("google", "token_url"),
+        ("vault", "address"),
+        ("azure", "authority"),
+    ],
+)
+def test_a_token_is_sent_to_no_address_in_clear(shell: Shell, table: str, key: str) -> None:
+    for address in ("http://evil.example/steal", "evil.example", "urn:x:y", "ftp://evil.example"):
+        (shell.home / "settings.toml").write_text(f'[federate.{table}]\n{key} = "{address}"\n')
+        done = shell.run("--config", "settings.toml", "federate")
+        assert (done.returncode, "is not an https address" in done.stderr) == (2, True), done.stderr
+    for address in ("https://other.example/v1/token", "http://127.0.0.1:8200", "http://localhost:1"):
+        (shell.home / "settings.toml").write_text(f'[federate.{table}]\n{key} = "{address}"\n')
+        assert good(shell, "federate")
+
+
 def test_settings_are_set_one_by_one(shell: Shell) -> None:
     """`config set` checks each of them."""
     good(shell, "config", "set", "federate.azure.tenant", "t-1")
