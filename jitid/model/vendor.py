@@ -44,6 +44,8 @@ class Vendor(Record):
     once: bool = False
     """Whether the vendor accepts each `jti` once."""
     longest_subject: int = 255
+    addresses: tuple[str, ...] = ()
+    """Variables that give its programs another address to send the token to; the command inherits them."""
     note: str = ""
     """A hint for users: values that its programs do not read by themselves."""
 
@@ -87,6 +89,7 @@ VENDORS: Mapping[str, Vendor] = {
         ),
         compares="prefix",
         once=True,
+        addresses=("ANTHROPIC_BASE_URL",),
     ),
     # openai 3.57: the audience of its provider for Google, and no variable for the ids.
     "openai": Vendor(
@@ -108,6 +111,7 @@ VENDORS: Mapping[str, Vendor] = {
         HOUR,
         ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY", "CODEX_API_KEY"),
         compares="prefix",
+        addresses=("OPENAI_BASE_URL",),
         note="the Python SDK takes ids and file as workload_identity=; see jitid-federation(7)",
     ),
     # google-auth 2.63: `external_account` with `credential_source.file`, read at each refresh, with its line breaks.
@@ -195,6 +199,7 @@ VENDORS: Mapping[str, Vendor] = {
             "AWS_CONTAINER_CREDENTIALS_FULL_URI",
         ),
         compares="prefix",
+        addresses=("AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"),
     ),
     # Vault and OpenBao: the method `jwt`; their programs do not read the file of a JWT automatically.
     "vault": Vendor(

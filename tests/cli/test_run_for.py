@@ -372,6 +372,28 @@ assert aud("ANTHROPIC_IDENTITY_TOKEN_FILE") == "https://api.anthropic.com"
     assert "is an identity token" not in done.stderr
 
 
+def test_another_address_for_a_token_is_reported(shell: Shell) -> None:
+    """The token gives the agent's rights to whoever has it; an address with a password is not shown."""
+    with (shell.home / "settings.toml").open("a") as settings:
+        settings.write(
+            '[federate.g]\nvendor = "google"\nprovider = "p/x"\ntoken_url = "https://other.example/t"\n'
+        )
+    more = {
+        "ANTHROPIC_BASE_URL": "https://name:secret@gateway.example",
+        "OPENAI_BASE_URL": "https://gateway.example",
+        "AWS_ENDPOINT_URL_STS": "https://gateway.example",
+    }
+    vendors_ = [word for name in ("anthropic", "openai", "aws", "g") for word in ("--for", name)]
+    done = shell.run(*RUN, *vendors_, "--", "true", more=more)
+    assert done.returncode == 0, done.stderr
+    for name in more:
+        assert f"{name} is set; programs may send the token to that address" in done.stderr
+    assert "sent to `https://other.example/t` (federate.g.token_url)" in done.stderr
+    assert "secret@" not in done.stderr
+    done = shell.run(*RUN, *vendors_[:2], "--", "true")
+    assert "the token" not in done.stderr, done.stderr
+
+
 def test_a_life_that_is_shorter_than_an_sdk_keeps_the_token_is_reported(shell: Shell) -> None:
     """azure-identity presents a token for ten minutes after reading it."""
     done = shell.run(*RUN, "--for", "azure", "--ttl", "10m", "--", "true")

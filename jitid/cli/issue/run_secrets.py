@@ -202,6 +202,8 @@ class Secrets:
         }
         self._vendors = Vendors(federations, paths, identity)
         self._vendor_variables = self._vendors.environment()
+        for note in self._vendors.destinations(os.environ):
+            self._cli.note(note)
         lifetimes = ", ".join(
             f"{federation.vendor.title} {format_duration(federation.lifetime)}"
             for federation in federations.values()
