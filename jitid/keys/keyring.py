@@ -218,13 +218,27 @@ class Keyring:
     def adopt(self, target_and_key: str, algorithm: str, known_kids: Collection[str]) -> Signer:
         """Make a key at a target, `TARGET/KEY`, a signing key from now on, and return its signer.
 
-        It uses a version of the key with a key id that is not in `known_kids`; if there is none, the target makes one.
+        Raises like `choose`, and StorageError if the file cannot be written.
+        """
+        chosen = self.choose(target_and_key, algorithm, known_kids)
+        signer = chosen.signer
+        try:
+            write_private(self.path(signer.kid), chosen.secret)
+        except OutputError as error:
+            raise StorageError(error.message) from error
+        self._signers[signer.kid] = signer
+        return signer
+
+    def choose(self, target_and_key: str, algorithm: str, known_kids: Collection[str]) -> DrawnKey:
+        """Return a key at a target, `TARGET/KEY`, without keeping its location.
+
+        It is a version of the key with a key id that is not in `known_kids`; if there is none, the target makes one.
 
         Raises:
             UsageError: the target does not exist.
             KeepsNoKeysError: it is of a kind that keeps no keys.
             ConfigurationError: the key is not one for that algorithm.
-            StorageError: the target is out of reach, or the file cannot be written.
+            StorageError: the target is out of reach.
 
         """
         target, _, key = target_and_key.partition("/")
@@ -237,12 +251,7 @@ class Keyring:
         location = Elsewhere(target_and_key, version.number)
         signer = self._remote(location, jws.thumbprint(algorithm, version.public), algorithm, version.public)
         signer.sign(_PROBE)
-        try:
-            write_private(self.path(signer.kid), location.text)
-        except OutputError as error:
-            raise StorageError(error.message) from error
-        self._signers[signer.kid] = signer
-        return signer
+        return DrawnKey(signer, location.text)
 
     def create_in_same_place(self, kid: str, algorithm: str, known_kids: Collection[str]) -> Signer:
         """Make a key in the same location as another one: at its target, or here. Raises like `adopt` and `create`."""
@@ -354,6 +363,7 @@ class DrawnKey(Record):
 
     signer: Signer
     secret: bytes
+    """The content of its file: the key, or its location at a target."""
 
     def __repr__(self) -> str:
         return f"DrawnKey({self.signer!r})"

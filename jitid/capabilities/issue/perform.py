@@ -143,17 +143,9 @@ def _made(
 
 
 def _with_keys(context: Context, work: Callable[[], Result], *, accept_clock: bool) -> Result:
-    """Return the result of a change; a signing key that it lacks is made in a transaction of its own.
+    from jitid.capabilities.trust.signing import with_keys
 
-    A refused request makes no key, and no lock is held while a key is drawn.
-    """
-    from jitid.capabilities.trust.signing import KeyNeededError, make_key
-
-    while True:
-        try:
-            return work()
-        except KeyNeededError as needed:
-            make_key(context.ledger, context.keyring, needed.algorithm, needed.use, accept_clock=accept_clock)
+    return with_keys(context.ledger, context.keyring, work, accept_clock=accept_clock)
 
 
 def _foreseen(
