@@ -110,7 +110,7 @@ def test_without_a_template_the_rule_is_the_delegator(shell: Shell) -> None:
 
 
 def test_a_rule_without_a_template_requires_a_proved_delegator(shell: Shell) -> None:
-    """Beside the ledger anybody may state a name; the vendor learns by the claim that it is not proved."""
+    """Beside the ledger any user may state a name; the vendor learns by the claim that it is not proved."""
     found = shown(shell, "anthropic", "--delegator", "ceo")
     assert found["required"] == {"delegator_proof": ["os-user", "credential", "oidc"]}
     assert any("require the claim `delegator_proof`" in warning for warning in found["warnings"])
@@ -271,7 +271,7 @@ def test_a_file_that_the_environment_selects_shortens_no_lifetime(shell: Shell) 
     assert life(anthropic, table=short) == 3_600
     assert life(azure, table=as_another) == 28 * 3_600
     assert life(own, table=mine) == 3_600
-    # Longer counts from any file, shorter from one that the command line names.
+    # Longer counts from any file, shorter from a file that the command line names.
     assert life(anthropic, table='[federate.anthropic]\nlifetime = "2h"\n') == 7_200
     assert life(anthropic, "--config", "chosen.toml", table=short) == 1
 
