@@ -48,7 +48,8 @@ def rotate(
     """Make a new key for `algorithm` and that use.
 
     The present key of this machine signs no more, and still verifies its signatures. The new key is kept where the old
-    one is (a first one: `location_of_first`), or where `transit` says: `TARGET/KEY` of a transit engine, or `none` for a file.
+    one is (the first one: `location_of_first`), or where `transit` says: `TARGET/KEY` of a transit engine, or `none`
+    for a file.
 
     Raises:
         UsageError: keys for that use have another algorithm or cannot be at a target, or the authority is under a
