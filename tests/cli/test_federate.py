@@ -308,6 +308,16 @@ def test_a_token_is_sent_to_no_address_in_clear(shell: Shell, table: str, key: s
         assert good(shell, "federate")
 
 
+def test_a_region_is_no_other_host(shell: Shell) -> None:
+    """Some programs put it into the host name without a check."""
+    for region, status in (("eu-central-1", 0), ("evil.example/", 2), ("x@evil", 2), ("a.b", 2), ("-", 2)):
+        (shell.home / "settings.toml").write_text(f'[federate.aws]\nregion = "{region}"\n')
+        done = shell.run("--config", "settings.toml", "federate")
+        assert (done.returncode, "a part of the host name" in done.stderr) == (status, status == 2), (
+            done.stderr
+        )
+
+
 def test_settings_are_set_one_by_one(shell: Shell) -> None:
     """`config set` checks each of them."""
     good(shell, "config", "set", "federate.azure.tenant", "t-1")
