@@ -283,6 +283,10 @@ def test_a_profile_keeps_the_template(shell: Shell) -> None:
     words = ("--profile", "p", "federate", "openai", "--format", "json")
     found = json.loads(good(shell, *words))
     assert (found["template"], found["settings"]["provider"]) == ("jitid/{delegator}/{id}/", "idp_02")
+    origins = json.loads(good(shell, "--profile", "p", "config", "show", "--origin", "--format", "json"))
+    of = {row["key"]: row["origin"] for row in origins["items"]}
+    assert of["federate.openai.provider"].endswith("settings.toml [profile.p]")
+    assert of["federate.openai.subject"].endswith("settings.toml")
     text = good(shell, "--profile", "p", "-q", "issue", "--task", "T1", "-d", LOGIN, "--audience", OPENAI)
     assert jwt.decode(text.strip(), options={"verify_signature": False})["sub"].startswith("jitid/user_3A")
     with (shell.home / "settings.toml").open("a") as settings:
