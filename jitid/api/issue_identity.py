@@ -61,6 +61,7 @@ def issue_identity(
         request = request._replace(audiences=config.many("audience"))
     request = request._replace(
         agent=request.agent or AGENT.check(config.text("agent") or "agent"),
+        agent_suggested=not request.agent and config.is_of_project("agent"),
         parent=parent,
         process=this_process(renews_until=LATEST if until is None else until),
     )

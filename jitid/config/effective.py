@@ -189,9 +189,9 @@ class Config:
         self._targets: dict[str, StatedTarget] = {}
         self._oidc: dict[str, dict[str, Any]] = {}
         self.federations: dict[str, dict[str, str]] = {}
-        """The tables `[federate.NAME]`; for the same name, the layer of highest precedence counts."""
+        """The tables `[federate.NAME]`; for the same name, the layer of highest precedence counts (`_federations`)."""
+        self.federations.update(_federations(layers))
         for layer in reversed(layers):
-            self.federations.update(layer.federations)
             self.algorithms.update(layer.algorithms)
             self.socket_delegators.update(layer.socket_delegators)
             self.socket_roles.update(layer.socket_roles)
@@ -237,17 +237,25 @@ class Config:
 
     @property
     def exchanges(self) -> dict[str, int]:
-        """Audience -> the longest lifetime of exchanged tokens, in seconds; of several tables, the longest."""
+        """Audience -> the longest lifetime of exchanged tokens, in seconds; of several tables, the longest.
+
+        A lifetime that is shorter than the vendor's own counts only from a file that the environment cannot choose.
+        """
         if not self._any_federation():
             return {}
         from jitid.model.federation import Federation
+        from jitid.model.vendor import life_of
 
+        trusted_origins = {layer.origin for layer in self._trusted.layers}
         longest: dict[str, int] = {}
         for layer in self._all_layers():
             for name, table in layer.federations.items():
                 federation = Federation(name, table)
                 for audience in federation.audiences:
-                    longest[audience] = max(federation.lifetime, longest.get(audience, 0))
+                    lifetimes = [federation.lifetime, longest.get(audience, 0)]
+                    if layer.origin not in trusted_origins:
+                        lifetimes += [federation.vendor.lifetime, life_of(audience) or 0]
+                    longest[audience] = max(lifetimes)
         return longest
 
     def _any_federation(self) -> bool:
@@ -260,6 +268,10 @@ class Config:
     def origin(self, name: str) -> str:
         """Return the origin of the value: `flag`, `environment JITID_TTL`, `user /home/…`, `default`."""
         return self._in_force(name)[1]
+
+    def is_of_project(self, name: str) -> bool:
+        """Return whether the value comes from the `.jitid.toml` of the working folder."""
+        return _layer(self.origin(name)).partition(" ")[0] == "project"
 
     def check_guard_rails(self) -> None:
         """Read the files that guard rails depend on. Raises ConfigurationError."""
@@ -301,6 +313,10 @@ class Config:
         value = self.get(name)
         assert isinstance(value, tuple)
         return value
+
+    def _origin_of_federation(self, name: str, field: str) -> str:
+        """Return the origin of a field of a federation; that of an inherited template is the lower layer."""
+        return next(layer.origin for layer in self._layers if field in layer.federations.get(name, {}))
 
     @property
     def remote(self) -> str | None:
@@ -404,16 +420,13 @@ class Config:
                     for key, text in texts_of(self._targets[name].table)
                 },
             )
-        federation_origins = {
-            name: layer.origin for layer in reversed(self._layers) for name in layer.federations
-        }
-        if federation_origins:
+        if any(layer.federations for layer in self._layers):
             yield (
                 "federate",
                 {
-                    f"{name}.{field}": (text, origin)
-                    for name, origin in federation_origins.items()
-                    for field, text in self.federations[name].items()
+                    f"{name}.{field}": (text, self._origin_of_federation(name, field))
+                    for name, table in self.federations.items()
+                    for field, text in table.items()
                 },
             )
         issuer_origins = {issuer: layer.origin for layer in reversed(self._layers) for issuer in layer.oidc}
@@ -428,6 +441,20 @@ class Config:
             )
 
 
+def _federations(layers: Sequence[ConfigLayer]) -> dict[str, dict[str, str]]:
+    """Return the tables of federations: of each name, the one with the highest precedence.
+
+    Only the template of `sub` is inherited: otherwise a profile that sets another id would drop it unnoticed. The
+    layers have the highest precedence first.
+    """
+    tables: dict[str, dict[str, str]] = {}
+    for layer in reversed(layers):
+        for name, table in layer.federations.items():
+            subject = tables.get(name, {}).get("subject")
+            tables[name] = table if subject is None else {"subject": subject, **table}
+    return tables
+
+
 def _subjects(layers: Sequence[ConfigLayer]) -> dict[str, tuple[str | None, int]]:
     """Return the template for each audience that has one, and the greatest length of `sub`.
 
@@ -435,11 +462,8 @@ def _subjects(layers: Sequence[ConfigLayer]) -> dict[str, tuple[str | None, int]
     """
     from jitid.model.federation import Federation
 
-    tables: dict[str, dict[str, str]] = {}
-    for layer in reversed(layers):
-        tables.update(layer.federations)
     subjects: dict[str, tuple[str | None, int]] = {}
-    for name, table in tables.items():
+    for name, table in _federations(layers).items():
         federation = Federation(name, table)
         template, longest = federation.subject, federation.vendor.longest_subject
         if template is None:

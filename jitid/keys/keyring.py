@@ -22,6 +22,7 @@ MAX_KEY = 2_048
 """The maximum length of a key's file: that of an RSA key has about 1,220 bytes."""
 _PKCS8 = bytes.fromhex("020100300d06092a864886f70d01010105000482")
 """The beginning of an RSA key in PKCS#8, after its tag and length: version and algorithm (RFC 5958, section 2)."""
+_PENDING = ".first"
 _PROBE = b"jitid: is this the key"
 
 USES: Mapping[str, tuple[str, ...]] = {
@@ -146,7 +147,7 @@ class Keyring:
         return True
 
     def _pending(self, kid: str) -> str:
-        return os.path.join(self._folder, f".{kid}.first")
+        return os.path.join(self._folder, f".{kid}{_PENDING}")
 
     @property
     def signs_at_targets(self) -> bool:
@@ -185,32 +186,59 @@ class Keyring:
             StorageError: the file cannot be written.
 
         """
-        while True:
-            try:
-                secret = _new_rsa_key() if algorithm == "RS256" else os.urandom(_SEED_BYTES)
-                signer = _signer(algorithm, secret)
-            except ValueError:  # not every 32 bytes are a scalar of P-256
-                continue
-            # Users type key ids (`keys revoke KID`); a leading dash would make one look like an option.
-            if not signer.kid.startswith("-"):
-                break
+        drawn = draw(algorithm)
+        signer = drawn.signer
         try:
-            write_private(self._pending(signer.kid) if first else self.path(signer.kid), secret)
+            write_private(self._pending(signer.kid) if first else self.path(signer.kid), drawn.secret)
         except OutputError as error:
             raise StorageError(error.message) from error
         self._signers[signer.kid] = signer
         return signer
 
+    def keep(self, drawn: DrawnKey, ledger_kids: Collection[str]) -> Signer:
+        """Write a drawn key durably, and return its signer; its file stays hidden until `confirm`.
+
+        The caller holds the ledger's write lock. `ledger_kids` are the ids of all its keys. A hidden key without
+        a row is of a transaction that was rolled back, or of a killed process; its file is removed.
+
+        Raises StorageError if the folder cannot be written.
+        """
+        signer = drawn.signer
+        try:
+            for name in os.listdir(self._folder) if os.path.lexists(self._folder) else []:
+                if is_pending(name) and name[1 : -len(_PENDING)] not in ledger_kids:
+                    os.unlink(os.path.join(self._folder, name))
+            write_private(self._pending(signer.kid), drawn.secret)
+        except OSError as error:
+            raise StorageError(f"cannot write a signing key into {self._folder}: {error.strerror}") from error
+        except OutputError as error:
+            raise StorageError(error.message) from error
+        return signer
+
     def adopt(self, target_and_key: str, algorithm: str, known_kids: Collection[str]) -> Signer:
         """Make a key at a target, `TARGET/KEY`, a signing key from now on, and return its signer.
 
-        It uses a version of the key with a key id that is not in `known_kids`; if there is none, the target makes one.
+        Raises like `choose`, and StorageError if the file cannot be written.
+        """
+        chosen = self.choose(target_and_key, algorithm, known_kids)
+        signer = chosen.signer
+        try:
+            write_private(self.path(signer.kid), chosen.secret)
+        except OutputError as error:
+            raise StorageError(error.message) from error
+        self._signers[signer.kid] = signer
+        return signer
+
+    def choose(self, target_and_key: str, algorithm: str, known_kids: Collection[str]) -> DrawnKey:
+        """Return a key at a target, `TARGET/KEY`, without keeping its location.
+
+        It is a version of the key with a key id that is not in `known_kids`; if there is none, the target makes one.
 
         Raises:
             UsageError: the target does not exist.
             KeepsNoKeysError: it is of a kind that keeps no keys.
             ConfigurationError: the key is not one for that algorithm.
-            StorageError: the target is out of reach, or the file cannot be written.
+            StorageError: the target is out of reach.
 
         """
         target, _, key = target_and_key.partition("/")
@@ -223,12 +251,7 @@ class Keyring:
         location = Elsewhere(target_and_key, version.number)
         signer = self._remote(location, jws.thumbprint(algorithm, version.public), algorithm, version.public)
         signer.sign(_PROBE)
-        try:
-            write_private(self.path(signer.kid), location.text)
-        except OutputError as error:
-            raise StorageError(error.message) from error
-        self._signers[signer.kid] = signer
-        return signer
+        return DrawnKey(signer, location.text)
 
     def create_in_same_place(self, kid: str, algorithm: str, known_kids: Collection[str]) -> Signer:
         """Make a key in the same location as another one: at its target, or here. Raises like `adopt` and `create`."""
@@ -256,6 +279,9 @@ class Keyring:
         if signer is not None:
             return signer
         path = self.path(kid)
+        if not os.path.lexists(path):
+            # A process may have been killed between recording the key and renaming its file.
+            self.confirm(kid)
         try:
             secret = self._read(kid)
         except OSError as error:
@@ -330,6 +356,35 @@ class Keyring:
 
     def __repr__(self) -> str:
         return f"Keyring({self._folder!r})"
+
+
+class DrawnKey(Record):
+    """A new key that is in no file yet; its `repr` has no secret."""
+
+    signer: Signer
+    secret: bytes
+    """The content of its file: the key, or its location at a target."""
+
+    def __repr__(self) -> str:
+        return f"DrawnKey({self.signer!r})"
+
+
+def draw(algorithm: str) -> DrawnKey:
+    """Draw a key without keeping it. An RSA key takes about 100 ms, so no lock should be held meanwhile."""
+    while True:
+        try:
+            secret = _new_rsa_key() if algorithm == "RS256" else os.urandom(_SEED_BYTES)
+            signer = _signer(algorithm, secret)
+        except ValueError:  # not every 32 bytes are a scalar of P-256
+            continue
+        # Users type key ids (`keys revoke KID`); a leading dash would make one look like an option.
+        if not signer.kid.startswith("-"):
+            return DrawnKey(signer, secret)
+
+
+def is_pending(name: str) -> bool:
+    """Return whether a file of that name has a key that the ledger may not have recorded yet, or a part of one."""
+    return name.startswith(".") and (name.endswith(_PENDING) or f"{_PENDING}." in name)
 
 
 def key_names(folder: str) -> list[str]:

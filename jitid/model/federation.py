@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from jitid.errors import ConfigurationError, UsageError
 from jitid.model.subject_template import parse_template
 from jitid.model.vendor import UNSUPPORTED, VENDORS, Vendor
-from jitid.values.names import check_audience
+from jitid.values.names import check_audience, check_issuer
 from jitid.values.record import Record
 from jitid.values.text import quote
 from jitid.values.times import parse_duration
@@ -118,8 +118,33 @@ def check_table(name: str, table: Mapping[str, str]) -> None:
         _checked(table["lifetime"], parse_duration)
     if (audience := Federation(name, table).audience) is not None:
         _checked(audience, check_audience)
+    for key, setting in VENDORS[table.get("vendor", name)].settings.items():
+        if setting.is_address and key in table:
+            _checked(table[key], _check_address)
+        if setting.is_label and key in table:
+            _checked(table[key], _check_label)
     if "subject" in table:
         _checked(table["subject"], parse_template)
+
+
+def _check_address(text: str) -> None:
+    try:
+        if not check_issuer(text).startswith("urn:"):
+            return
+    except UsageError:
+        pass
+    raise UsageError(
+        f"{quote(text, 200)} is not an https address (http: only on a loopback address)",
+        "programs send the token there",
+    )
+
+
+def _check_label(text: str) -> None:
+    if not text.replace("-", "").isalnum():
+        raise UsageError(
+            f"{quote(text, 200)} must have letters, digits and `-` only",
+            "it is a part of the host name to which programs send the token",
+        )
 
 
 def _checked(text: str, check: Callable[[str], object]) -> None:

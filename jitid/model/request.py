@@ -150,6 +150,8 @@ class IssueRequest(Record):
     """Whether the parent is a token that was presented to the caller, which may then act by the token's `may_act`."""
     may_kind: Annotated[tuple[str, ...], MAY_KIND] = ()
     """The kinds that the holder may obtain and delegate, as KIND or KIND:TEMPLATE; if empty, `jwt` and `opaque`."""
+    agent_suggested: bool = False
+    """Whether only the file of a working folder names the agent; then it must not be the name of a registered agent."""
 
     def checked_request(self) -> Self:
         """Return the request with each audience once. Raises UsageError for two deadlines."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from jitid.errors import UsageError
+from jitid.errors import IntegrityError, UsageError
 from jitid.values.names import encode_segment
 from jitid.values.record import Record
 from jitid.values.text import quote
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 FIELDS: Mapping[str, str] = {
     "delegator": "the root delegator, if its proof is not `asserted`",
-    "agent": "the name of a registered agent",
+    "agent": "the name of a registered agent, if the proved delegator or the parent may use its record",
     "id": "the id of the identity",
     "trust_domain": "the trust domain of the ledger",
 }
@@ -45,7 +45,7 @@ class SubjectNames(Record):
     """How the root delegator was proved."""
     agent: str
     registered: bool
-    """Whether the agent's name belongs to a registered agent."""
+    """Whether the agent's name belongs to a registered agent, by right of its delegator or its parent."""
     id: str
 
 
@@ -105,7 +105,10 @@ def unproved(template: str, names: SubjectNames) -> str | None:
     if "delegator" in used and names.delegator_proof == "asserted":
         return f"the delegator {quote(names.delegator)} is stated, not proved"
     if "agent" in used and not names.registered:
-        return f"the agent {quote(names.agent)} is not registered, so that its name is not proved"
+        return (
+            f"the agent {quote(names.agent)} is not registered, or neither the proved delegator nor the parent may "
+            "use its record"
+        )
     return None
 
 
@@ -126,7 +129,10 @@ def render(template: str, names: SubjectNames) -> str:
 
 
 def rendered(credential: Credential, trust_domain: str) -> str:
-    """Return the `sub` of a credential's token, in a trust domain."""
+    """Return the `sub` of a credential's token, in a trust domain.
+
+    Raises IntegrityError if the ledger's row has a text that is not a template: only an edit can have put it there.
+    """
     if credential.subject is None:
         return credential.delegator
     names = SubjectNames(
@@ -137,7 +143,10 @@ def rendered(credential: Credential, trust_domain: str) -> str:
         credential.recurring is not None,
         credential.id,
     )
-    return render(credential.subject, names)
+    try:
+        return render(credential.subject, names)
+    except UsageError as error:
+        raise IntegrityError(f"the ledger was changed: {error.message}") from None
 
 
 def encoded(field: str, value: str) -> str:

@@ -18,6 +18,10 @@ class VendorSetting(Record):
     variable: str | None = None
     """The variable that the programs of the vendor read; None if jitid writes it into a file, or only prints it."""
     required: bool = True
+    is_address: bool = False
+    """Whether programs of the vendor send the token to it: an https address."""
+    is_label: bool = False
+    """Whether it becomes a part of a host name to which programs of the vendor send the token."""
 
 
 class Vendor(Record):
@@ -42,6 +46,8 @@ class Vendor(Record):
     once: bool = False
     """Whether the vendor accepts each `jti` once."""
     longest_subject: int = 255
+    addresses: tuple[str, ...] = ()
+    """Variables that give its programs another address to send the token to; the command inherits them."""
     note: str = ""
     """A hint for users: values that its programs do not read by themselves."""
 
@@ -85,6 +91,7 @@ VENDORS: Mapping[str, Vendor] = {
         ),
         compares="prefix",
         once=True,
+        addresses=("ANTHROPIC_BASE_URL",),
     ),
     # openai 3.57: the audience of its provider for Google, and no variable for the ids.
     "openai": Vendor(
@@ -106,6 +113,7 @@ VENDORS: Mapping[str, Vendor] = {
         HOUR,
         ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY", "CODEX_API_KEY"),
         compares="prefix",
+        addresses=("OPENAI_BASE_URL",),
         note="the Python SDK takes ids and file as workload_identity=; see jitid-federation(7)",
     ),
     # google-auth 2.63: `external_account` with `credential_source.file`, read at each refresh, with its line breaks.
@@ -119,7 +127,9 @@ VENDORS: Mapping[str, Vendor] = {
             ),
             "service_account": VendorSetting("e-mail of a service account to impersonate", required=False),
             "project": VendorSetting("id of the project", "GOOGLE_CLOUD_PROJECT", required=False),
-            "token_url": VendorSetting("address of the token service, if not Google's", required=False),
+            "token_url": VendorSetting(
+                "address of the token service, if not Google's", required=False, is_address=True
+            ),
         },
         "JITID_GOOGLE_TOKEN_FILE",
         HOUR,
@@ -144,7 +154,10 @@ VENDORS: Mapping[str, Vendor] = {
             "tenant": VendorSetting("id of the tenant, a UUID", "AZURE_TENANT_ID"),
             "client": VendorSetting("id of the application, a UUID", "AZURE_CLIENT_ID"),
             "authority": VendorSetting(
-                "address of another cloud's authority", "AZURE_AUTHORITY_HOST", required=False
+                "address of another cloud's authority",
+                "AZURE_AUTHORITY_HOST",
+                required=False,
+                is_address=True,
             ),
         },
         "AZURE_FEDERATED_TOKEN_FILE",
@@ -167,7 +180,9 @@ VENDORS: Mapping[str, Vendor] = {
         "ES256",
         {
             "role": VendorSetting("ARN of the role: arn:aws:iam::NUMBER:role/NAME", "AWS_ROLE_ARN"),
-            "region": VendorSetting("region, such as eu-central-1", "AWS_REGION", required=False),
+            "region": VendorSetting(
+                "region, such as eu-central-1", "AWS_REGION", required=False, is_label=True
+            ),
         },
         "AWS_WEB_IDENTITY_TOKEN_FILE",
         # The longest session that a role can permit.
@@ -188,6 +203,7 @@ VENDORS: Mapping[str, Vendor] = {
             "AWS_CONTAINER_CREDENTIALS_FULL_URI",
         ),
         compares="prefix",
+        addresses=("AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"),
     ),
     # Vault and OpenBao: the method `jwt`; their programs do not read the file of a JWT automatically.
     "vault": Vendor(
@@ -195,7 +211,7 @@ VENDORS: Mapping[str, Vendor] = {
         "vault",
         "ES256",
         {
-            "address": VendorSetting("address of the server", "VAULT_ADDR"),
+            "address": VendorSetting("address of the server", "VAULT_ADDR", is_address=True),
             "role": VendorSetting("role of the method `jwt`", "JITID_VAULT_ROLE"),
             "mount": VendorSetting("path of that method, if not `jwt`", "JITID_VAULT_MOUNT", required=False),
             "namespace": VendorSetting("namespace", "VAULT_NAMESPACE", required=False),

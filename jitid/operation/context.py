@@ -141,6 +141,8 @@ class Terms(Record):
     """The lifetime of a login in seconds."""
     login: LoginProof | None = None
     """The login that authenticated the served caller."""
+    is_served: bool = False
+    """Whether an authority serves the caller; otherwise the caller reads the ledger's key itself."""
     holder: str | None = None
     """The holder of a login beside the ledger, as `LOGIN+HASH@HOST`; None if served, or before the first login."""
 
@@ -163,6 +165,7 @@ class Terms(Record):
             bearer=None if caller.agent is None else caller.credential,
             any_delegator=caller.roles is None or "issuer" in caller.roles,
             login=caller.login,
+            is_served=True,
             holder=None,
         )
 

@@ -43,6 +43,12 @@ if TYPE_CHECKING:
 
 
 KEYS = "/jwks"
+METADATA = (
+    "/.well-known/oauth-authorization-server{path:path}",
+    "/.well-known/openid-configuration{path:path}",
+    "/{path:path}/.well-known/openid-configuration",
+)
+"""The routes of the metadata. They have any path: the issuer, and so its path, may change."""
 
 _PUBLIC = {"cache-control": "public, max-age=60"}
 """Cache headers. The lifetime is short: a verifier may accept a revoked key until its cached key set expires."""
@@ -90,13 +96,7 @@ def routes(service: Service) -> list[BaseRoute]:
         text = dumps(await service.within(lambda authority: authority.perform(operation)))
         return _with_etag(request, text, _PUBLIC, "application/jwk-set+json")
 
-    # Any path: the issuer, and so its path, may change.
-    templates = (
-        "/.well-known/oauth-authorization-server{path:path}",
-        "/.well-known/openid-configuration{path:path}",
-        "/{path:path}/.well-known/openid-configuration",
-    )
-    return [*[Route(template, found) for template in templates], Route(KEYS, keys)]
+    return [*[Route(template, found) for template in METADATA], Route(KEYS, keys)]
 
 
 def _path(issuer: str) -> str:

@@ -66,6 +66,15 @@ def test_no_more_live_than_its_record_says_whoever_issues_at_once(shell: Shell) 
     assert len(_live(shell)) == 2
 
 
+def test_the_next_agent_of_a_name_has_the_rights_of_the_name_elsewhere(shell: Shell) -> None:
+    """The rule of a vendor knows the name, not the record; the registration reports that."""
+    assert "an earlier agent" not in shell.run(*REGISTER).stderr
+    shell.good("agent", "unregister", "bot", "--yes")
+    done = shell.run(*REGISTER)
+    assert done.returncode == 0, done.stderr
+    assert "an earlier agent had the name bot: rules of vendors" in done.stderr
+
+
 @pytest.mark.parametrize("verb", ["suspend", "unregister"])
 def test_a_terminal_is_asked_before_much_ends(shell: Shell, verb: str) -> None:
     shell.good(*REGISTER)

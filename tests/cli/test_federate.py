@@ -100,13 +100,29 @@ def test_a_token_is_checked_as_the_vendor_would(shell: Shell) -> None:
 def test_without_a_template_the_rule_is_the_delegator(shell: Shell) -> None:
     """Exactly that one: `user:ali` does not match alice."""
     assert shown(shell, "aws", "--delegator", "alice")["subject"] == "user:alice"
-    text = token(shell, "sts.amazonaws.com", "alice")
-    for name, code in (("alice", 0), ("ali", 8), ("alice-evil", 8)):
+    text = token(shell, "sts.amazonaws.com")
+    for name, code in ((LOGIN, 0), (LOGIN[:-1], 8), (f"{LOGIN}-evil", 8)):
         words = ("--config", "settings.toml", "federate", "aws", "-d", name, "--check", "-")
         assert shell.run(*words, stdin=text).returncode == code
     found = shown(shell, "aws")
     assert found["subject"] == "*"
     assert any("every delegator" in warning for warning in found["warnings"])
+
+
+def test_a_rule_without_a_template_requires_a_proved_delegator(shell: Shell) -> None:
+    """Beside the ledger any user may state a name; the vendor learns by the claim that it is not proved."""
+    found = shown(shell, "anthropic", "--delegator", "ceo")
+    assert found["required"] == {"delegator_proof": ["os-user", "credential", "oidc"]}
+    assert any("require the claim `delegator_proof`" in warning for warning in found["warnings"])
+    assert "required   delegator_proof: one of os-user, credential, oidc" in good(
+        shell, "federate", "anthropic"
+    )
+    words = ("--config", "settings.toml", "federate", "anthropic", "--check", "-", "-d")
+    done = shell.run(*words, "ceo", stdin=token(shell, "https://api.anthropic.com", "ceo"))
+    assert (done.returncode, "is stated, not proved" in done.stderr) == (8, True), done.stderr
+    assert shell.run(*words, LOGIN, stdin=token(shell, "https://api.anthropic.com")).returncode == 0
+    # A template has proved names only.
+    assert shown(shell, "openai")["required"] == {}
 
 
 def test_a_rule_with_an_open_end_is_reported_where_subjects_are_compared_exactly(shell: Shell) -> None:
@@ -195,6 +211,30 @@ def test_a_project_may_not_federate(shell: Shell) -> None:
     assert json.loads(done.stdout)["template"] == "jitid/{delegator}/{id}/"
 
 
+def test_a_project_may_not_choose_a_registered_agent(shell: Shell) -> None:
+    """Its authors would choose whose rights at the vendor the tokens of a run give."""
+    with (shell.home / "settings.toml").open("a") as settings:
+        settings.write('subject = "jitid/{agent}/"\n')
+    for name in (LOGIN, "bob"):
+        good(shell, "delegator", "add", name)
+    deploy = ("--purpose", "deploys", "--audience", "sts.amazonaws.com")
+    good(shell, "agent", "register", "prod", "--owner", LOGIN, *deploy)
+    good(shell, "agent", "register", "bobs", "--owner", "bob", *deploy)
+    words = ("--config", "settings.toml", "-q", "issue", "--task", "T1", "-d", LOGIN)
+    aws = ("--audience", "sts.amazonaws.com")
+    (shell.home / ".jitid.toml").write_text('agent = "prod"\n')
+    for more in (aws, ()):
+        done = shell.run(*words, *more)
+        assert (done.returncode, "`.jitid.toml` states its name" in done.stderr) == (4, True), done.stderr
+    # The user's own choice counts, for the records that name the user.
+    assert shell.good(*words, *aws, "--agent", "prod")
+    assert shell.run(*words, *aws, more={"JITID_AGENT": "prod"}).returncode == 0
+    done = shell.run(*words, *aws, "--agent", "bobs")
+    assert (done.returncode, "may use its record" in done.stderr) == (4, True), done.stderr
+    (shell.home / ".jitid.toml").write_text('agent = "unknown"\n')
+    assert shell.good(*words)
+
+
 def test_a_file_that_the_environment_selects_has_no_template(shell: Shell) -> None:
     """Nothing is issued for that audience then, rather than under another subject."""
     words = ("issue", "--task", "T1", "-d", LOGIN, "--audience", OPENAI)
@@ -207,6 +247,79 @@ def test_a_file_that_the_environment_selects_has_no_template(shell: Shell) -> No
     )
     # A file that the command line names takes precedence over the environment.
     assert good(shell, "-q", *words)
+
+
+def test_a_file_that_the_environment_selects_shortens_no_lifetime(shell: Shell) -> None:
+    """Otherwise a revocation would promise an end that a vendor's token outlives."""
+
+    def life(audience: str, *words: str, table: str) -> int:
+        path = shell.home / "chosen.toml"
+        path.touch(0o600)
+        path.write_text(table)
+        more = {} if words else {"JITID_CONFIG": str(path)}
+        line = ("--format", "json", "issue", "--task", "T1", "-d", LOGIN, "--audience", audience)
+        done = shell.run(*words, *line, more=more)
+        assert done.returncode == 0, done.stderr
+        events = shell.good("audit", "log", "--operation", "issue", "--format", "jsonl").splitlines()
+        return max(map(json.loads, events), key=lambda event: event["seq"])["exchange_life"]  # type: ignore[no-any-return]
+
+    own = "https://own.example"
+    anthropic, azure = "https://api.anthropic.com", "api://AzureADTokenExchange"
+    short = '[federate.anthropic]\nlifetime = "1s"\n'
+    as_another = f'[federate.x]\nvendor = "openai"\naudience = "{azure}"\nlifetime = "1s"\n'
+    mine = f'[federate.x]\nvendor = "openai"\naudience = "{own}"\nlifetime = "1s"\n'
+    assert life(anthropic, table=short) == 3_600
+    assert life(azure, table=as_another) == 28 * 3_600
+    assert life(own, table=mine) == 3_600
+    # Longer counts from any file, shorter from a file that the command line names.
+    assert life(anthropic, table='[federate.anthropic]\nlifetime = "2h"\n') == 7_200
+    assert life(anthropic, "--config", "chosen.toml", table=short) == 1
+
+
+def test_a_profile_keeps_the_template(shell: Shell) -> None:
+    """It replaces the table, and would drop the template unnoticed."""
+    with (shell.home / "settings.toml").open("a") as settings:
+        settings.write('[profile.p.federate.openai]\nprovider = "idp_02"\n')
+    words = ("--profile", "p", "federate", "openai", "--format", "json")
+    found = json.loads(good(shell, *words))
+    assert (found["template"], found["settings"]["provider"]) == ("jitid/{delegator}/{id}/", "idp_02")
+    origins = json.loads(good(shell, "--profile", "p", "config", "show", "--origin", "--format", "json"))
+    of = {row["key"]: row["origin"] for row in origins["items"]}
+    assert of["federate.openai.provider"].endswith("settings.toml [profile.p]")
+    assert of["federate.openai.subject"].endswith("settings.toml")
+    text = good(shell, "--profile", "p", "-q", "issue", "--task", "T1", "-d", LOGIN, "--audience", OPENAI)
+    assert jwt.decode(text.strip(), options={"verify_signature": False})["sub"].startswith("jitid/user_3A")
+    with (shell.home / "settings.toml").open("a") as settings:
+        settings.write('subject = "other/{id}/"\n')
+    assert json.loads(good(shell, *words))["template"] == "other/{id}/"
+
+
+@pytest.mark.parametrize(
+    ("table", "key"),
+    [
+        ("google", "token_url"),
+        ("vault", "address"),
+        ("azure", "authority"),
+    ],
+)
+def test_a_token_is_sent_to_no_address_in_clear(shell: Shell, table: str, key: str) -> None:
+    for address in ("http://evil.example/steal", "evil.example", "urn:x:y", "ftp://evil.example"):
+        (shell.home / "settings.toml").write_text(f'[federate.{table}]\n{key} = "{address}"\n')
+        done = shell.run("--config", "settings.toml", "federate")
+        assert (done.returncode, "is not an https address" in done.stderr) == (2, True), done.stderr
+    for address in ("https://other.example/v1/token", "http://127.0.0.1:8200", "http://localhost:1"):
+        (shell.home / "settings.toml").write_text(f'[federate.{table}]\n{key} = "{address}"\n')
+        assert good(shell, "federate")
+
+
+def test_a_region_is_no_other_host(shell: Shell) -> None:
+    """Some programs put it into the host name without a check."""
+    for region, status in (("eu-central-1", 0), ("evil.example/", 2), ("x@evil", 2), ("a.b", 2), ("-", 2)):
+        (shell.home / "settings.toml").write_text(f'[federate.aws]\nregion = "{region}"\n')
+        done = shell.run("--config", "settings.toml", "federate")
+        assert (done.returncode, "a part of the host name" in done.stderr) == (status, status == 2), (
+            done.stderr
+        )
 
 
 def test_settings_are_set_one_by_one(shell: Shell) -> None:

@@ -336,19 +336,62 @@ def test_two_tables_of_one_vendor_are_two_runs(shell: Shell) -> None:
 
 
 def test_the_identity_token_is_in_no_variable_of_a_vendor(shell: Shell) -> None:
-    """The file of the parent alone has it, and `$JITID_TOKEN_FILE` is a token for the first vendor."""
+    """Only jitid's own variables lead to it; and no variable for services leads to the token of a vendor."""
     script = """
 import base64, json, os
 def typ(variable):
     header = open(os.environ[variable]).read().partition(".")[0]
     return json.loads(base64.urlsafe_b64decode(header + "==="))["typ"]
-for name in ("AWS_WEB_IDENTITY_TOKEN_FILE", "AZURE_FEDERATED_TOKEN_FILE", "JITID_TOKEN_FILE", "JITID_TOKEN_FILE_2"):
+for name in ("AWS_WEB_IDENTITY_TOKEN_FILE", "AZURE_FEDERATED_TOKEN_FILE"):
     assert typ(name) == "at+jwt", name
-assert typ("JITID_PARENT_FILE") != "at+jwt"
+for name in ("JITID_PARENT_FILE", "JITID_TOKEN_FILE"):
+    assert typ(name) != "at+jwt", name
+assert "JITID_TOKEN_FILE_2" not in os.environ
 """
     done = shell.run(*RUN, "--for", "aws", "--for", "azure", "--", sys.executable, "-c", script)
     assert done.returncode == 0, done.stderr
     assert "warning" not in done.stderr
+    assert "$JITID_TOKEN_FILE is an identity token, for jitid only" in done.stderr
+
+
+def test_a_service_gets_no_token_of_a_vendor(shell: Shell) -> None:
+    """With the token of a vendor, a service would be the agent there."""
+    script = """
+import base64, json, os
+def aud(variable):
+    payload = open(os.environ[variable]).read().split(".")[1]
+    return json.loads(base64.urlsafe_b64decode(payload + "==="))["aud"]
+assert aud("JITID_TOKEN_FILE") == "https://a.example"
+assert aud("JITID_TOKEN_FILE_2") == "https://b.example"
+assert "JITID_TOKEN_FILE_3" not in os.environ
+assert aud("ANTHROPIC_IDENTITY_TOKEN_FILE") == "https://api.anthropic.com"
+"""
+    services = ("--audience", "https://a.example", "--audience", "https://b.example")
+    done = shell.run(*RUN, "--for", "anthropic", *services, "--", sys.executable, "-c", script)
+    assert done.returncode == 0, done.stderr
+    assert "is an identity token" not in done.stderr
+
+
+def test_another_address_for_a_token_is_reported(shell: Shell) -> None:
+    """The token gives the agent's rights to every program that has it; an address with a password is not shown."""
+    with (shell.home / "settings.toml").open("a") as settings:
+        settings.write(
+            '[federate.g]\nvendor = "google"\nprovider = "p/x"\ntoken_url = "https://other.example/t"\n'
+        )
+    more = {
+        "ANTHROPIC_BASE_URL": "https://name:secret@gateway.example",
+        "OPENAI_BASE_URL": "https://gateway.example",
+        "AWS_ENDPOINT_URL_STS": "https://gateway.example",
+    }
+    vendors_ = [word for name in ("anthropic", "openai", "aws", "g") for word in ("--for", name)]
+    done = shell.run(*RUN, *vendors_, "--", "true", more=more)
+    assert done.returncode == 0, done.stderr
+    for name in more:
+        assert f"{name} is set; programs may send the token to that address" in done.stderr
+    assert "sent to `https://other.example/t` (federate.g.token_url)" in done.stderr
+    assert "secret@" not in done.stderr
+    done = shell.run(*RUN, *vendors_[:2], "--", "true")
+    assert "the token" not in done.stderr, done.stderr
 
 
 def test_a_life_that_is_shorter_than_an_sdk_keeps_the_token_is_reported(shell: Shell) -> None:

@@ -180,3 +180,23 @@ def test_it_gives_no_right_here_and_is_known_all_the_same(
     shell.good("audit", "verify")
     shell.good("revoke", jti)
     assert shell.good("list", "--live", "--field", "jti") == ""
+
+
+@pytest.mark.parametrize(("template", "more"), [("jag", ("--scope", "a:b")), ("client", ())])
+def test_an_audience_whose_subject_is_fixed_gets_no_assertion(
+    tmp_path: Path, template: str, more: tuple[str, ...]
+) -> None:
+    """Otherwise another `sub` would be signed for it, and the ledger would record a `sub` that was not signed."""
+    table = (
+        f'[federate.v]\nvendor = "openai"\naudience = "{SERVER}"\nsubject = "jitid/{{delegator}}/{{id}}/"\n'
+    )
+    shell = world(tmp_path, TEMPLATES + table)
+    config = ("--config", str(tmp_path / ".config/jitid/config.toml"))
+    (tmp_path / "login.jwt").write_text(id_token())
+    line = ("issue", "--task", "T1", "--kind", f"jwt:chat/{template}", "--audience", SERVER, "--ttl", "5m")
+    done = shell.run(*config, *line, "--delegator-token-file", "login.jwt", *more)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "the `sub` of an assertion cannot" in done.stderr
+    (tmp_path / "login.jwt").write_text(id_token())
+    done = shell.run(*config, *line[:4], "jwt", *line[5:], "--delegator-token-file", "login.jwt")
+    assert parts(done.stdout)[1]["sub"].startswith("jitid/user_3Aalice/")

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jwt
 import pytest
 
+from jitid.capabilities.trust.rotation import rotate
+from jitid.capabilities.trust.signing import key_facts, make_key
+from jitid.crypto import jws
 from jitid.errors import ConfigurationError, IntegrityError, RefusedError, StorageError
 from jitid.issuers.openbao.transit import Transit
-from jitid.keys.keyring import Elsewhere
+from jitid.keys.keyring import Elsewhere, Engine, Keyring, Version
+from jitid.ledger.signing_keys import KeyChanges
 from jitid.model.target import Target
 from tests.authority.remote.peer import answering
+from tests.builders import World
 from tests.issuers.openbaoplace import OpenBaoPlace
 from tests.issuers.test_openbaoanswers import http
 from tests.openbao import write_secret
@@ -40,9 +45,9 @@ def shell(openbao: OpenBaoPlace, tmp_path: Path) -> Shell:
 def configure(home: Path, openbao: OpenBaoPlace, address: str) -> None:
     """Write the server into a user's configuration."""
     server = openbao.server
-    folder = home / ".config/jitid"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.toml").write_text(
+    place = home / ".config/jitid"
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "config.toml").write_text(
         _TABLE.format(
             address=address,
             ca_file=server.ca_file,
@@ -101,6 +106,52 @@ def test_a_key_signs_that_never_was_here(openbao: OpenBaoPlace, shell: Shell, al
         path for path in (shell.ledger / "keys").iterdir() if path.read_bytes().startswith(b"transit")
     ]
     assert openbao.server.ask("GET", f"transit/keys/{key}")["data"]["exportable"] is False
+
+
+@pytest.mark.parametrize("algorithm", ["ES256", "RS256"])
+@pytest.mark.parametrize("by", ["issue", "rotate"])
+def test_further_keys_are_where_the_first_one_is(
+    openbao: OpenBaoPlace, shell: Shell, algorithm: str, by: str
+) -> None:
+    """A key in a file would sign tokens for services, although its administrator keeps all of them at the server."""
+    issue(shell)
+    name = f"first-{algorithm}-{by}"
+    shell.good("keys", "rotate", "--transit", f"vault/{name}")
+    shell.good("config", "set", "algorithm.audience.urn:example:api", algorithm)
+    audience = ("--audience", "urn:example:api")
+    if by == "rotate":
+        shell.good("keys", "rotate", "--algorithm", algorithm)
+    token = issue(shell, *audience)
+    kid = jwt.get_unverified_header(token)["kid"]
+    assert version(shell.ledger / "keys" / kid, f"{name}-{algorithm.lower()}") >= 1
+    assert all(file.read_bytes().startswith(b"transit") for file in (shell.ledger / "keys").iterdir())
+    shell.good("verify", *audience, stdin=token)
+    # In a file, only if an administrator says so.
+    kid = shell.good("keys", "rotate", "--algorithm", algorithm, "--transit", "none").strip()
+    assert not (shell.ledger / "keys" / kid).read_bytes().startswith(b"transit")
+    assert jwt.get_unverified_header(issue(shell, *audience))["kid"] == kid
+    shell.good("audit", "verify")
+    assert "leftover" not in shell.good("doctor")
+
+
+def test_a_further_key_is_in_no_file_while_its_server_is_away(openbao: OpenBaoPlace, shell: Shell) -> None:
+    shell.good("config", "set", "algorithm.audience.urn:example:api", "ES256")
+    issue(shell)
+    shell.good("keys", "rotate", "--transit", "vault/sealed")
+    held = issue(shell, "--may-audience", "urn:example:api")
+    before = shell.good("audit", "log", "--format", "jsonl"), sorted((shell.ledger / "keys").iterdir())
+    openbao.server.seal()
+    try:
+        failed = shell.run("issue", "--parent-file", "-", "--audience", "urn:example:api", stdin=held)
+        assert (failed.returncode, failed.stdout, "is sealed" in failed.stderr) == (5, "", True), (
+            failed.stderr
+        )
+    finally:
+        openbao.server.unseal()
+    assert before == (
+        shell.good("audit", "log", "--format", "jsonl"),
+        sorted((shell.ledger / "keys").iterdir()),
+    )
 
 
 def test_many_are_signed_by_one_request(openbao: OpenBaoPlace, shell: Shell) -> None:
@@ -170,6 +221,34 @@ def transit(openbao: OpenBaoPlace) -> Iterator[Transit]:
     found = Transit(Target("vault", "openbao-lease", options, {}), 10.0)
     yield found
     found.close()
+
+
+def test_a_version_that_another_machine_has_recorded_meanwhile_is_not_recorded_twice(
+    openbao: OpenBaoPlace, transit: Transit, tmp_path: Path
+) -> None:
+    """Two machines of one ledger choose the same version before either has recorded it."""
+    chosen: list[bytes] = []
+
+    def choose(key: str, algorithm: str, taken: Callable[[bytes], bool]) -> Version:
+        version = transit.choose(key, algorithm, taken)
+        if len(chosen) == 1:
+            kid = jws.thumbprint(algorithm, version.public)
+            with world.ledger.write() as transaction:
+                key_of_other = KeyChanges(transaction).add_key(kid, algorithm, version.public, "jws", None)
+                transaction.append("key-create", key_facts(key_of_other))
+        chosen.append(version.public)
+        return version
+
+    world = World(tmp_path / "ledger")
+    keyring = Keyring(str(world.path / "keys"), others=True)
+    keyring.transit = lambda _: Engine(choose, transit.sign)
+    with world.ledger.write() as transaction:
+        rotate(transaction, world.ledger.names, keyring, "EdDSA", transit="vault/both")
+    key = make_key(world.ledger, keyring, "ES256")
+    (_, first, second) = chosen
+    assert first != second == key.public
+    assert keyring.elsewhere(key.kid) == "vault/both-es256"
+    assert make_key(world.ledger, keyring, "ES256") == key
 
 
 def test_a_key_that_may_leave_is_refused(openbao: OpenBaoPlace, transit: Transit) -> None:

@@ -16,7 +16,6 @@ EXCEPTIONS = {
     "CredentialChanges._end_doomed": "`end` has called it",
     "CredentialChanges.renews_until": "only renewals set it, and a renewal locks its identity by `supersede`",
     "CredentialChanges.mark_reused": "it only sets a value that was not set",
-    "TaskChanges.opened_by": "it changes a row of the same transaction",
     **dict.fromkeys(
         ("PruneChanges.condemn", "PruneChanges.remove", "PruneChanges._spare", "PruneChanges._remove_others"),
         "`retention` calls it first",

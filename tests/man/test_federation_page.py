@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import getpass
+import json
+import os
+import re
+import shlex
+import subprocess
 import tomllib
+from pathlib import Path
 
+import jwt
 import pytest
 
 from jitid.model.federation import COMMON, check_table
@@ -11,6 +19,7 @@ from jitid.model.subject_template import FIELDS
 from jitid.model.vendor import UNSUPPORTED, VENDORS
 from jitid.values.times import format_duration
 from tests.man.source import displays, items, plain, read, section
+from tests.real import Shell, command
 
 PAGE = read("jitid-federation.7")
 
@@ -53,3 +62,56 @@ def test_the_example_is_a_configuration() -> None:
     (text,) = [text for text in displays(PAGE) if text.startswith("[federate")]
     for name, table in tomllib.loads(text)["federate"].items():
         check_table(name, table)
+
+
+def test_the_first_example_works(tmp_path: Path) -> None:
+    """Each of its commands, on a machine without a ledger; without AWS itself."""
+    shell = Shell(tmp_path)
+    (tmp_path / "settings.toml").touch(0o600)
+    # The user's own file is in the home folder of the password database, which a test leaves alone.
+    jitid = shlex.join(command("--config", "settings.toml"))
+    program = tmp_path / "bin" / "aws"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\necho "$AWS_ROLE_ARN"; cat "$AWS_WEB_IDENTITY_TOKEN_FILE"\n')
+    program.chmod(0o700)
+    path = {"PATH": f"{program.parent}:{shell.environment.get('PATH', os.defpath)}"}
+    steps = displays(section(PAGE, "FIRST EXAMPLE"))
+    assert len(steps) == 6
+    done = [
+        subprocess.run(
+            [
+                "sh",
+                "-ec",
+                re.sub(r"\balice\b", getpass.getuser(), re.sub("^jitid", jitid, step, flags=re.MULTILINE)),
+            ],
+            env=shell.environment | path,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
+        for step in steps
+    ]
+    assert [one.returncode for one in done] == [0] * 6, [one.stderr for one in done]
+    published = json.loads((tmp_path / "public/.well-known/openid-configuration").read_text())
+    assert published["issuer"] == "https://id.example.com"
+    rule = f"jitid/user_3A{getpass.getuser()}/"
+    printed = done[2].stdout
+    for text in (
+        "https://id.example.com\n",
+        "https://id.example.com/jwks.json\n",
+        "sts.amazonaws.com\n",
+        f"{rule} ",
+    ):
+        assert text in printed
+    assert "Note:" not in printed
+    assert "AWS would accept" in done[4].stderr
+    role, _, token = done[5].stdout.partition("\n")
+    assert role == "arn:aws:iam::123456789012:role/agent"
+    assert jwt.decode(token.strip(), options={"verify_signature": False})["sub"] == rule
+
+
+def test_it_says_whose_right_a_name_is() -> None:
+    """A registered name proves nothing by itself."""
+    told = " ".join(items(section(PAGE, "THE SUBJECT"))["{agent}"].split())
+    assert "must give the right to it" in told
+    assert "access to the ledger's key give no such right" in told

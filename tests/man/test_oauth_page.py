@@ -54,6 +54,14 @@ def test_every_endpoint_is_told(path: str) -> None:
     assert re.search(rf"^\.(It )?Li {re.escape(path)}$", TEXT, re.MULTILINE)
 
 
+def test_the_keys_of_one_algorithm_are_told(asked: Asked) -> None:
+    (place,) = re.findall(r"^\.Li (/jwks\?\S+)$", TEXT, re.MULTILINE)
+    asked.token(audience="api", jitid_agent="planner")
+    keys = asked.served.ask("GET", place).json["keys"]
+    assert keys
+    assert {key["alg"] for key in keys} == {"ES256"}
+
+
 def test_every_error_is_told() -> None:
     """These are all codes in the sources, except the names of two members."""
     codes = {

@@ -18,8 +18,12 @@ _NAMES = Names("00000000-0000-0000-0000-000000000000", "https://id.example", "ji
 
 def table() -> list[tuple[str, frozenset[str]]]:
     """Return a path of each route, with its methods."""
-    service = Service(load(environ={}), _NAMES, "https://id.example", ServiceLimits(), Metrics(()))
-    return [_row(cast("Route", route)) for route in app.routes(service)]
+    return [_row(cast("Route", route)) for route in app.routes(service())]
+
+
+def service() -> Service:
+    """Return a service that has no ledger."""
+    return Service(load(environ={}), _NAMES, "https://id.example", ServiceLimits(), Metrics(()))
 
 
 def _row(route: Route) -> tuple[str, frozenset[str]]:

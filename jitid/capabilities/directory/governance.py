@@ -156,6 +156,16 @@ def not_a_user(agent: Agent, caller: str) -> Objection:
     )
 
 
+def not_by_a_project(agent: Agent) -> Objection:
+    """Return the objection to a registered name that only the file of a working folder states."""
+    return Objection(
+        USERS,
+        f"agent {label(agent.name)} is registered, and only a file `.jitid.toml` states its name",
+        f"state the agent: --agent {operand(agent.name)}; or in your own file: "
+        f"jitid config set agent {operand(agent.name)}",
+    )
+
+
 def is_user(snapshot: DirectoryStore, agent: Agent, name: str) -> bool:
     """Return whether a delegator may use the name of an agent: only its owner and the users in its record may."""
     person = snapshot.find_delegator(name)

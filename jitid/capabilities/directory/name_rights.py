@@ -58,12 +58,63 @@ def right_to_name(
     agent = entry.agent
     if agent is None or agent.unregistered_at is not None:
         return FREE, []
+    if request.agent_suggested:
+        # The authors of a working folder have no right to choose a record.
+        return FREE, [governance.not_by_a_project(agent)]
     right = _named_by(snapshot, agent, delegator, parent, request, terms, now)
     if right is not None:
         return right, []
     agent_credential = None if request.exchanged else parent
     caller = terms.own_name or delegator if agent_credential is None else f"agent:{agent_credential.agent}"
     return FREE, [governance.not_a_user(agent, caller)]
+
+
+def proves_name(
+    snapshot: View,
+    agent: Agent | None,
+    right: NameRight,
+    delegator: str,
+    proof: str,
+    parent: Credential | None,
+) -> bool:
+    """Return whether a new identity proves the name of its agent to others: its delegator or its parent may use it.
+
+    The role issuer and access to the ledger's key let their holder use the name, and prove nothing.
+    """
+    if agent is None or agent.unregistered_at is not None:
+        return False
+    if right.by is not None and right.by.startswith(_LENT):
+        return _lender_proves(snapshot, right.by)
+    if right.by is not None and right.by != BY_ROLE:
+        return True
+    if parent is not None:
+        return _is_listed(agent, parent.agent) and keeps_proved_name(snapshot, parent)
+    return proof != "asserted" and _may_use(snapshot, agent, delegator)
+
+
+def keeps_proved_name(snapshot: View, credential: Credential, max_lenders: int = _LONGEST_RIGHT) -> bool:
+    """Return whether an identity proves the name of its agent to others: see `proves_name`."""
+    agent = None if credential.recurring is None else DirectoryStore(snapshot).find_agent(credential.agent)
+    if agent is None or agent.unregistered_at is not None or not max_lenders:
+        return False
+    named_by = _recorded(snapshot, credential.id)
+    if named_by is not None and named_by.startswith(_LENT):
+        return _lender_proves(snapshot, named_by, max_lenders - 1)
+    if named_by is not None and named_by != BY_ROLE:
+        return _may_use(snapshot, agent, named_by)
+    if credential.parent is None:
+        return credential.delegator_proof != "asserted" and _may_use(snapshot, agent, credential.delegator)
+    above = CredentialStore(snapshot).latest_of(parse_id(credential.parent)[1])
+    return (
+        above is not None
+        and _is_listed(agent, above.agent)
+        and keeps_proved_name(snapshot, above, max_lenders - 1)
+    )
+
+
+def _lender_proves(snapshot: View, jti: str, max_lenders: int = _LONGEST_RIGHT) -> bool:
+    lender = CredentialStore(snapshot).head_of(parse_id(jti)[1])
+    return lender is not None and keeps_proved_name(snapshot, lender, max_lenders)
 
 
 def right_to_keep_name(

@@ -103,6 +103,8 @@ class KeptAgent(Record):
     now: int
     ended: int = 0
     """The number of live credentials ended by this registration, issued under the agent's name before it."""
+    again: bool = False
+    """Whether there was an agent of that name before this registration."""
 
 
 def described(snapshot: View, agents: Iterable[Agent]) -> list[Described]:
@@ -195,7 +197,7 @@ def register(
             **facts,
         },
     )
-    return _kept(transaction, name, event.seq)._replace(ended=ended)
+    return _kept(transaction, name, event.seq)._replace(ended=ended, again=previous is not None)
 
 
 def _end_earlier(transaction: Transaction, agent: Agent, most: int | None) -> tuple[Mapping[str, Any], int]:

@@ -14,7 +14,7 @@ from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.identity.validity import UNKNOWN, Verified, judge
 from jitid.crypto import jws
-from jitid.errors import InvalidCredentialError, UsageError
+from jitid.errors import IntegrityError, InvalidCredentialError, UsageError
 from jitid.ledger import contract
 from jitid.ledger.signing_keys import KeyStore
 from jitid.ledger.view import View
@@ -265,7 +265,11 @@ def _has_subject(credential: Credential, claims: Mapping[str, Any]) -> bool:
 
     # The trust domain of the ledger may have changed since; that of the token is signed.
     domain = str(claims.get("act", {}).get("sub")).removeprefix("spiffe://").partition("/")[0]
-    return delegator == credential.delegator and claims.get("sub") == rendered(credential, domain)
+    try:
+        subject = rendered(credential, domain)
+    except IntegrityError:
+        return False
+    return delegator == credential.delegator and claims.get("sub") == subject
 
 
 def _as_details(details: str | None, claimed: Any) -> bool:  # noqa: ANN401 - any JSON value

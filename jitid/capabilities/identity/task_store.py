@@ -165,10 +165,6 @@ class TaskChanges(Changes, TaskStore):
             self._db.execute(_OPEN, row)
         return Task(key, name, purpose, sensitivity, deadline, self._now, None, opener, seq)
 
-    def opened_by(self, key: int, event: int) -> None:
-        """Record the event that opened a new task, if another event was written before it."""
-        self._db.execute("UPDATE task SET event = :event WHERE id = :key", {"event": event, "key": key})
-
     def end_task(self, key: int) -> None:
         """Record that a task ends now."""
         self._transaction.alone()

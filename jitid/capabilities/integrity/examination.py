@@ -17,7 +17,7 @@ from jitid.errors import (
     NewerSchemaError,
     StorageError,
 )
-from jitid.keys.keyring import Keyring
+from jitid.keys.keyring import Keyring, is_pending
 from jitid.ledger.contract import Ledger
 from jitid.ledger.signing_keys import KeyStore
 from jitid.ledger.sqlite.clock import jumped
@@ -253,7 +253,8 @@ def _keys(subject: _Subject) -> Iterator[Check]:
             # In an edited ledger, a key may have any value.
             yield failure("keys", IntegrityError("a key in the ledger has invalid values", RESTORE))
     for name in key_names:
-        if name in crl_signers or name in [key.kid for key in local_keys]:
+        if name in crl_signers or name in [key.kid for key in local_keys] or is_pending(name):
+            # A hidden key is being made, or its process was killed: the next key that is made removes it.
             continue
         description = (
             "a key that no longer signs" if name in [key.kid for key in keys] else "not a key of this ledger"

@@ -22,13 +22,15 @@ from jitid.capabilities.issue.mint import (
     are_free,
     make,
     mint_of,
+    must_be_made,
     names_of,
     new_ids,
     placed,
     signing_of,
+    usable_mint,
 )
 from jitid.capabilities.issue.plan import IssuePlan
-from jitid.capabilities.trust.signing import current_key_of, usable_key
+from jitid.capabilities.trust.signing import current_key_of
 from jitid.errors import ApprovalNeededError, InvalidCredentialError, JitidError, PolicyDeniedError
 from jitid.issuers.issuer import Minted
 from jitid.keys.keyring import Keyring
@@ -168,7 +170,7 @@ def foresee(
             mints[kind, algorithm] = None if signing and key is None else mint_of(kind, keyring, key)
         mint = mints[kind, algorithm]
         if mint is None:
-            # Only the transaction that uses a key can make it.
+            # The key is made once a transaction has granted a request that needs it.
             raise _NotNowError
         return mint
 
@@ -328,6 +330,7 @@ def issue(
         PolicyDeniedError: a request is refused; the transaction must not be committed.
         InvalidCredentialError: a parent's token is not valid.
         UsageError: a request is invalid.
+        KeyNeededError: a key must be made first, and the request then repeated.
 
     """
     settled, ready = _settled(transaction, names, requests, terms, keyring, foreseen)
@@ -335,6 +338,7 @@ def issue(
         make([granted for granted, secrets in zip(settled, ready, strict=True) if secrets is None])
     )
     minted = [next(remaining) if secrets is None else secrets for secrets in ready]
+    must_be_made([granted.mint for granted in settled])
     _record(transaction, settled, minted)
     return [
         _issued(
@@ -382,9 +386,7 @@ def _settled(
     def mint_for(kind: Kind, algorithm: str) -> Mint:
         mint = mints.get((kind, algorithm))
         if mint is None:
-            signing = signing_of(kind, algorithm)
-            key = signing and usable_key(transaction, names, keyring, signing.algorithm, signing.use)
-            mint = mints[kind, algorithm] = mint_of(kind, keyring, key)
+            mint = mints[kind, algorithm] = usable_mint(transaction, names, keyring, kind, algorithm)
         return mint
 
     settled: list[GrantedRequest] = []
@@ -511,9 +513,6 @@ class _NewRows:
         """Add the rows and the event of a request."""
         plan, event = granted.plan, self._numbers[len(self.events)]
         assert plan.task is not None
-        if "opened" in plan.facts and plan.task.event != event:
-            # A signing key was made meanwhile, and its own event took the number.
-            TaskChanges(self._transaction).opened_by(plan.task.key, event)
         if plan.approval is not None:
             self.used.append((plan.approval.key, self._identity_key + len(self.identities), event))
         self.places += placed(granted.names, self._credential_key + len(self.credentials))

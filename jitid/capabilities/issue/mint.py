@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 
 from jitid.capabilities.issue.plan import IssuePlan
+from jitid.capabilities.trust.signing import KeyNeededError, current_key_of
+from jitid.crypto.jws import SIGNATURE_SIZES
 from jitid.errors import JitidError
 from jitid.issuers.issuer import Draft, Ids, Issuer, Minted, Order, Signing, spec_of
-from jitid.keys.keyring import Keyring
+from jitid.keys.keyring import Keyring, Signer, draw
 from jitid.ledger.transaction import Transaction
 from jitid.ledger.view import View
 from jitid.model.credential import SIGNED, Kind, not_issuable
@@ -21,6 +23,9 @@ from jitid.values.ids import credential_id, identity_id, new_uuid7s
 from jitid.values.record import Record
 from jitid.values.secret import Secret
 
+_KID = 43
+"""The length of a key id: SHA-256 in base64url."""
+
 
 class Mint(Record):
     """The issuer of one kind of credential, and the key that signs them."""
@@ -28,6 +33,8 @@ class Mint(Record):
     issuer: Issuer | None
     """None if a target makes the credentials, after they are recorded."""
     key: SigningKey | None
+    is_rehearsal: bool = False
+    """Whether the ledger lacks the key: the credentials only show that they can be made, and nothing is recorded."""
 
 
 class GrantedRequest(Record):
@@ -94,6 +101,42 @@ def mint_of(kind: Kind, keyring: Keyring, key: SigningKey | None) -> Mint:
     if spec.unsigned is None:
         raise not_issuable()
     return Mint(spec.unsigned(), None)
+
+
+def usable_mint(transaction: Transaction, names: Names, keyring: Keyring, kind: Kind, algorithm: str) -> Mint:
+    """Return the mint of a kind and algorithm: a rehearsal if the ledger has no key for it. Raises like `mint_of`."""
+    signing = signing_of(kind, algorithm)
+    if signing is None:
+        return mint_of(kind, keyring, None)
+    key = current_key_of(transaction, keyring, signing.algorithm, signing.use)
+    return _rehearsal(names, kind, signing, transaction.now) if key is None else mint_of(kind, keyring, key)
+
+
+def must_be_made(mints: Iterable[Mint]) -> None:
+    """Check, after the credentials were made, that no mint is a rehearsal. Raises KeyNeededError."""
+    for mint in mints:
+        if mint.is_rehearsal:
+            assert mint.key is not None
+            raise KeyNeededError(mint.key.algorithm, mint.key.use)
+
+
+def _rehearsal(names: Names, kind: Kind, signing: Signing, now: int) -> Mint:
+    """Return a mint whose key is in no file; a request that cannot be met is refused before a key is made for it."""
+    algorithm = signing.algorithm
+    if algorithm == "RS256":
+        # Drawing an RSA key takes long; the lengths of a token do not depend on the key.
+        signer = Signer("0" * _KID, algorithm, b"", lambda _: bytes(SIGNATURE_SIZES[algorithm]))
+    else:
+        signer = draw(algorithm).signer
+    certificates = None
+    if signing.use == "x509":
+        from jitid.crypto.x509 import self_signed
+
+        certificates = self_signed(signer.kid, signer.private, names.trust_domain, now)
+    key = SigningKey(0, signer.kid, algorithm, signer.public, now, None, None, signing.use, certificates)
+    spec = spec_of(kind)
+    assert spec.signed is not None
+    return Mint(spec.signed(signer, key), key, is_rehearsal=True)
 
 
 def names_of(

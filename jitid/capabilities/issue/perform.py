@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from jitid.capabilities.issue import operations as ops
 from jitid.errors import ApprovalNeededError, InvalidCredentialError, JitidError, PolicyDeniedError
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from jitid.model.access import ProofType
     from jitid.model.request import IssueRequest
     from jitid.operation.context import Context, Terms
+
+
+Result = TypeVar("Result")
 
 
 def issue(context: Context, operation: ops.Issue) -> list[Issued]:
@@ -125,10 +128,24 @@ def _made(
     context: Context, make: Callable[[Transaction], list[Issued]], *, accept_clock: bool, shared: bool
 ) -> list[Issued]:
     if not context.repeats:
-        return change(context.ledger, make, accept_clock=accept_clock, shared=shared)
+        return _with_keys(
+            context,
+            lambda: change(context.ledger, make, accept_clock=accept_clock, shared=shared),
+            accept_clock=accept_clock,
+        )
     from jitid.ledger.idempotency import ISSUED
 
-    return context.once(make, ISSUED, _ids, accept_clock=accept_clock, shared=shared)
+    return _with_keys(
+        context,
+        lambda: context.once(make, ISSUED, _ids, accept_clock=accept_clock, shared=shared),
+        accept_clock=accept_clock,
+    )
+
+
+def _with_keys(context: Context, work: Callable[[], Result], *, accept_clock: bool) -> Result:
+    from jitid.capabilities.trust.signing import with_keys
+
+    return with_keys(context.ledger, context.keyring, work, accept_clock=accept_clock)
 
 
 def _foreseen(
@@ -226,10 +243,18 @@ def renew(context: Context, operation: ops.Renew) -> Issued:
 
     try:
         if not context.repeats:
-            return change(context.ledger, make, accept_clock=accept_clock)
+            return _with_keys(
+                context,
+                lambda: change(context.ledger, make, accept_clock=accept_clock),
+                accept_clock=accept_clock,
+            )
         from jitid.ledger.idempotency import RENEWED
 
-        return context.once(make, RENEWED, lambda issued: _ids([issued]), accept_clock=accept_clock)
+        return _with_keys(
+            context,
+            lambda: context.once(make, RENEWED, lambda issued: _ids([issued]), accept_clock=accept_clock),
+            accept_clock=accept_clock,
+        )
     except (PolicyDeniedError, InvalidCredentialError) as denial:
         _deny(context, operation, denial)
         raise
@@ -246,7 +271,11 @@ def attach(context: Context, operation: ops.Attach) -> Issued:
         return renewal.attach(transaction, transaction.names, operation.request, terms, context.keyring)
 
     try:
-        issued = change(context.ledger, make, accept_clock=operation.accept_clock)
+        issued = _with_keys(
+            context,
+            lambda: change(context.ledger, make, accept_clock=operation.accept_clock),
+            accept_clock=operation.accept_clock,
+        )
     except (PolicyDeniedError, InvalidCredentialError) as denial:
         _deny(context, operation, denial)
         raise

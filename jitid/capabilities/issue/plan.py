@@ -166,9 +166,12 @@ def plan(
         # Imported here: an identity token has no vendor.
         from jitid.capabilities.issue import token_subject
 
-        draft = token_subject.stated(
-            draft, request.kind, proposal.proof, terms, facts, registered=entry.agent is not None
-        )
+        def proves_name() -> bool:
+            return name_rights.proves_name(
+                snapshot, entry.agent, proposal.right, proposal.delegator, proposal.proof, parent
+            )
+
+        draft = token_subject.stated(draft, request.kind, proposal.proof, terms, facts, proves_name)
         facts |= {"sub": draft.subject, "exchange_life": draft.exchange_life}
     task = proposal.task
     if prepared.task is None:

@@ -19,10 +19,9 @@ from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.issue.decide import FurtherPlan
 from jitid.capabilities.issue.issuance import record_at_target
 from jitid.capabilities.issue.issue_result import Issued, IssuedCredential
-from jitid.capabilities.issue.mint import algorithm_of, mint_of, names_of, new_ids, placed, signing_of
+from jitid.capabilities.issue.mint import algorithm_of, must_be_made, names_of, new_ids, placed, usable_mint
 from jitid.capabilities.targets import settle
 from jitid.capabilities.targets.store import OutsideChanges, OutsideStore
-from jitid.capabilities.trust.signing import usable_key
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError
 from jitid.issuers.issuer import Minted, Order
 from jitid.issuers.target_issuer import cluster_facts
@@ -217,17 +216,19 @@ def add_credential(
 
     `line` is the first credential of its line and `source` the credential that it is attached to, by their numbers.
     Returns the credential, and the members of its audit event besides those of the plan.
+
+    Raises KeyNeededError if its signing key must be made first.
     """
     draft, kind = plan.draft, base_kind(plan.kind)
-    signing = signing_of(kind, algorithm_of(kind, terms, draft, names))
-    key = signing and usable_key(transaction, names, keyring, signing.algorithm, signing.use)
-    mint = mint_of(kind, keyring, key)
+    mint = usable_mint(transaction, names, keyring, kind, algorithm_of(kind, terms, draft, names))
+    key = mint.key
     ((_, jti),) = new_ids(1)
     uid = parse_id(existing.id)[1]
     (ids,) = names_of(transaction, mint, plan.kind, draft.expires_at, [(uid, jti)], terms.publish_url, set())
     minted = Minted(Secret.placeholder(), None, None)
     if mint.issuer is not None:
         (minted,) = mint.issuer.mint([Order(draft, [ids])])
+    must_be_made([mint])
     credential_key, subject, may_audience = (
         transaction.next_keys()[1],
         existing.proved_subject,

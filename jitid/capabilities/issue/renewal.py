@@ -262,9 +262,10 @@ def plan(
         # Imported here: an identity token has no vendor.
         from jitid.capabilities.issue import token_subject
 
-        draft = token_subject.stated(
-            draft, proposal.kind, proposal.proof, terms, facts, registered=recurring is not None
-        )
+        def proves_name() -> bool:
+            return name_rights.keeps_proved_name(transaction, predecessor)
+
+        draft = token_subject.stated(draft, proposal.kind, proposal.proof, terms, facts, proves_name)
         facts |= {"sub": draft.subject, "exchange_life": draft.exchange_life}
     return FurtherPlan(
         draft,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from jitid.errors import ConfigurationError, PolicyDeniedError, UsageError
@@ -28,34 +28,47 @@ _VENDORS = (
 
 
 def stated(
-    draft: Draft, kind: str, proof: str, terms: Terms, facts: Mapping[str, Any], *, registered: bool
+    draft: Draft,
+    kind: str,
+    proof: str,
+    terms: Terms,
+    facts: Mapping[str, Any],
+    proves_name: Callable[[], bool],
 ) -> Draft:
     """Return a draft with the template for its `sub`, and with the lifetime of a token exchanged for it.
 
-    `proof` is how the root delegator was proved; `registered`, whether the agent is registered.
+    `proof` is how the root delegator was proved; `proves_name` returns whether the agent's name is proved.
 
     Raises:
         PolicyDeniedError: a name in the template is not proved.
-        UsageError: the audiences have different templates, or `sub` would be too long.
+        UsageError: the audiences have different templates, `sub` would be too long, or it is an assertion: its `sub`
+            follows no template.
         ConfigurationError: the template is in a file that the environment selects.
 
     """
     life = _exchange_life(draft.audiences, terms.exchanges)
     if life is not None:
         draft = draft._replace(exchange_life=life)
-    if kind != Kind.JWT or terms.subjects.keys().isdisjoint(draft.audiences):
+    if kind != Kind.JWT:
+        return draft
+    if "assertion" in draft.options:
+        _must_have_no_template(draft, terms)
+        return draft
+    if terms.subjects.keys().isdisjoint(draft.audiences):
+        if life is not None and proof == "asserted" and terms.is_served:
+            # Beside the ledger, a user who can read its key may name any delegator anyway.
+            reason = f"the delegator {quote(draft.delegator)} is stated, not proved"
+            raise _unproved(
+                f"the vendor of {quote(draft.audiences[0])} knows it by `sub`, and {reason}", facts
+            )
         return draft
     template, longest = _template(draft.audiences, terms)
     from jitid.model import subject_template as subject
 
-    names = subject.SubjectNames(draft.trust_domain, draft.delegator, proof, draft.agent, registered, _ID)
+    named = "agent" in subject.fields_of(template) and proves_name()
+    names = subject.SubjectNames(draft.trust_domain, draft.delegator, proof, draft.agent, named, _ID)
     if (why := subject.unproved(template, names)) is not None:
-        reason = f"rule `{RULE}`: the `sub` of tokens for {quote(draft.audiences[0])} names it, and {why}"
-        raise PolicyDeniedError(
-            f"denied: {reason}",
-            "prove the delegator by a login or an ID token, register the agent, or change the setting `subject`",
-            {**facts, "rules": [RULE], "reason": reason},
-        )
+        raise _unproved(f"the `sub` of tokens for {quote(draft.audiences[0])} names it, and {why}", facts)
     length = len(subject.render(template, names))
     if length > longest:
         raise UsageError(
@@ -63,6 +76,27 @@ def stated(
             "use shorter names, or a template with fewer fields",
         )
     return draft._replace(subject=template)
+
+
+def _must_have_no_template(draft: Draft, terms: Terms) -> None:
+    """Refuse an assertion for an audience with a template: the assertion's own `sub` is another one."""
+    audience = next((name for name in draft.audiences if name in terms.subjects), None)
+    if audience is not None:
+        raise UsageError(
+            f"the `sub` of tokens for {quote(audience)} follows the setting `subject`, and the `sub` of an assertion "
+            "cannot; nothing was issued",
+            "remove the setting `subject` of that audience, or use another template",
+        )
+
+
+def _unproved(why: str, facts: Mapping[str, Any]) -> PolicyDeniedError:
+    reason = f"rule `{RULE}`: {why}"
+    return PolicyDeniedError(
+        f"denied: {reason}",
+        "prove the delegator by a login or an ID token; for an agent, its owner or a delegator in its record must be "
+        "the root delegator; or change the setting `subject`",
+        {**facts, "rules": [RULE], "reason": reason},
+    )
 
 
 def _template(audiences: Sequence[str], terms: Terms) -> tuple[str, int]:

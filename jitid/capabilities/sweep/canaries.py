@@ -15,6 +15,7 @@ from jitid.capabilities.issue.mint import signing_of
 from jitid.capabilities.sweep.finding import Canary, Fate
 from jitid.capabilities.targets import settle
 from jitid.capabilities.targets.store import OutsideStore
+from jitid.capabilities.trust.signing import with_keys
 from jitid.errors import InvalidCredentialError, JitidError
 from jitid.ledger.contract import change
 from jitid.ledger.signing_keys import KeyStore
@@ -137,7 +138,8 @@ class _Flight:
         def issue(transaction: Transaction) -> list[Issued]:
             return issuance.issue(transaction, transaction.names, [request], terms, self._inside.keyring)
 
-        recorded = change(self._ledger, issue)
+        # The ledger has a key for its own tokens, unless it was revoked and had no successor.
+        recorded = with_keys(self._ledger, self._inside.keyring, lambda: change(self._ledger, issue))
         (issued,) = provision.provision(self._ledger, self._targets, recorded)
         return issued
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from jitid.errors import IntegrityError
-from jitid.keys.keyring import Keyring, Signer
+from jitid.keys.keyring import DrawnKey, Keyring, Signer, draw
 from jitid.ledger.contract import change
 from jitid.ledger.signing_keys import KeyChanges, KeyStore
 from jitid.model.ledger_rows import Names, SigningKey
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from jitid.ledger.contract import Ledger
     from jitid.ledger.transaction import Transaction
     from jitid.ledger.view import View
+
+
+Result = TypeVar("Result")
 
 
 def current_key_of(snapshot: View, keyring: Keyring, algorithm: str, use: str = "jws") -> SigningKey | None:
@@ -38,10 +41,26 @@ def current_key_of(snapshot: View, keyring: Keyring, algorithm: str, use: str = 
     return next((key for key in reversed(local_keys) if key.algorithm == algorithm), None)
 
 
+class KeyNeededError(Exception):
+    """A request that would be granted needs a signing key that the ledger lacks: see `with_keys`."""
+
+    def __init__(self, algorithm: str, use: str) -> None:
+        super().__init__(algorithm, use)
+        self.algorithm = algorithm
+        self.use = use
+
+
 def usable_key(
-    transaction: Transaction, names: Names, keyring: Keyring, algorithm: str, use: str = "jws"
+    transaction: Transaction,
+    names: Names,
+    keyring: Keyring,
+    algorithm: str,
+    use: str = "jws",
+    make: Callable[[], Signer] | None = None,
 ) -> SigningKey:
     """Return the key that signs now; make it if the ledger has none for that use and algorithm.
+
+    `make` makes the key if it must not simply be in a file.
 
     Raises:
         IntegrityError: there was an X.509 authority, and there is none now; jitid must not choose a new trust anchor.
@@ -57,7 +76,7 @@ def usable_key(
             "import the requested certificate: jitid keys ca import CHAIN; or make another authority: "
             "jitid keys rotate --use x509",
         )
-    key, facts = new_key(transaction, names, keyring, algorithm, use)
+    key, facts = new_key(transaction, names, keyring, algorithm, use, make)
     transaction.append("key-create", facts)
     return key
 
@@ -70,9 +89,81 @@ def signer_of(ledger: Ledger, keyring: Keyring, algorithm: str) -> Signer:
     with ledger.read() as snapshot:
         key = current_key_of(snapshot, keyring, algorithm)
     if key is None:
-        names = ledger.names
-        key = change(ledger, lambda transaction: usable_key(transaction, names, keyring, algorithm))
+        key = make_key(ledger, keyring, algorithm)
     return keyring.load(key.kid, key.algorithm, key.public)
+
+
+def with_keys(
+    ledger: Ledger, keyring: Keyring, work: Callable[[], Result], *, accept_clock: bool = False
+) -> Result:
+    """Return the result of a change; a signing key that it lacks is made in a separate transaction.
+
+    A refused request makes no key, and no lock is held while a key is drawn. Raises like `work` and `make_key`.
+    """
+    while True:
+        try:
+            return work()
+        except KeyNeededError as needed:
+            make_key(ledger, keyring, needed.algorithm, needed.use, accept_clock=accept_clock)
+
+
+def make_key(
+    ledger: Ledger, keyring: Keyring, algorithm: str, use: str = "jws", *, accept_clock: bool = False
+) -> SigningKey:
+    """Return the key that signs now; if there is none, make it in a separate transaction.
+
+    The key is drawn before the lock is taken. Its file stays hidden until the ledger has recorded the key.
+
+    Raises IntegrityError, StorageError; if a target keeps the keys, also RefusedError and ConfigurationError.
+    """
+    names = ledger.names
+    while True:
+        with ledger.read() as snapshot:
+            kids = {key.kid for key in KeyStore(snapshot).signing_keys()}
+            target_and_key = location_of_first(snapshot, keyring, algorithm, use)
+        drawn = draw(algorithm) if target_and_key is None else keyring.choose(target_and_key, algorithm, kids)
+        try:
+            key = change(ledger, _keeping(names, keyring, drawn, use), accept_clock=accept_clock)
+        except _TakenError:
+            continue
+        if key.kid == drawn.signer.kid:
+            keyring.confirm(key.kid)
+        return key
+
+
+def location_of_first(snapshot: View, keyring: Keyring, algorithm: str, use: str) -> str | None:
+    """Return where the first key of an algorithm must be: `TARGET/KEY`; None for a file.
+
+    It follows the key that signs identity tokens and audit heads: where that never leaves a target, no other one
+    may lie in a file unless an administrator says so. A key of a target has one algorithm, and so a separate name.
+    """
+    from jitid.model.signature_algorithm import INSIDE
+
+    if use != "jws" or algorithm == INSIDE:
+        return None
+    inside = (key for key in KeyStore(snapshot).signing_keys() if (key.use, key.algorithm) == (use, INSIDE))
+    kid = next((key.kid for key in inside if key.signs and keyring.holds(key.kid)), None)
+    target_and_key = None if kid is None else keyring.elsewhere(kid)
+    return None if target_and_key is None else f"{target_and_key}-{algorithm.lower()}"
+
+
+class _TakenError(Exception):
+    """Another machine has meanwhile recorded the key that a target keeps."""
+
+
+def _keeping(
+    names: Names, keyring: Keyring, drawn: DrawnKey, use: str
+) -> Callable[[Transaction], SigningKey]:
+    def work(transaction: Transaction) -> SigningKey:
+        def keep() -> Signer:
+            kids = {key.kid for key in KeyStore(transaction).signing_keys()}
+            if drawn.signer.kid in kids:
+                raise _TakenError
+            return keyring.keep(drawn, kids)
+
+        return usable_key(transaction, names, keyring, drawn.signer.algorithm, use, keep)
+
+    return work
 
 
 def new_key(

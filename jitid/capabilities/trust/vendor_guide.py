@@ -11,6 +11,7 @@ from jitid.errors import InvalidCredentialError
 from jitid.model.federation import Federation
 from jitid.model.subject_template import encoded, parse_template
 from jitid.model.vendor import Vendor
+from jitid.policy.policy_request import PROOFS
 from jitid.values import strict_json
 from jitid.values.record import Record
 from jitid.values.text import quote
@@ -19,6 +20,8 @@ TYPES = frozenset({"at+jwt", jws.SVID})
 """The types of tokens that a vendor may see; never an identity token."""
 CLAIMS = ("delegator_proof", "jitid.sensitivity", "jitid.depth")
 """Claims besides `sub` that a caller cannot choose, so that a rule of a vendor may match them."""
+PROVED = tuple(proof for proof in PROOFS if proof != "asserted")
+"""The values of `delegator_proof` with which the root delegator is proved, not merely stated."""
 CHOSEN = ("client_id", "txn", "scope", "jitid.purpose")
 """Claims with names that callers choose; no rule may match by them alone."""
 
@@ -38,6 +41,14 @@ class Guide(Record):
     subject: str
     """The rule for `sub`: the exact text; with `*` at its end, every text with that start."""
     federation: Federation
+
+    @property
+    def required(self) -> Mapping[str, Sequence[str]]:
+        """The claims that the rule must require besides `sub`, each with its values.
+
+        A template has proved names only; without one, the delegator in `sub` may be merely stated.
+        """
+        return {"delegator_proof": PROVED} if self.template is None else {}
 
 
 def subject_rule(template: str | None, trust_domain: str, delegator: str | None, agent: str | None) -> str:
@@ -82,6 +93,11 @@ def check(guide: Guide, token: str, now: int) -> Mapping[str, Any]:
     subject = parsed.claims.get("sub")
     if not isinstance(subject, str) or not matches(guide.subject, subject):
         raise InvalidCredentialError(f"the token's `sub` does not match the rule {quote(guide.subject)}")
+    for claim, values in guide.required.items():
+        if parsed.claims.get(claim) not in values:
+            raise InvalidCredentialError(
+                f"`{claim}` must be one of {', '.join(values)}: the token's root delegator is stated, not proved"
+            )
     if len(subject) > guide.vendor.longest_subject:
         raise InvalidCredentialError(
             f"the token's `sub` has {len(subject)} characters; {guide.vendor.title} accepts "
@@ -103,6 +119,11 @@ def warnings(guide: Guide) -> Sequence[str]:
     if not guide.keys["keys"]:
         found.append(
             f"there is no key of the algorithm {guide.algorithm} yet: jitid keys rotate --algorithm {guide.algorithm}"
+        )
+    if guide.required:
+        found.append(
+            f"{guide.vendor.title} must require the claim `delegator_proof` as shown, since a delegator may be "
+            "merely stated; if it cannot, set the setting `subject` to a template, such as jitid/{delegator}/"
         )
     if guide.subject == "*":
         found.append(

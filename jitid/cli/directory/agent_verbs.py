@@ -61,6 +61,11 @@ def register(cli: Invocation, operation: directory_operations.RegisterAgent) -> 
         credentials = number_of(stored.ended, "live credential")
         cli.note(f"revoked {credentials} issued under its name before")
         settle_event(authority, stored.event, cli.warn)
+    if stored.again:
+        cli.note(
+            f"an earlier agent had the name {stored.agent.name}: rules of vendors and services that match the name "
+            "give this agent the same rights"
+        )
 
 
 def change(cli: Invocation, operation: directory_operations.ChangeAgent) -> None:

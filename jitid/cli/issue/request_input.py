@@ -54,6 +54,7 @@ def stated_request(
     if task is None and parent_file is None and (configured := config.text("task")):
         task = TASK.check(configured)
     _check_missing(cli, options, task)
+    suggested = agent is None and config.is_of_project("agent")
     if agent is None:
         default_agent = usual_agent if config.origin("agent") == "default" else None
         agent = AGENT.check(default_agent or config.text("agent") or "agent")
@@ -67,6 +68,7 @@ def stated_request(
         allow_narrower=options.allow_narrower,
         public_key=None if public_key is None else read_input.public_key(public_key),
         identity=identity,
+        agent_suggested=suggested,
     )
     request = options.request(template)
     several = next((each for each in request.audiences if "://" in each.partition(",")[2]), None)

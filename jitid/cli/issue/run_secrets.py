@@ -66,6 +66,11 @@ class SecretRequest(Record):
         return "" if self.federation is None else self.federation.vendor.title
 
     @property
+    def is_for_service(self) -> bool:
+        """Whether it is a token that the command shows to a service; that of a vendor would give its rights there."""
+        return self.place is not None and self.federation is None
+
+    @property
     def label(self) -> str:
         """Name of the secret, in words."""
         return f"secret {quote(self.name)}" if self.place is None else f"the token for {quote(self.name)}"
@@ -197,6 +202,8 @@ class Secrets:
         }
         self._vendors = Vendors(federations, paths, identity)
         self._vendor_variables = self._vendors.environment()
+        for note in self._vendors.destinations(os.environ):
+            self._cli.note(note)
         lifetimes = ", ".join(
             f"{federation.vendor.title} {format_duration(federation.lifetime)}"
             for federation in federations.values()
@@ -214,7 +221,11 @@ class Secrets:
     def environment(self) -> dict[str, str]:
         """Return the variables with which the command finds the secrets."""
         variables = self._files.environment()
-        paths = [request.place.path for request in self._requests if request.place is not None]
+        paths = [
+            request.place.path
+            for request in self._requests
+            if request.place is not None and request.is_for_service
+        ]
         for index, path in enumerate(paths, start=1):
             variables[RUN_SERVICE if index == 1 else f"{RUN_SERVICE}_{index}"] = path
         for delivery in self._ways.values():
@@ -337,7 +348,8 @@ class Secrets:
         if request.place is not None:
             # Some programs of vendors send a line break of the file as well.
             request.place.put(credential.secret.reveal(), "\n" if request.federation is None else "")
-            self._shown = self._shown or credential.secret.reveal()
+            if request.is_for_service:
+                self._shown = self._shown or credential.secret.reveal()
             due = _due(issued, ends_at, command_end)
             if due != _NEVER:
                 due = due_with(request.left, due, issued.issued_at, ends_at)

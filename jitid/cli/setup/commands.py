@@ -357,8 +357,8 @@ class FederateCommand(Verb):
     effect = READS
     view = Columns(
         "jitid.federate/1",
-        "name vendor issuer audience algorithm jwks_uri subject template claims token_lifetime exchanged_lifetime "
-        "missing settings variables hidden warnings jwks",
+        "name vendor issuer audience algorithm jwks_uri subject template claims required token_lifetime "
+        "exchanged_lifetime missing settings variables hidden warnings jwks",
         single=True,
     )
     listed = Columns("jitid.federations/1", "name vendor audience lifetime configured missing subject")

@@ -223,7 +223,9 @@ def test_a_refusal_is_an_event_that_names_the_rule(known: World) -> None:
 
 
 def test_a_name_is_registered_once_until_it_is_unregistered(known: World) -> None:
-    first = register(known).agent
+    made = register(known)
+    first = made.agent
+    assert made.again is False
     with pytest.raises(UsageError, match="registered already") as caught:
         register(known, purpose="other")
     assert "jitid agent change planner" in str(caught.value.hint)
@@ -233,8 +235,9 @@ def test_a_name_is_registered_once_until_it_is_unregistered(known: World) -> Non
     review(known)
     unregister(known)
     known.clock.now += 9
-    again = register(known, purpose="other").agent
-    assert again == Agent(
+    made = register(known, purpose="other")
+    assert made.again is True
+    assert made.agent == Agent(
         first.key, "planner", "user:alice", "other", (), (), ("jwt", "opaque"), MAX_TTL, None,
         NOW + 9 + REVIEWED_EVERY, NOW + 9, None, None, None, None,
     )  # fmt: skip

@@ -17,6 +17,7 @@ from jitid.errors import (
     PolicyDeniedError,
     UsageError,
 )
+from jitid.model.access import Caller
 from jitid.model.credential import LEEWAY, exchanged_until
 from jitid.model.ledger_rows import Selection
 from jitid.model.request import AttachRequest, RenewRequest
@@ -191,13 +192,16 @@ def test_an_edit_of_the_row_is_found(world: World, change: str, copies: int) -> 
         world.check()
 
 
-@pytest.mark.parametrize("to", ["NULL", "(SELECT id FROM term WHERE text = 'other/{id}/')"])
+@pytest.mark.parametrize(
+    "to", ["NULL", *(f"(SELECT id FROM term WHERE text = '{text}')" for text in ("other/{id}/", "user:x"))]
+)
 def test_a_row_with_another_template_does_not_verify(world: World, to: str) -> None:
     made = world.issue(delegator=ME, audiences=(VENDOR,))
     world.close()
     edit(
         world.path,
         "INSERT INTO term (id, text) SELECT max(id) + 1, 'other/{id}/' FROM term",
+        "INSERT INTO term (id, text) SELECT max(id) + 1, 'user:x' FROM term",
         f"UPDATE credential SET subject = {to} WHERE subject IS NOT NULL",
     )
     world.reopen()
@@ -248,3 +252,111 @@ def test_a_selection_by_delegator_finds_it(world: World) -> None:
         world.verify(made.token, VENDOR)
     assert Selection(delegators=(ME,)).delegators == (ME,)
     assert world.authority.perform(PublishKeys())["keys"]
+
+
+def ask(world: World, **fields: Any) -> str:
+    """Return `sub` of a token for the audience whose template names the agent."""
+    return str(claims(world.issue(agent="deploy", audiences=(OTHER,), **fields).token)["sub"])
+
+
+def attached(world: World, token: str) -> str:
+    issued = world.authority.perform(
+        Attach(request=AttachRequest(Secret.single(token), "jwt", audiences=(OTHER,)))
+    )
+    return str(claims(issued.credentials[0].secret.reveal())["sub"])
+
+
+def test_access_to_the_key_alone_proves_no_agent(world: World) -> None:
+    """Beside the ledger any user may use the name of a record, but `sub` has it only for users in the record."""
+    world.know("user:bob")
+    world.know(ME)
+    world.register("deploy", owner="user:bob", audiences=(OTHER,))
+    for delegator in (ME, "user:bob"):
+        with pytest.raises(PolicyDeniedError, match="may use its record"):
+            ask(world, delegator=delegator)
+    # Nor in two steps: by an identity under the name, or by its child.
+    held = world.issue(delegator=ME, agent="deploy", may_audience=(OTHER,))
+    with pytest.raises(PolicyDeniedError, match="may use its record"):
+        attached(world, held.token)
+    with pytest.raises(PolicyDeniedError, match="may use its record"):
+        ask(world, parent=held.token)
+    session = world.issue(delegator=ME, agent="session", may_audience=(OTHER,))
+    child = world.issue(parent=session.token, agent="deploy", may_audience=(OTHER,))
+    with pytest.raises(PolicyDeniedError, match="may use its record"):
+        attached(world, child.token)
+    world.check()
+
+
+def test_who_may_use_the_record_proves_it(world: World) -> None:
+    world.know("user:bob")
+    world.know(ME)
+    world.register("deploy", owner="user:bob", users=(ME,), audiences=(OTHER,))
+    assert ask(world, delegator=ME) == "jitid/deploy/"
+    held = world.issue(delegator=ME, agent="deploy", may_audience=(OTHER,))
+    assert attached(world, held.token) == "jitid/deploy/"
+    assert ask(world, parent=held.token) == "jitid/deploy/"
+    child = world.issue(parent=held.token, agent="deploy", may_audience=(OTHER,))
+    assert attached(world, child.token) == "jitid/deploy/"
+    # The person's own right is not that of a child under another name.
+    session = world.issue(delegator=ME, agent="session", may_audience=(OTHER,))
+    with pytest.raises(PolicyDeniedError, match="may use its record"):
+        ask(world, parent=session.token)
+    # An agent that is no longer in the record proves it no more.
+    world.register("deploy", owner="user:bob", users=(), audiences=(OTHER,))
+    for token in (held.token, child.token):
+        with pytest.raises(PolicyDeniedError, match="may use its record"):
+            attached(world, token)
+
+
+def test_an_agent_that_the_record_lists_proves_it(world: World) -> None:
+    world.know(ME)
+    world.register("session", owner=ME, audiences=(OTHER,))
+    world.register("deploy", owner=ME, users=("agent:session",), audiences=(OTHER,))
+    session = world.issue(delegator=ME, agent="session", may_audience=(OTHER,))
+    assert ask(world, parent=session.token) == "jitid/deploy/"
+    stranger = world.issue(delegator=ME, agent="stranger", may_audience=(OTHER,))
+    with pytest.raises(PolicyDeniedError, match="may use its record"):
+        ask(world, parent=stranger.token)
+
+
+def test_a_name_that_only_a_working_folder_states_is_no_registered_name(world: World) -> None:
+    world.know(ME)
+    world.issue(delegator=ME, agent="deploy", agent_suggested=True)
+    world.register("deploy", owner=ME, audiences=(OTHER,))
+    with pytest.raises(
+        PolicyDeniedError, match=r"rule `agent-users`.*only a file `\.jitid\.toml` states its name"
+    ):
+        ask(world, delegator=ME, agent_suggested=True)
+    with pytest.raises(PolicyDeniedError, match="rule `agent-users`"):
+        world.issue(delegator=ME, agent="deploy", agent_suggested=True)
+    assert ask(world, delegator=ME) == "jitid/deploy/"
+
+
+ANTHROPIC = "https://api.anthropic.com"
+
+
+def test_an_authority_tells_no_vendor_a_delegator_that_is_merely_stated(world: World) -> None:
+    """The role issuer may name any delegator; a vendor knows the delegator by `sub` alone."""
+    usual = world.terms
+    for audience in (ANTHROPIC, "api://AzureADTokenExchange"):
+        # Beside the ledger a user who can read its key may name any delegator.
+        assert world.issue(delegator="user:ceo", audiences=(audience,))
+        world.terms = usual.serving(Caller("system:ci", frozenset({"issuer"})))
+        world.reopen()
+        with pytest.raises(
+            PolicyDeniedError, match=r"rule `subject-proved`.*the delegator `user:ceo` is stated"
+        ):
+            world.issue(delegator="user:ceo", audiences=(audience,))
+        held = world.issue(delegator="user:ceo", may_audience=(audience,))
+        with pytest.raises(PolicyDeniedError, match="rule `subject-proved`"):
+            world.authority.perform(
+                Attach(request=AttachRequest(Secret.single(held.token), "jwt", audiences=(audience,)))
+            )
+        assert world.issue(delegator="user:ceo", audiences=(PLAIN,))
+        person = Caller("user:ann", frozenset(), delegator="user:ann", proof="credential")
+        world.terms = usual.serving(person)
+        world.reopen()
+        assert claims(world.issue(delegator=None, audiences=(audience,)).token)["sub"] == "user:ann"
+        world.terms = usual
+        world.reopen()
+    world.check()

@@ -11,9 +11,13 @@ import pytest
 from jitid.capabilities.audit import audit_log
 from jitid.capabilities.audit.audit_log import LogFilter
 from jitid.capabilities.identity.filter_store import Filter
+from jitid.capabilities.identity.store import CredentialChanges
 from jitid.capabilities.inventory.operations import ListCredentials, ListTasks
 from jitid.capabilities.sweep.finding import Canary, Coverage, Fate, Finding, Thresholds
 from jitid.capabilities.sweep.operations import FlyCanaries, Sweep
+from jitid.ledger.signing_keys import KeyChanges, KeyStore
+from jitid.model.credential import State
+from jitid.model.ledger_rows import Selection
 from tests.builders import World
 from tests.programs import Shop
 
@@ -71,6 +75,24 @@ def test_what_works_is_proved_and_leaves_nothing(world: World, shop: Shop) -> No
     assert [(event["place"], event["fate"]) for event in tellings] == [
         (place, "proved") for place in ("jwt", "opaque", "shop", "other")
     ]
+    world.check()
+
+
+def test_a_revoked_key_without_a_successor_gets_one(tmp_path: Path) -> None:
+    """The target that kept the key was unreachable; the next credential has a key again, and so has a canary."""
+    world = World(tmp_path / "ledger")
+    world.issue(kind="jwt")
+    with world.ledger.write() as transaction:
+        (key,) = KeyStore(transaction).signing_keys()
+        selection = Selection(kids=(key.kid,))
+        radius, digest = CredentialChanges(transaction).end(selection, State.REVOKED)
+        facts = {"kid": key.kid, "reason": None, "count": radius.credentials, "ended": digest}
+        transaction.append("key-revoke", facts)
+        KeyChanges(transaction).end_key(key.key, revoked=True)
+    assert {name: canary.fate for name, canary in fly(world).items()} == {
+        "jwt": Fate.PROVED,
+        "opaque": Fate.PROVED,
+    }
     world.check()
 
 

@@ -42,6 +42,24 @@ class Vendors:
             *(federation.vendor.variables for federation in self._federations.values())
         )
 
+    def destinations(self, environ: Mapping[str, str]) -> list[str]:
+        """Return notes on other addresses than the vendors' own, to which the programs send a token."""
+        notes = []
+        for name, federation in self._federations.items():
+            vendor, settings = federation.vendor, federation.settings
+            notes += [
+                f"{vendor.title}: the token is sent to {quote(settings[key])} (federate.{name}.{key})"
+                for key, setting in vendor.settings.items()
+                if setting.is_address and key in settings
+            ]
+            # The value may have a password.
+            notes += [
+                f"{vendor.title}: {variable} is set; programs may send the token to that address"
+                for variable in vendor.addresses
+                if environ.get(variable)
+            ]
+        return notes
+
     def close(self) -> None:
         """Delete the files."""
         self._files.close()
