@@ -18,7 +18,8 @@ from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Event, Lock, Semaphore, Thread
+from queue import SimpleQueue
+from threading import Event, Lock, Thread
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
@@ -76,8 +77,8 @@ class Vendors:
         """The hosts that answered a request with a token that they know."""
         self.fault: dict[str, str] = {}
         """Vendor -> `down`, `gone`, `rubbish` or `slow`."""
-        self.held = Semaphore(0)
-        """Counts the exchanges of vendors that are `slow`; each waits for `answer`."""
+        self.held: SimpleQueue[str] = SimpleQueue()
+        """The texts that were presented to vendors that are `slow`; each of these exchanges waits for `answer`."""
         self.answer = Event()
         self.model = ""
         """The address of a model gateway that answers prompts for the vendors of models."""
@@ -109,6 +110,9 @@ class Vendors:
 
     def exchange(self, vendor: str, text: str) -> str | None:
         """Verify a token; return the exchanged token, or None."""
+        if self.fault.get(vendor) == "slow":
+            self.held.put(text)
+            self.answer.wait(60)
         rule = self.rules[vendor]
         claims: Mapping[str, Any] = {}
         refusal = None
@@ -303,11 +307,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif fault == "gone":
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)
-        elif fault == "slow":
-            self.vendors.held.release()
-            self.vendors.answer.wait(60)
-            return False
-        return fault is not None
+        return fault not in (None, "slow")
 
     def _json(self, status: int, document: object) -> None:
         self._answer(status, json.dumps(document), "application/json")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import secrets
 import subprocess
@@ -13,7 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import httpx
 import jwt
 import pytest
 
@@ -87,9 +87,17 @@ class Run:
 
     def clients(self, lines: Mapping[str, list[str]]) -> dict[str, Done]:
         """Run clients at once, and return their outcomes."""
+        self.start(lines)
+        return self.outcomes()
+
+    def start(self, lines: Mapping[str, list[str]]) -> None:
+        """Start clients."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(lines) + "\n")
         self._process.stdin.flush()
+
+    def outcomes(self) -> dict[str, Done]:
+        """Wait for the clients that were started."""
         return {name: Done(*outcome) for name, outcome in json.loads(self._line()).items()}
 
     def end(self) -> tuple[int, str]:
@@ -132,14 +140,14 @@ class Scene(NamedTuple):
         }
 
     @contextmanager
-    def run(self, **more: str) -> Iterator[Run]:
+    def run(self, ttl: int = TTL, **more: str) -> Iterator[Run]:
         """Start a run with all vendors, services and the database; nothing of it is left after the block."""
         reach = [
             word for place in (self.resource, self.repository.address) for word in ("--may-audience", place)
         ]
         process = subprocess.Popen(
             [
-                *command("run", "--task", "T1", "--delegator", "alice", "--ttl", f"{TTL}s", "--scope", SCOPE),
+                *command("run", "--task", "T1", "--delegator", "alice", "--ttl", f"{ttl}s", "--scope", SCOPE),
                 *(word for vendor in SDKS for word in ("--for", vendor)),
                 *reach,
                 *("--secret", "db=postgres-role:reader", "--", sys.executable, "-c", PARENT),
@@ -190,6 +198,7 @@ def scene(tmp_path: Path, packages: Path) -> Iterator[Scene]:
             "NODE_EXTRA_CA_CERTS": str(tmp_path / "vendors.pem"),
             "DISABLE_AUTOUPDATER": "1",
             "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+            "CLAUDE_CODE_MAX_RETRIES": "0",
         }
         with (
             serving(tmp_path, "--bind", f"127.0.0.1:{port}", ledger=shell.ledger) as authority,
@@ -294,42 +303,68 @@ def test_one_revocation_ends_ten_clients_that_had_no_static_secret(scene: Scene,
     with scene.run(**known) as run:
         with watched(run.pid, scene.shell.ledger) as tree:
             answered(scene, run)
-            helper = ["jitid", "helper", "headers", "--audience", scene.resource]
-            headers = json.loads(run.clients({"kept": helper})["kept"].out)
             tree.add_folder(scene.home)
-        assert {"claude", "codex", "git", "psql", "jitid"} <= tree.programs
+        assert {"claude", "codex", "git", "jitid"} <= tree.programs
         assert static_secrets(tree, scene, known, tmp_path / "search") == []
         identity = run.environment["JITID_ID"]
         actors = {exchange.claims["act"]["sub"].rpartition("/")[2] for exchange in scene.vendors.exchanges}
         assert actors == {identity}
+        helper = ["jitid", "helper", "headers", "--audience", scene.resource]
+        headers = json.loads(run.clients({"kept": helper})["kept"].out)
         shown = scene.repository.shown[-1][1]
-        assert httpx.post(scene.resource, json={}, headers=headers).status_code != 401
+        http = module("httpx")
+        assert http.post(scene.resource, json={}, headers=headers).status_code != 401
         scene.shell.good("revoke", identity)
         # What was obtained before is refused, too.
-        assert httpx.post(scene.resource, json={}, headers=headers).status_code == 401
+        assert http.post(scene.resource, json={}, headers=headers).status_code == 401
         assert not is_for(scene.shell, shown, scene.repository.address)
         refused(scene, run)
         assert run.end()[0] == 0
+
+
+@pytest.mark.parametrize(("vendor", "ttl"), [("anthropic", 300), ("aws", 30)])
+def test_a_slow_exchange_is_accepted_although_the_file_has_a_successor(
+    scene: Scene, vendor: str, ttl: int
+) -> None:
+    """When the vendor verifies the presented token, seconds later, it is neither revoked nor expired."""
+    scene.vendors.fault[vendor] = "slow"
+    with scene.run(ttl) as run:
+        path = Path(run.environment[VENDORS[vendor].token_file])
+        run.start({vendor: scene.lines()[vendor]})
+        presented = scene.vendors.held.get(timeout=60)
+        # One is replaced since it was read, the other when a third of its lifetime is left.
+        until(lambda: path.read_text() != presented, "the token was not replaced")
+        assert is_for(scene.shell, presented, scene.vendors.rules[vendor].audience)
+        scene.vendors.answer.set()
+        done = run.outcomes()[vendor]
+        assert done.status == 0, done.err
+    (exchange,) = scene.vendors.of(vendor)
+    assert (exchange.text, exchange.refusal) == (presented, None)
+    assert len(scene.vendors.calls) == 1
 
 
 def test_the_search_finds_static_secrets_where_they_are(scene: Scene, tmp_path: Path) -> None:
     """In an environment, on a command line, in an open file and in a home folder."""
     known = {name: secrets.token_hex(16) for name in ("variable", "argument", "file", "home")}
     foreign = jwt.encode({"iss": "https://other.example"}, secrets.token_bytes(32), "HS256")
-    (tmp_path / "open").write_text(known["file"])
-    (scene.home / "key").write_text(f"{known['home']} {foreign}")
+    key = f"sk-ant-api03-{secrets.token_hex(46)}x"[:106] + "AA"
+    opened, end = tmp_path / "opened", tmp_path / "end"
+    opened.write_text(known["file"])
+    os.mkfifo(end)
+    (scene.home / "settings").write_text(f"{known['home']} {foreign}\nANTHROPIC_API_KEY={key}\n")
+    script = 'exec 3< "$0"; read -r line < "$1"'
     with scene.run() as run, watched(run.pid, scene.shell.ledger) as tree:
-        script = 'exec 3< "$0"; exec sleep 2'
-        line = [
-            "env",
-            f"A={known['variable']}",
-            "sh",
-            "-c",
-            script,
-            str(tmp_path / "open"),
-            known["argument"],
-        ]
-        run.clients({"holder": line})
+        held = ["sh", "-c", script, str(opened), str(end), known["argument"]]
+        run.start({"holder": ["env", f"SERVICE_KEY={known['variable']}", *held]})
+        until(
+            lambda: any(sight.text == known["file"].encode() for sight in tree.seen.copy()),
+            "the file is not seen",
+        )
+        end.write_text("end\n")
+        assert run.outcomes()["holder"].status == 0
         tree.add_folder(scene.home)
     found = static_secrets(tree, scene, known, tmp_path / "search")
-    assert found
+    settings = scene.home / "settings"
+    shown = {"sh: cmdline: argument", "sh: environ: variable", f"sh: {opened}: file", f"{settings}: home"}
+    assert {*shown, f"{settings}: a token of https://other.example"} <= set(found)
+    assert any(place.startswith(f"{settings}: ") and place.endswith(key) for place in found)
