@@ -1,4 +1,4 @@
-"""What a process and its descendants show to any process of the same user: environments, command lines, open files."""
+"""The texts of a process and its descendants that the same user can read: environments, command lines, open files."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ProcessTree:
         self._files: set[tuple[int, int, int, int]] = set()
 
     def look(self) -> None:
-        """Add what the tree shows now."""
+        """Add the texts that the tree shows now."""
         for process in self._processes():
             folder = Path(f"/proc/{process}")
             # It may have ended.
@@ -44,7 +44,7 @@ class ProcessTree:
                 name = (folder / "comm").read_text().strip()
                 self.programs.add(name)
                 self.seen.add(Sight(f"{name}: cmdline", (folder / "cmdline").read_bytes()))
-                # Its environment has what the user's shell had: only the descendants are protected.
+                # It inherited the variables of the user's shell: only its descendants are protected.
                 if process != self._root:
                     self.seen.add(Sight(f"{name}: environ", (folder / "environ").read_bytes()))
                 for link in (folder / "fd").iterdir():
@@ -58,7 +58,7 @@ class ProcessTree:
                 self.add_file(path, str(path))
 
     def add_file(self, path: Path, place: str) -> None:
-        """Add a file that is no program and was not yet read."""
+        """Add a regular file that is not too long and was not yet read."""
         status = path.stat()
         if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST or self._without in place:
             return

@@ -28,7 +28,7 @@ from tests.postgres import Postgres, program
 from tests.process_tree import ProcessTree, watched
 from tests.real import Shell, command, free_port, module, need, permitting_kinds, until
 from tests.server.asking import configured, grant
-from tests.server.test_mcp_clients import SCOPE, World, mcp_server
+from tests.server.test_mcp_clients import SCOPE, World, mcp_server, payload
 from tests.serving import Served, serving
 from tests.vendors import Vendors, vendors
 
@@ -101,7 +101,7 @@ class Run:
         return {name: Done(*outcome) for name, outcome in json.loads(self._line()).items()}
 
     def end(self) -> tuple[int, str]:
-        """End the command; return the exit status and what the run reported."""
+        """End the command; return the exit status and its standard error."""
         _, err = self._process.communicate(timeout=120)
         return self._process.returncode, err
 
@@ -140,8 +140,8 @@ class Scene(NamedTuple):
         }
 
     @contextmanager
-    def run(self, ttl: int = TTL, **more: str) -> Iterator[Run]:
-        """Start a run with all vendors, services and the database; nothing of it is left after the block."""
+    def run(self, ttl: int = TTL, more: Mapping[str, str] | None = None) -> Iterator[Run]:
+        """Start a run with all vendors, services and the database; it ends with the block."""
         reach = [
             word for place in (self.resource, self.repository.address) for word in ("--may-audience", place)
         ]
@@ -153,7 +153,12 @@ class Scene(NamedTuple):
                 *("--secret", "db=postgres-role:reader", "--", sys.executable, "-c", PARENT),
             ],
             cwd=self.home / "work",
-            env={**self.shell.environment, **self.vendors.environment, "HOME": str(self.home), **more},
+            env={
+                **self.shell.environment,
+                **self.vendors.environment,
+                "HOME": str(self.home),
+                **(more or {}),
+            },
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -237,15 +242,14 @@ def answered(scene: Scene, run: Run) -> None:
         assert outcome.out.endswith(ANSWERS.get(name, "")), (name, outcome)
 
 
-UNVERIFIED = {"verify_signature": False}
 _JWT = re.compile(rb"\beyJ[\w-]+\.eyJ[\w-]+\.[\w-]+")
 
 
 def static_secrets(tree: ProcessTree, scene: Scene, known: Mapping[str, str], folder: Path) -> list[str]:
     """Return the places of all strings that work longer than the run, or that another scanner takes for a secret.
 
-    `known` has the static keys of the shell that started the run. Tokens of jitid live for the lifetime of the run at
-    most; exchanged tokens are those that the vendors gave.
+    `known` has the static keys of the shell that started the run. A token of jitid may have the lifetime of the run at
+    most; every other token must be from a vendor. The password of the database role is one of jitid's secrets.
     """
     issuer = scene.vendors.issuer
     found = []
@@ -254,7 +258,7 @@ def static_secrets(tree: ProcessTree, scene: Scene, known: Mapping[str, str], fo
         found += [f"{place}: {name}" for name, value in known.items() if value.encode() in text]
         for match in _JWT.findall(text):
             token = match.decode()
-            claims = jwt.decode(token, options=UNVERIFIED)
+            claims = payload(token)
             if claims.get("iss") == issuer and claims["exp"] - claims["iat"] <= TTL:
                 short.add(token)
             elif token not in short:
@@ -273,20 +277,20 @@ def static_secrets(tree: ProcessTree, scene: Scene, known: Mapping[str, str], fo
     return sorted(set(found))
 
 
-ASKING = ("mcp", "git", "psql")
-"""Clients whose credential is refused at once: the verifier asks the authority, or the database has no such role."""
+AT_ONCE = ("mcp", "git", "psql")
+"""Clients that are refused at once: jitid gives them no further token, or the database has dropped the role."""
 
 
 def refused(scene: Scene, run: Run) -> None:
-    """Assert that none of the ten gets an answer, for the reason that its server has."""
+    """Assert that none of the ten gets an answer, each for the reason that its server has."""
     lines = scene.lines()
-    done = run.clients({name: lines.pop(name) for name in ASKING})
+    done = run.clients({name: lines.pop(name) for name in AT_ONCE})
     assert "revoked" in done["mcp"].err, "its helper gets no token"
     assert "revoked" in done["git"].err, "its helper gets no token"
     assert "password authentication failed" in done["psql"].err
-    # A vendor does not ask. The files have the last tokens, and `run` writes no others.
+    # A vendor does not query the authority. The files have the last tokens, and `run` writes no others.
     files = [Path(run.environment[VENDORS[vendor].token_file]) for vendor in SDKS]
-    last = [jwt.decode(file.read_text(), options=UNVERIFIED)["exp"] for file in files]
+    last = [payload(file.read_text())["exp"] for file in files]
     until(lambda: time.time() > max(last), "the tokens do not expire", TTL + 30.0)
     before = len(scene.vendors.exchanges)
     done |= run.clients(lines)
@@ -298,16 +302,20 @@ def refused(scene: Scene, run: Run) -> None:
 
 
 def test_one_revocation_ends_ten_clients_that_had_no_static_secret(scene: Scene, tmp_path: Path) -> None:
-    """Verifiers that ask refuse at once; vendors, which do not, refuse the next exchange after the last token's end."""
+    """Services that query the authority refuse at once; vendors refuse the next exchange after the last token's end."""
     known = {name: f"{value}-{secrets.token_hex(8)}" for name, value in STATIC.items()}
-    with scene.run(**known) as run:
+    with scene.run(more=known) as run:
         with watched(run.pid, scene.shell.ledger) as tree:
             answered(scene, run)
             tree.add_folder(scene.home)
         assert {"claude", "codex", "git", "jitid"} <= tree.programs
         assert static_secrets(tree, scene, known, tmp_path / "search") == []
+        exchanges = scene.vendors.exchanges
+        texts = {sight.text for sight in tree.seen}
+        read = {exchange.text.encode() for exchange in exchanges if not VENDORS[exchange.vendor].once}
+        assert read <= texts, "the search has read the files of the tokens"
         identity = run.environment["JITID_ID"]
-        actors = {exchange.claims["act"]["sub"].rpartition("/")[2] for exchange in scene.vendors.exchanges}
+        actors = {exchange.claims["act"]["sub"].rpartition("/")[2] for exchange in exchanges}
         assert actors == {identity}
         helper = ["jitid", "helper", "headers", "--audience", scene.resource]
         headers = json.loads(run.clients({"kept": helper})["kept"].out)
@@ -315,7 +323,7 @@ def test_one_revocation_ends_ten_clients_that_had_no_static_secret(scene: Scene,
         http = module("httpx")
         assert http.post(scene.resource, json={}, headers=headers).status_code != 401
         scene.shell.good("revoke", identity)
-        # What was obtained before is refused, too.
+        # The earlier tokens are refused, too.
         assert http.post(scene.resource, json={}, headers=headers).status_code == 401
         assert not is_for(scene.shell, shown, scene.repository.address)
         refused(scene, run)
