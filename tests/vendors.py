@@ -15,11 +15,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Lock, Thread
+from queue import SimpleQueue
+from threading import Event, Lock, Thread
 from typing import Any, NamedTuple
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 import jwt
 
@@ -29,6 +31,7 @@ HOSTS = (
     "api.anthropic.com",
     "auth.openai.com",
     "api.openai.com",
+    "chatgpt.com",
     "sts.googleapis.com",
     "storage.googleapis.com",
     "login.microsoftonline.com",
@@ -73,7 +76,12 @@ class Vendors:
         self.calls: list[str] = []
         """The hosts that answered a request with a token that they know."""
         self.fault: dict[str, str] = {}
-        """Vendor -> `down`, `slow` or `rubbish`."""
+        """Vendor -> `down`, `gone`, `rubbish` or `slow`."""
+        self.held: SimpleQueue[str] = SimpleQueue()
+        """The texts that were presented to vendors that are `slow`; each of these exchanges waits for `answer`."""
+        self.answer = Event()
+        self.model = ""
+        """The address of a model gateway that answers prompts for the vendors of models."""
         self.rules = {
             "anthropic": Rule("https://api.anthropic.com", ("ES256",), once=True),
             "openai": Rule("https://api.openai.com/v1", ("ES256",)),
@@ -102,6 +110,9 @@ class Vendors:
 
     def exchange(self, vendor: str, text: str) -> str | None:
         """Verify a token; return the exchanged token, or None."""
+        if self.fault.get(vendor) == "slow":
+            self.held.put(text)
+            self.answer.wait(60)
         rule = self.rules[vendor]
         claims: Mapping[str, Any] = {}
         refusal = None
@@ -186,6 +197,9 @@ class _Handler(BaseHTTPRequestHandler):
         if host == "api.anthropic.com" and path == "/v1/oauth/token":
             asked = json.loads(body)
             self._bearer("anthropic", asked["grant_type"] == _JWT_BEARER, asked["assertion"])
+        elif host == "auth.openai.com" and not body.startswith(b"{"):
+            form = _form(body)
+            self._bearer("openai", form["grant_type"] == _JWT_BEARER, form["assertion"], _codex)
         elif host == "auth.openai.com":
             asked = json.loads(body)
             self._bearer("openai", asked["grant_type"] == _EXCHANGE, asked["subject_token"])
@@ -199,12 +213,13 @@ class _Handler(BaseHTTPRequestHandler):
         elif host.startswith("sts.") and b"AssumeRoleWithWebIdentity" in body:
             self._session(_form(body))
         else:
-            self._api()
+            self._api(body)
 
-    def _api(self) -> None:
+    def _api(self, body: bytes = b"") -> None:
         vendor = {
             "api.anthropic.com": "anthropic",
             "api.openai.com": "openai",
+            "chatgpt.com": "openai",
             "storage.googleapis.com": "google",
             "management.azure.com": "azure",
         }.get(self.host, "aws")
@@ -217,13 +232,43 @@ class _Handler(BaseHTTPRequestHandler):
                 401, {"type": "error", "error": {"type": "authentication_error", "message": "unknown"}}
             )
             return
+        if self.headers.get("upgrade"):
+            # Codex then uses requests at once.
+            self._json(426, {"error": {"type": "upgrade_required", "message": "no web sockets"}})
+            return
         self.vendors.calls.append(self.host)
+        if self.vendors.model and self.path.partition("?")[0].endswith(
+            ("/messages", "/responses", "/models")
+        ):
+            self._ask_model(body, token)
+            return
         if vendor == "aws":
             self._answer(200, _CALLER, "text/xml")
             return
+        if self.path.endswith("/accounts/check"):
+            self._json(200, {"accounts": [_ACCOUNT]})
+            return
         self._json(200, {"object": "list", "data": [], "has_more": False, "first_id": None, "last_id": None})
 
-    def _bearer(self, vendor: str, right: bool, text: str) -> None:
+    def _ask_model(self, body: bytes, token: str) -> None:
+        """Answer as the model gateway does."""
+        address = urlsplit(self.vendors.model)
+        assert address.hostname is not None
+        connection = HTTPConnection(address.hostname, address.port, timeout=120)
+        try:
+            connection.request(self.command, self.path, body, {"Authorization": f"Bearer {token}"})
+            answer = connection.getresponse()
+            self._answer(answer.status, answer.read().decode(), answer.headers["Content-Type"])
+        finally:
+            connection.close()
+
+    def _bearer(
+        self,
+        vendor: str,
+        right: bool,
+        text: str,
+        more: Callable[[str], Mapping[str, Any]] = lambda _: {},
+    ) -> None:
         if self._is_broken(vendor):
             return
         token = self.vendors.exchange(vendor, text) if right else None
@@ -232,17 +277,15 @@ class _Handler(BaseHTTPRequestHandler):
                 400 if vendor == "google" else 401, {"error": "invalid_grant", "error_description": "no"}
             )
             return
-        lifetime = self.vendors.rules[vendor].lifetime
-        kind = "urn:ietf:params:oauth:token-type:access_token"
-        self._json(
-            200,
-            {
-                "access_token": token,
-                "token_type": "Bearer",
-                "expires_in": lifetime,
-                "issued_token_type": kind,
-            },
-        )
+        document = {
+            "access_token": token,
+            "token_type": "Bearer",
+            "expires_in": self.vendors.rules[vendor].lifetime,
+            "issued_token_type": "urn:ietf:params:oauth:token-type:access_token",
+            **more(token),
+        }
+        self.vendors.given[document["access_token"]] = self.vendors.given[token]
+        self._json(200, document)
 
     def _session(self, form: Mapping[str, str]) -> None:
         if self._is_broken("aws"):
@@ -264,7 +307,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif fault == "gone":
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)
-        return fault is not None
+        return fault not in (None, "slow")
 
     def _json(self, status: int, document: object) -> None:
         self._answer(status, json.dumps(document), "application/json")
@@ -276,6 +319,27 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("content-length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+
+_ACCOUNT = {
+    "id": "account-1",
+    "plan_type": "enterprise",
+    "workspace_backend_origin": "https://chatgpt.com",
+    "account_routing_override": "NO_CONSTRAINT",
+}
+
+
+def _codex(name: str) -> dict[str, Any]:
+    """Return the members of a token response that Codex requires: the access token must be a JWT with an account."""
+    account = {
+        "chatgpt_account_id": _ACCOUNT["id"],
+        "chatgpt_account_user_id": "account-user-1",
+        "chatgpt_plan_type": _ACCOUNT["plan_type"],
+        "user_id": "user-1",
+    }
+    claims = {"jti": name, "https://api.openai.com/auth": {**account, "chatgpt_user_id": "user-1"}}
+    signed = jwt.encode(claims, secrets.token_bytes(32), "HS256")
+    return {"access_token": signed, "expires_in": 600, "scope": "model.request", **account}
 
 
 def _form(body: bytes) -> dict[str, str]:
@@ -304,6 +368,8 @@ def vendors(folder: Path, issuer: str, keys: Callable[[], list[Mapping[str, Any]
             need("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
             "-keyout", str(folder / "vendors.key"), "-out", str(folder / "vendors.pem"), "-days", "2",
             "-subj", "/CN=vendors", "-addext", f"subjectAltName={names}",
+            # The TLS library of Codex refuses the certificate of an authority as that of a server.
+            "-addext", "basicConstraints=critical,CA:FALSE",
         ],
         check=True,
         capture_output=True,

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
-import os
 from pathlib import Path
 
 import pytest
 
-from tests.cli.transcripts import FOLDER, parse, replay
+from tests.cli.transcripts import FOLDER, compare, parse, replay
 from tests.real import libfaketime, need
 
 TRANSCRIPTS = sorted(FOLDER.glob("*.txt"))
@@ -24,16 +22,7 @@ def test_the_command_line_answers_as_written(path: Path, tmp_path: Path) -> None
     for word, program in (("ssh-add", "ssh-agent"), ("openssl", "openssl")):
         if word in written:
             need(program)
-    answered = replay(written, tmp_path)
-    if answered == written:
-        return
-    if os.environ.get("JITID_UPDATE_TRANSCRIPTS") == "1":
-        path.write_text(answered)
-        return
-    difference = difflib.unified_diff(
-        written.splitlines(), answered.splitlines(), f"{path.name} as written", "as answered", lineterm=""
-    )
-    pytest.fail("\n".join(difference), pytrace=False)
+    compare(path, replay(written, tmp_path))
 
 
 def test_a_transcript_is_read_back_as_it_was_written() -> None:

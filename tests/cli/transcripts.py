@@ -29,6 +29,7 @@ you commit it.
 from __future__ import annotations
 
 import atexit
+import difflib
 import os
 import re
 import shutil
@@ -40,6 +41,8 @@ from functools import cache
 from pathlib import Path
 from pwd import getpwuid
 from typing import NamedTuple
+
+import pytest
 
 import jitid
 from jitid.system.installed_files import SHELLS
@@ -126,13 +129,39 @@ def parse(text: str) -> tuple[list[Step], tuple[str, ...]]:
     return steps, tuple(before)
 
 
-def replay(text: str, folder: Path) -> str:
-    """Run a transcript in `folder`, and return it with the real answers."""
+def placeholders(text: str, folder: Path) -> str:
+    """Return an answer with placeholders for the parts that differ from run to run."""
+    text = text.replace(str(folder), "[TMP]")
+    return _placed(_ME.sub(r"\1[ME]", text))
+
+
+def replay(
+    text: str,
+    folder: Path,
+    shown: Callable[[str, Path], str] = placeholders,
+    before: Path | None = None,
+    **surroundings: str,
+) -> str:
+    """Run a transcript in `folder` as `answers` does, and return it with the real answers."""
     steps, after = parse(text)
     lines: list[str] = []
-    for step, answer in zip(steps, answers(steps, folder, placeholders), strict=True):
+    for step, answer in zip(steps, answers(steps, folder, shown, before, **surroundings), strict=True):
         lines += [*step.before, *step.command, *answer]
     return "\n".join([*lines, *after]) + "\n"
+
+
+def compare(path: Path, answered: str) -> None:
+    """Fail with the difference if the file has other answers; `JITID_UPDATE_TRANSCRIPTS=1` writes these into it."""
+    written = path.read_text()
+    if answered == written:
+        return
+    if os.environ.get("JITID_UPDATE_TRANSCRIPTS") == "1":
+        path.write_text(answered)
+        return
+    difference = difflib.unified_diff(
+        written.splitlines(), answered.splitlines(), f"{path.name} as written", "as answered", lineterm=""
+    )
+    pytest.fail("\n".join(difference), pytrace=False)
 
 
 def answers(
@@ -151,12 +180,6 @@ def answers(
         environment["PATH"] = f"{before}:{environment['PATH']}"
     for step in steps:
         yield _answer(step.script, folder, environment, shown)
-
-
-def placeholders(text: str, folder: Path) -> str:
-    """Return an answer with placeholders for the parts that differ from run to run."""
-    text = text.replace(str(folder), "[TMP]")
-    return _placed(_ME.sub(r"\1[ME]", text))
 
 
 def readable(text: str, folder: Path) -> str:

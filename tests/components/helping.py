@@ -15,13 +15,18 @@ def shell_with_programs(folder: Path) -> Shell:
     """Return a shell with a ledger, and with jitid and its name for docker in PATH."""
     made = Shell(folder)
     made.good("issue", "--task", "FIRST", "--delegator", "alice")
+    install_programs(made, folder)
+    return made
+
+
+def install_programs(made: Shell, folder: Path) -> None:
+    """Put jitid and its name for docker into a folder in PATH."""
     for name, function in (("jitid", "main"), ("docker-credential-jitid", "docker")):
         program = folder / "bin" / name
         program.parent.mkdir(exist_ok=True)
         program.write_text(f"#!{sys.executable}\nfrom jitid.__main__ import {function}\n{function}()\n")
         program.chmod(0o755)
     made.environment["PATH"] = f"{folder / 'bin'}:{made.environment['PATH']}"
-    return made
 
 
 def asked(shell: Shell, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:

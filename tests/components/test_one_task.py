@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests import moto
-from tests.cli.transcripts import answers, parse, placeholders
+from tests.cli.transcripts import compare, replay
 from tests.issuers.awsplace import SCOPES
 from tests.issuers.postgresplace import TEMPLATES, roles_server
 from tests.moto import Moto
@@ -128,33 +125,18 @@ def test_one_task_uses_three_systems_and_leaves_nothing_that_works(tmp_path: Pat
     ):
         tools(tmp_path / "tools", story, database, cloud, host)
         host.principals.write_text("ops:incident\n")
-        written = WRITTEN.read_text()
-        steps, after = parse(written)
-        lines: list[str] = []
         settings = tmp_path / "settings.toml"
         settings.touch(0o600)
         settings.write_text(configuration(database, cloud))
-        played = answers(
-            steps,
+        answered = replay(
+            WRITTEN.read_text(),
             story,
-            placeholders,
             before=tmp_path / "tools",
             JITID_CONFIG=str(settings),
             HOST_REVOKED=str(host.revoked),
             HOST_AUTHORITIES=str(host.authorities),
         )
-        for step, answer in zip(steps, played, strict=True):
-            lines += [*step.before, *step.command, *answer]
-    answered = "\n".join([*lines, *after]) + "\n"
-    if answered == written:
-        return
-    if os.environ.get("JITID_UPDATE_TRANSCRIPTS") == "1":
-        WRITTEN.write_text(answered)
-        return
-    difference = difflib.unified_diff(
-        written.splitlines(), answered.splitlines(), "as written", "as answered", lineterm=""
-    )
-    pytest.fail("\n".join(difference), pytrace=False)
+    compare(WRITTEN, answered)
 
 
 def test_psql_follows_a_role_that_is_renewed(tmp_path: Path) -> None:
