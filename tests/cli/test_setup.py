@@ -74,7 +74,7 @@ def test_in_a_pipe_it_writes_and_prints_the_diff(shell: Shell) -> None:
     lines = done.stdout.splitlines()
     assert lines[:2] == [f"--- {settings(shell)}", f"+++ {settings(shell)}"]
     assert '+  "apiKeyHelper": "jitid --ledger ' in done.stdout
-    assert "-  " not in done.stdout.replace('-  "model": "m"', "")
+    assert "-  " not in done.stdout.replace('-  "model": "****"', "")
     again = shell.run("setup", "claude-code", "--gateway", GATEWAY)
     assert (again.returncode, again.stdout) == (0, "")
     assert "claude-code: nothing to change" in again.stderr
@@ -146,12 +146,12 @@ def test_the_diff_shows_no_secret_and_no_control_character(shell: Shell) -> None
         "url": "postgres://u:pass1word@h/db",
     }
     text = json.dumps({"mcpServers": {"a": {"env": secrets}}}, indent=2)
-    path.write_text(text.replace("    }\n", f"    }} // {HOSTILE}\n"))
+    path.write_text(text.replace("    }\n", f"    }} // {HOSTILE}\n").replace('"X"', '"X\u202e"'))
     done = shell.run("setup", "cursor", "--dry-run")
     assert done.returncode == 0
     for part in ("hunter2", "abcdefghijkl", "ghp_0", "pass1word", '\\"q', "\x1b", "\u202e", "\x07"):
         assert part not in done.stdout
-    assert "\\x1b]0;pwned" in done.stdout
+    assert '"X\\u202e": "****"' in done.stdout
     path.write_text(json.dumps({"mcpServers": {"a": {"env": {**secrets, "z": "y" * 400}}}}))
     done = shell.run("setup", "cursor", "--dry-run", "--json")
     for part in ("hunter2", "abcdefghijkl", "ghp_0", "pass1word", '\\"q'):

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from jitid.capabilities.setup import change_record, client_file, entries
+from jitid.capabilities.setup import change_record, client_file, diff, entries
 from jitid.capabilities.setup.change_record import ChangeRecord
 from jitid.capabilities.setup.client import ClientFile, ClientSetup, SetupRequest
 from jitid.capabilities.setup.client_file import FileContent
@@ -32,6 +32,9 @@ class FileChange(Record):
     """The folders to remove with the file, if they are empty."""
     kept: list[Entry]
     """Entries of jitid that were changed since, and stay."""
+    form: Form
+    last: ChangeRecord | None
+    """The record about the file before this change."""
 
     @property
     def changes(self) -> bool:
@@ -46,6 +49,19 @@ class FileChange(Record):
         if not self.exists:
             return "deleted"
         return "changed" if self.content.exists else "created"
+
+    def difference(self) -> list[str]:
+        """Return the lines of a diff: jitid's own text as it is, and stars for all other values."""
+        old, new = self.content.text, self.text
+        own_before, own_after = (
+            change_record.own_text(old, self.last),
+            change_record.own_text(new, self.new_record),
+        )
+        return diff.unified(
+            self.content.path,
+            diff.side(entries.form_of(self.form, old), old, own_before) if self.content.exists else None,
+            diff.side(entries.form_of(self.form, new), new, own_after) if self.exists else None,
+        )
 
 
 def plan_setup(client: ClientSetup, request: SetupRequest) -> list[FileChange]:
@@ -63,7 +79,9 @@ def _planned(client: ClientSetup, file: ClientFile) -> FileChange | None:
         if not file.entries and last is None:
             return None
         if _is_done(file, content, last):
-            return FileChange(client.name, content, content.text, content.exists, last, [], [])
+            return FileChange(
+                client.name, content, content.text, content.exists, last, [], [], file.form, last
+            )
         new = _in_form(file, entries.form_of(file.form, content.text))
         base = change_record.undone(file.form, content, last, new)
         text, steps, added = _with_entries(file, base.text)
@@ -90,6 +108,8 @@ def _planned(client: ClientSetup, file: ClientFile) -> FileChange | None:
         new_record if added else None,
         [] if exists else new_record.folders,
         base.kept,
+        file.form,
+        last,
     )
 
 
@@ -145,7 +165,7 @@ def plan_undo(client: ClientSetup, request: SetupRequest) -> list[FileChange]:
         last = change_record.load(client.name, content.path, content.text)
         if not content.exists:
             changes.append(
-                FileChange(client.name, content, "", exists=False, new_record=None, folders=[], kept=[])
+                FileChange(client.name, content, "", False, None, [], [], form, last)  # noqa: FBT003 - see its fields
             )
             continue
         try:
@@ -155,7 +175,15 @@ def plan_undo(client: ClientSetup, request: SetupRequest) -> list[FileChange]:
         folders = last.folders if last is not None and not base.exists else []
         changes.append(
             FileChange(
-                client.name, content, base.text if base.exists else "", base.exists, None, folders, base.kept
+                client.name,
+                content,
+                base.text if base.exists else "",
+                base.exists,
+                None,
+                folders,
+                base.kept,
+                form,
+                last,
             )
         )
     return changes

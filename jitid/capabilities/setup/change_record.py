@@ -16,6 +16,7 @@ from typing import Any
 from jitid.capabilities.setup import entries
 from jitid.capabilities.setup.client_file import FileContent
 from jitid.capabilities.setup.entries import AddedEntry, Entry, Form
+from jitid.capabilities.setup.foreign_text import OwnText
 from jitid.capabilities.setup.splice import Splice, applied, reversed_splices
 from jitid.errors import ConfigurationError
 from jitid.system import xdg
@@ -227,6 +228,14 @@ def _reversed(text: str, record: ChangeRecord) -> str | None:
     except ValueError:
         return None
     return text if digest(text) == record.before else None
+
+
+def own_text(text: str, record: ChangeRecord | None) -> OwnText:
+    """Return the characters of a text that jitid inserted; none if the text is not as jitid wrote it."""
+    before = _reversed(text, record) if record is not None else None
+    if record is None or before is None:
+        return OwnText(len(text))
+    return OwnText(len(before), record.steps)
 
 
 def all_of(client: str) -> list[ChangeRecord]:

@@ -261,7 +261,7 @@ def _confirm(count: int) -> None:
 
 
 def _show(cli: Invocation, args: commands.SetupCommand, planned: Sequence[FileChange]) -> None:
-    diffs = {each.content.path: _diff(each) for each in planned if each.changes}
+    diffs = {each.content.path: each.difference() for each in planned if each.changes}
     if cli.field or cli.format_name() is not None:
         rows = [
             {
@@ -277,14 +277,6 @@ def _show(cli: Invocation, args: commands.SetupCommand, planned: Sequence[FileCh
     for lines in diffs.values():
         shown = diff.coloured(lines) if cli.coloured() else lines
         output.write_pieces(f"{line}\n" for line in shown)
-
-
-def _diff(each: FileChange) -> list[str]:
-    return diff.unified(
-        each.content.path,
-        each.content.text if each.content.exists else None,
-        each.text if each.exists else None,
-    )
 
 
 def _check_undone(undone: Sequence[FileChange]) -> None:
