@@ -164,9 +164,7 @@ def plan_undo(client: ClientSetup, request: SetupRequest) -> list[FileChange]:
         content = client_file.read(path)
         last = change_record.load(client.name, content.path, content.text)
         if not content.exists:
-            changes.append(
-                FileChange(client.name, content, "", False, None, [], [], form, last)  # noqa: FBT003 - see its fields
-            )
+            changes.append(FileChange(client.name, content, "", False, None, [], [], form, last))
             continue
         try:
             base = change_record.undone(form, content, last)

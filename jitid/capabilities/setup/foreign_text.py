@@ -125,15 +125,16 @@ _AWS = re.compile(
     re.ASCII,
 )
 _KUBE_KEYS = (
-    "apiVersion args as as-groups as-uid as-user-extra auth-provider certificate-authority certificate-authority-data "
-    "client-certificate client-certificate-data client-key client-key-data cluster clusters command config context "
-    "contexts current-context disable-compression env exec extension extensions insecure-skip-tls-verify installHint "
-    "interactiveMode kind name namespace password preferences provideClusterInfo proxy-url server tls-server-name "
-    "token tokenFile user username users value"
-).split()
+    "apiVersion|args|as|as-groups|as-uid|as-user-extra|auth-provider|certificate-authority|"
+    "certificate-authority-data|client-certificate|client-certificate-data|client-key|client-key-data|"
+    "cluster|clusters|command|config|context|contexts|current-context|disable-compression|env|exec|"
+    "extension|extensions|insecure-skip-tls-verify|installHint|interactiveMode|kind|name|namespace|"
+    "password|preferences|provideClusterInfo|proxy-url|server|tls-server-name|token|tokenFile|user|"
+    "username|users|value"
+)
 # A line of a longer scalar may have the form of a key: known keys alone are shown, which hold no secret.
 _KUBE = re.compile(
-    rf"[ \t]*(?:#(?P<comment>.*)|---|(?:-[ \t]+)*(?:{'|'.join(_KUBE_KEYS)})[ \t]*:(?:[ \t]+(?P<value>.*))?"
+    rf"[ \t]*(?:#(?P<comment>.*)|---|(?:-[ \t]+)*(?:{_KUBE_KEYS})[ \t]*:(?:[ \t]+(?P<value>.*))?"
     r"|-[ \t]+(?P<item>.*))?"
 )
 

@@ -60,14 +60,21 @@ def test_lines_with_stars_have_the_places_of_the_lines_of_the_file(old: str, new
 
 
 FORMS = [
-    (Form.JSON, '\ufeff{"a": "S", // S\n "b": [S, "\\"S", {"c": 1}] /* S\nS */}', '\ufeff{"a": "****", //****\n "b": [****, "****", {"c": ****}] /*****\n*****/}'),
+    (
+        Form.JSON,
+        '\ufeff{"a": "S", // S\n "b": [S, "\\"S", {"c": 1}] /* S\nS */}',
+        '\ufeff{"a": "****", //****\n "b": [****, "****", {"c": ****}] /*****\n*****/}',
+    ),
     (Form.JSON, '{"url": "https://S@h/", "args": ["--token", "S"]}', '{"url": "****", "args": ["****", "****"]}'),
     (
         Form.TOML,
-        'a = "S" # S\n[b.c]\nd.e = [\n  ["S"],\n  { f = \'S\' },\n]\ng = """\nS = 1\n[S]\n""""\nh = 1979-05-27T07:32:00Z\n',
-        'a = "****" #****\n[b.c]\nd.e = [\n  ["****"],\n  { f = \'****\' },\n]\ng = """\n****\n****\n****"""\nh = ****\n',
+        ('a = "S" # S\n[b.c]\nd.e = [\n  ["S"],\n  { f = \'S\' },\n]\ng = """\nS = 1\n'
+            '[S]\n""""\nh = 1979-05-27T07:32:00Z\n'),
+        ('a = "****" #****\n[b.c]\nd.e = [\n  ["****"],\n  { f = \'****\' },\n]\ng = """\n'
+            '****\n****\n****"""\nh = ****\n'),
     ),
-    (Form.AWS, "[profile x]\n# S\naws_secret_access_key = wJalrXUtnFEMI/K7MDENG/S\ns3 =\n  S = S\nS\nSS==\n", "[profile x]\n#****\naws_secret_access_key = ****\ns3 =\n  ****\n****\n****\n"),
+    (Form.AWS, ("[profile x]\n# S\naws_secret_access_key = wJalrXUtnFEMI/K7MDENG/S\ns3 =\n"
+        "  S = S\nS\nSS==\n"), "[profile x]\n#****\naws_secret_access_key = ****\ns3 =\n  ****\n****\n****\n"),
     (
         Form.GIT,
         '[url "https://S@h/"]\n\tinsteadOf = h ; S\n[http] extraHeader = "S: S" \\\nname = S\n\ta = b\n\tS\n',
@@ -75,8 +82,10 @@ FORMS = [
     ),
     (
         Form.KUBE,
-        "users:\n- name: S\n  user:\n    token: abc/S\n    password: |\n      S\n      S: S\n    S: 1\n    args:\n    - S # S\n",
-        "users:\n- name: ****\n  user:\n    token: ****\n    password: ****\n      ****\n      ****\n    ****\n    args:\n    - ****\n",
+        ("users:\n- name: S\n  user:\n    token: abc/S\n    password: |\n      S\n"
+            "      S: S\n    S: 1\n    args:\n    - S # S\n"),
+        ("users:\n- name: ****\n  user:\n    token: ****\n    password: ****\n      ****\n"
+            "      ****\n    ****\n    args:\n    - ****\n"),
     ),
 ]  # fmt: skip
 
@@ -111,7 +120,10 @@ def _toml(secret: str) -> dict[str, str]:
     }
     return {
         "written": tomli_w.dumps(content),
-        "lines": f"x = \"\"\"\n{secret}\n[{secret}]\na = {secret}\n\"\"\"\ny = '''{secret}\n{secret}''' # {secret}\n# {secret}\n",
+        "lines": (
+            f'x = """\n{secret}\n[{secret}]\na = {secret}\n"""\ny = \'\'\'{secret}\n'
+            f"{secret}''' # {secret}\n# {secret}\n"
+        ),
         "inline": f'a = {{ b = "{secret}", c = [ ["{secret}"],\n["{secret}"] ] }}\n',
     }
 
@@ -135,7 +147,8 @@ TEXTS = {
     },
     ("kube", ".kube/config"): lambda secret: {
         "plain": f"users:\n- name: a\n  user:\n    token: {secret}\n",
-        "block": f"users:\n- name: a\n  user:\n    password: |\n      {secret}\n      x: {secret}\n    token: >-\n      {secret}\n",
+        "block": (f"users:\n- name: a\n  user:\n    password: |\n      {secret}\n      x: {secret}\n"
+            f"    token: >-\n      {secret}\n"),
         "quoted": f'users:\n- name: a\n  user: {{token: "{secret}"}}\n- name: "b # {secret}" # {secret}\n',
     },
 }  # fmt: skip
