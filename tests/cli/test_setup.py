@@ -73,7 +73,7 @@ def test_in_a_pipe_it_writes_and_prints_the_diff(shell: Shell) -> None:
     assert done.returncode == 0
     lines = done.stdout.splitlines()
     assert lines[:2] == [f"--- {settings(shell)}", f"+++ {settings(shell)}"]
-    assert '+  "apiKeyHelper": "jitid --ledger ' in done.stdout
+    assert f'+  "apiKeyHelper": "{shell.home}/bin/jitid --ledger ' in done.stdout
     assert "-  " not in done.stdout.replace('-  "model": "****"', "")
     again = shell.run("setup", "claude-code", "--gateway", GATEWAY)
     assert (again.returncode, again.stdout) == (0, "")
@@ -407,6 +407,63 @@ def test_check_finds_an_edited_setup_and_a_missing_program(shell: Shell) -> None
         assert (status, found) == (10, [("file", str(settings(shell)), "bypass")])
 
 
+def test_each_line_names_program_ledger_and_configuration_wherever_they_come_from(shell: Shell) -> None:
+    """The environment of a client belongs to the folder in which it runs, and must choose none of them."""
+    ledger = shell.environment.pop("JITID_LEDGER")
+    shell.good("config", "set", "ledger", ledger)
+    file = shell.home / ".config/jitid/config.toml"
+    shell.good("setup", "claude-code", "--gateway", GATEWAY)
+    content = json.loads(settings(shell).read_text())
+    lines = [content["apiKeyHelper"], *(each[0]["hooks"][0]["command"] for each in content["hooks"].values())]
+    start = [str(shell.home / "bin/jitid"), "--config", str(file), "--ledger", ledger, "helper"]
+    assert [shlex.split(line)[:6] for line in lines] == [start] * 5
+    shell.good("config", "unset", "ledger")
+    shell.good("config", "set", "remote", "https://authority.example")
+    shell.good("setup", "claude-code", "--gateway", GATEWAY)
+    line = json.loads(settings(shell).read_text())["apiKeyHelper"]
+    assert shlex.split(line)[3:6] == ["--remote", "https://authority.example", "helper"]
+
+
+def test_a_password_of_the_ledger_is_not_written(shell: Shell) -> None:
+    shell.environment["JITID_LEDGER"] = "postgres://u:sk-static@h/d"
+    done = shell.run("setup", "claude-code")
+    assert done.returncode == 2
+    assert "the address of the ledger contains a password" in done.stderr
+    assert not settings(shell).exists()
+    assert shell.run("setup", "claude-code", "--undo").returncode == 0
+
+
+def test_another_program_on_the_path_of_a_folder_is_not_run(shell: Shell) -> None:
+    shell.good("setup", "claude-code", "--gateway", GATEWAY, "--task", "T", "--delegator", "alice")
+    other = shell.home / "node_modules/.bin/jitid"
+    other.parent.mkdir(parents=True)
+    other.write_text("#!/bin/sh\necho other\n")
+    other.chmod(0o755)
+    path = f"{other.parent}:{shell.environment['PATH']}"
+    line = json.loads(settings(shell).read_text())["apiKeyHelper"]
+    done = subprocess.run(
+        ["/bin/sh", "-c", line],
+        env={**shell.environment, "PATH": path},
+        cwd=shell.home,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.count(".") == 2, done.stderr
+
+
+def test_check_reports_another_program_and_a_name_of_the_path(shell: Shell) -> None:
+    shell.good("setup", "gemini")
+    path = shell.home / ".gemini/settings.json"
+    own = str(shell.home / "bin/jitid")
+    text = path.read_text()
+    (shell.home / "other").mkdir()
+    (shell.home / "other/jitid").symlink_to(need("true"))
+    for program in ("jitid", str(shell.home / "other/jitid")):
+        path.write_text(text.replace(own, program))
+        status, found = check(shell, "gemini")
+        assert (status, ("file", str(path), "redirects") in found) == (10, True)
+
+
 @pytest.mark.parametrize(
     ("client", "options", "file", "text", "effect"),
     [
@@ -549,7 +606,7 @@ def test_kubectl_reads_the_user_that_was_added(shell: Shell) -> None:
         check=True,
     )
     users = {user["name"]: user["user"] for user in json.loads(shown.stdout)["users"]}
-    assert users["true"]["exec"]["command"] == "jitid"
+    assert users["true"]["exec"]["command"] == str(shell.home / "bin/jitid")
     assert users["true"]["exec"]["args"][-6:] == [
         "helper",
         "kube",

@@ -168,7 +168,7 @@ def test_gemini_reads_the_servers_that_were_added(shell: Shell, packages: Path) 
     shown = use(shell, need("node"), program, "mcp", "list")
     text = shown.stdout + shown.stderr
     assert "docs: https://mcp.example/mcp (http)" in text
-    assert "jitid: jitid --ledger" in text
+    assert f"jitid: {shell.home}/bin/jitid --ledger" in text
 
 
 def test_a_session_of_gemini_is_an_identity(shell: Shell, packages: Path) -> None:

@@ -19,13 +19,17 @@ TOKEN_VARIABLE = "MCP_BEARER_TOKEN"  # noqa: S105 - its name
 
 
 class Ambient(Record):
-    """A credential that a client finds by itself, or a place that could not be examined."""
+    """What makes a setup ineffective, such as a credential that a client finds by itself; or an unexamined place."""
 
     kind: str
     """`environment`, `file`, `setting` or `keychain`."""
     name: str
     effect: str
-    """`bypass`: the client uses it instead of jitid; `unused`: the client prefers jitid; `unexamined`."""
+    """What it does.
+
+    `bypass`: the client uses it instead of jitid; `redirects`: the token goes elsewhere, or another program or ledger
+    gives it; `unused`: the client prefers jitid; `unexamined`: it could not be examined.
+    """
     about: str
 
 
