@@ -507,6 +507,59 @@ def test_the_record_holds_nothing_of_the_rest_of_the_file(home: Path) -> None:
         assert "sk-ant" not in entry.read_text()
 
 
+SECRET_PLACES = {
+    "a key": ("opencode", {"provider": {"anthropic": {"options": {"apiKey": "gw-3f9a8c7711deadbeef00"}}}}),
+    "a header": (
+        "opencode",
+        {"provider": {"anthropic": {"options": {"headers": {"Authorization": "hunter2hunter2"}}}}},
+    ),
+    "an argument": ("claude-code", {"apiKeyHelper": "printf s3cretvalue998877"}),
+    "an attached argument": ("claude-code", {"apiKeyHelper": "mine --key=s3cretvalue998877"}),
+    "a query": ("claude-code", {"env": {"ANTHROPIC_BASE_URL": "https://a.example/?k=verysecretquery1"}}),
+    "a login": ("claude-code", {"env": {"ANTHROPIC_BASE_URL": "https://hunter2hunter2@a.example"}}),
+    "a path": (
+        "claude-code",
+        {"env": {"ANTHROPIC_BASE_URL": "https://a.example/s/9f8a7b6c5d4e3f2a1b0c9d8e"}},
+    ),
+    "a variable": ("claude-code", {"env": {"CLAUDE_CODE_API_KEY_HELPER_TTL_MS": "hunter2hunter2"}}),
+}
+
+
+@pytest.mark.parametrize("place", SECRET_PLACES)
+def test_a_value_that_may_be_a_secret_by_its_place_is_neither_replaced_nor_recorded(
+    home: Path, place: str
+) -> None:
+    client, content = SECRET_PLACES[place]
+    path = home / (".claude/settings.json" if client == "claude-code" else ".config/opencode/opencode.json")
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(content))
+    with pytest.raises(ConfigurationError, match="looks like a secret") as refused:
+        set_up(client, request(home))
+    assert json.loads(path.read_text()) == content
+    assert records(home) == []
+    assert "cret" not in refused.value.message.replace("a secret", "").replace("no secret", "")
+
+
+def test_the_address_of_a_server_with_a_query_is_not_recorded(home: Path) -> None:
+    path = home / ".claude.json"
+    text = '{"mcpServers": {"docs": {"url": "https://mcp.example/mcp?k=verysecretquery1"}}}'
+    path.write_text(text)
+    with pytest.raises(ConfigurationError, match=r"`mcpServers\.docs\.url` looks like a secret"):
+        set_up("claude-code", request(home))
+    assert path.read_text() == text
+
+
+@pytest.mark.parametrize("key", ["{env:MY_KEY}", "{file:~/.key}", "{file:{env:TOKEN_FILE}}"])
+def test_a_reference_to_a_secret_is_replaced_and_restored(home: Path, key: str) -> None:
+    path = home / ".config/opencode/opencode.json"
+    path.parent.mkdir(parents=True)
+    text = json.dumps({"provider": {"anthropic": {"options": {"apiKey": key}}}})
+    path.write_text(text)
+    set_up("opencode", request(home))
+    undo("opencode", home)
+    assert path.read_text() == text
+
+
 def test_a_damaged_record_is_refused(home: Path) -> None:
     set_up("claude-code", request(home))
     for path in records(home):
