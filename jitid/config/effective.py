@@ -332,7 +332,7 @@ class Config:
     def credential_file(self) -> str | None:
         """The file of the credential for the remote authority; None if no flag, variable or file names one.
 
-        Whoever chooses the authority receives the credential. So that of a file does not go to an authority that the
+        The chosen authority receives the credential. So the credential of a file does not go to an authority that the
         environment chose, by a variable or by another file.
 
         Raises:

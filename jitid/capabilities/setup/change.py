@@ -51,7 +51,7 @@ class FileChange(Record):
         return "changed" if self.content.exists else "created"
 
     def difference(self) -> list[str]:
-        """Return the lines of a diff: jitid's own text as it is, and stars for all other values."""
+        """Return the lines of a diff: jitid's own text in full, and stars for all other values."""
         old, new = self.content.text, self.text
         own_before, own_after = (
             change_record.own_text(old, self.last),

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from typing import Any
@@ -70,7 +71,11 @@ def folder(environ: Mapping[str, str] = os.environ) -> str:
 
 def path_of(client: str, path: str) -> str:
     """Return the path of the record about a file of a client."""
-    return f"{folder()}/{client}-{sha256(os.fsencode(path)).hexdigest()[:16]}.json"
+    return f"{folder()}/{client}-{_digest_of(path)}.json"
+
+
+def _digest_of(path: str) -> str:
+    return sha256(os.fsencode(path)).hexdigest()[:16]
 
 
 def load(client: str, path: str, text: str) -> ChangeRecord | None:
@@ -240,15 +245,21 @@ def own_text(text: str, record: ChangeRecord | None) -> OwnText:
 
 def all_of(client: str) -> list[ChangeRecord]:
     """Return all records about files of a client. Raises ConfigurationError for a damaged one."""
+    return [*_all(re.compile(rf"{re.escape(client)}-[0-9a-f]{{16}}\.json"), None)]
+
+
+def about(path: str) -> list[ChangeRecord]:
+    """Return the records of all clients about a file. Raises ConfigurationError for a damaged one."""
+    return [*_all(re.compile(rf"[a-z-]+-{_digest_of(path)}\.json(?:\.old)?"), path)]
+
+
+def _all(names: re.Pattern[str], path: str | None) -> Iterator[ChangeRecord]:
     try:
-        names = sorted(os.listdir(folder()))
+        found = sorted(os.listdir(folder()))
     except OSError:
-        return []
-    found = []
-    for name in names:
-        if name.startswith(f"{client}-") and name.endswith(".json"):
-            record_path = f"{folder()}/{name}"
-            last = _read(record_path, None)
+        return
+    for name in found:
+        if names.fullmatch(name):
+            last = _read(f"{folder()}/{name}", path)
             if last is not None:
-                found.append(last)
-    return found
+                yield last

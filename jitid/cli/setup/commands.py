@@ -155,7 +155,9 @@ class SetupCommand(Verb):
     client: str | None = optional_arg(CLIENT, "[CLIENT]", help="Client to hook up.")
     dry_run: bool = dry_run_flag()
     undo: bool = flag("--undo", help="Remove the entries of jitid.")
-    check: bool = flag("--check", help="Report credentials that bypass jitid; exit 10 if there are any.")
+    check: bool = flag(
+        "--check", help="Report credentials and settings that bypass jitid; exit 10 if there are any."
+    )
     yes: bool = flag("--yes", "-y", help="Write without confirmation.")
     gateway: str | None = opt(URL, "--gateway", help="Gateway to models, which accepts the tokens.")
     audience: str | None = opt(

@@ -99,7 +99,7 @@ def test_keys_and_structure_stay_and_every_value_and_comment_is_stars(
 
 
 SECRETS = st.text(alphabet="ABCXYZ0189+/=._-", min_size=12, max_size=40).filter(
-    # Stars and quotes of a form could hide nothing of it.
+    # Stars and quotes of a form could hide no part of it.
     lambda text: len(set(text)) > 3 and not set("XYZ").isdisjoint(text)
 )
 
