@@ -73,7 +73,7 @@ def plan_setup(client: ClientSetup, request: SetupRequest) -> list[FileChange]:
 
 
 def _planned(client: ClientSetup, file: ClientFile) -> FileChange | None:
-    content = client_file.read(file.path)
+    content = _content(file)
     try:
         last = change_record.load(client.name, content.path, content.text)
         if not file.entries and last is None:
@@ -160,8 +160,8 @@ def plan_undo(client: ClientSetup, request: SetupRequest) -> list[FileChange]:
     Raises ConfigurationError for a file that cannot be changed.
     """
     changes = []
-    for path, form in _paths(client, request):
-        content = client_file.read(path)
+    for file in _files(client, request):
+        content, form = _content(file), file.form
         last = change_record.load(client.name, content.path, content.text)
         if not content.exists:
             changes.append(FileChange(client.name, content, "", False, None, [], [], form, last))
@@ -169,7 +169,7 @@ def plan_undo(client: ClientSetup, request: SetupRequest) -> list[FileChange]:
         try:
             base = change_record.undone(form, content, last)
         except ClientFileError as error:
-            raise client_file.failure(path, error) from None
+            raise client_file.failure(file.path, error) from None
         folders = last.folders if last is not None and not base.exists else []
         changes.append(
             FileChange(
@@ -187,12 +187,18 @@ def plan_undo(client: ClientSetup, request: SetupRequest) -> list[FileChange]:
     return changes
 
 
-def _paths(client: ClientSetup, request: SetupRequest) -> list[tuple[str, Form]]:
+def _content(file: ClientFile) -> FileContent:
+    if file.within is not None:
+        client_file.check_within(file.path, file.within)
+    return client_file.read(file.path)
+
+
+def _files(client: ClientSetup, request: SetupRequest) -> list[ClientFile]:
     """Return the files of a client: the usual ones, and those with a record; of a project, that of the project."""
-    usual = {os.path.realpath(file.path): (file.path, file.form) for file in client.files(request)}
+    usual = {os.path.realpath(file.path): file for file in client.files(request)}
     if not request.project:
         for last in change_record.all_of(client.name):
-            usual.setdefault(last.path, (last.path, last.form))
+            usual.setdefault(last.path, ClientFile(last.path, last.form, []))
     return list(usual.values())
 
 
@@ -235,7 +241,7 @@ class FileState(Record):
 
 def states(client: ClientSetup, request: SetupRequest) -> list[FileState]:
     """Return the state of each file of a client."""
-    return [_state(client, path, form) for path, form in _paths(client, request)]
+    return [_state(client, file.path, file.form) for file in _files(client, request)]
 
 
 def _state(client: ClientSetup, path: str, form: Form) -> FileState:

@@ -66,6 +66,16 @@ def read(path: str) -> FileContent:
     return FileContent(real, text, exists=True, mark=_mark(status), mode=stat.S_IMODE(status.st_mode))
 
 
+def check_within(path: str, folder: str) -> None:
+    """Raise ConfigurationError if links lead from a file of a project out of its folder: the project made them."""
+    real, root = os.path.realpath(path), os.path.realpath(folder)
+    if not real.startswith(f"{root.rstrip('/')}/"):
+        raise ConfigurationError(
+            f"{quote(path, 200)} leads to {quote(real, 200)}, outside of {quote(root, 200)}; {_UNCHANGED}",
+            "replace the link by a file or a folder",
+        )
+
+
 def _mark(status: os.stat_result) -> tuple[int, ...]:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 

@@ -1,4 +1,4 @@
-"""The difference that a change makes, for people: jitid's own text as it is, and stars for foreign values."""
+"""The difference that a change makes, for people: jitid's own text in full, and stars for foreign values."""
 
 from __future__ import annotations
 

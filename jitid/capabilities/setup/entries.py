@@ -152,7 +152,7 @@ def _check_replaceable(entry: Entry, value: object, text: str) -> None:
 
 
 _REFERENCE = re.compile(
-    r"(?:[B]earer )?(?:\$\{?[A-Z][A-Z0-9_]*\}?|\{(?:env:\w+|file:\{env:\w+\}|file:[~/][\w./-]*)\})"
+    r"(?:(?i:bearer)\s)?(?:\$\{?[A-Z][A-Z0-9_]*\}?|\{(?:env:\w+|file:\{env:\w+\}|file:[~/][\w./-]*)\})"
 )
 _COMMAND = re.compile(r"[\w./~-]+(?: (?:-[A-Za-z]|--[A-Za-z][A-Za-z-]*))*", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,7}")

@@ -1,0 +1,108 @@
+"""`jitid setup --project`: it writes into the project alone, whatever links the project has."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.cli.test_setup_redirects import DOCS, Project
+from tests.real import need
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """Return a shell in a project."""
+    return Project(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("words", "file"),
+    [
+        (("claude-code", "--project", *DOCS), ".claude/settings.local.json"),
+        (("claude-code", "--project", *DOCS), ".claude"),
+        (("claude-code", "--project", *DOCS), ".mcp.json"),
+        (("codex", "--project", *DOCS), ".codex/hooks.json"),
+        (("opencode", "--project", *DOCS), "opencode.json"),
+        (("gemini", "--project"), ".gemini"),
+        (("copilot", "--project"), ".mcp.json"),
+        (("cursor", "--project"), ".cursor/mcp.json"),
+        (("vscode", "--project"), ".vscode/mcp.json"),
+        (("mcp",), ".mcp.json"),
+    ],
+)
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_link_out_of_the_project_is_refused(
+    project: Project, words: tuple[str, ...], file: str, exists: bool
+) -> None:
+    is_folder = file in (".claude", ".gemini")
+    target = project.home / "elsewhere/target"
+    target.parent.mkdir()
+    if exists and is_folder:
+        target.mkdir()
+    elif exists:
+        target.write_text("{}")
+    link = project.folder / file
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(target)
+    for line in (words, (*words[:2], "--undo")):
+        done = project.run("setup", *line)
+        assert done.returncode == 2
+        assert f"leads to `{target}" in done.stderr
+        assert "nothing was changed" in done.stderr
+    assert target.exists() is exists
+    assert not exists or is_folder or target.read_text() == "{}"
+    assert not exists or not is_folder or [*target.iterdir()] == []
+
+
+def test_a_link_within_the_project_is_followed(project: Project) -> None:
+    (project.folder / "settings").mkdir()
+    (project.folder / ".mcp.json").symlink_to("settings/mcp.json")
+    project.good("setup", "mcp")
+    assert json.loads((project.folder / "settings/mcp.json").read_text())["mcpServers"]
+
+
+def test_the_configuration_of_a_repository_is_the_one_that_git_reads(project: Project) -> None:
+    git = need("git")
+    words = ("setup", "git", "--project", "--host", "git.example")
+    done = project.run(*words)
+    assert (done.returncode, "git finds no repository" in done.stderr) == (2, True)
+    assert not (project.folder / ".git").exists()
+
+    def at(folder: Path, *arguments: str) -> str:
+        done = subprocess.run(
+            [git, "-C", folder, "-c", "user.name=a", "-c", "user.email=a@b", *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=project.shell.environment,
+        )
+        return done.stdout
+
+    top = project.folder
+    at(top, "init", "-q")
+    at(top, "commit", "-q", "--allow-empty", "-m", "first")
+    before = (top / ".git/config").read_bytes()
+    at(top, "worktree", "add", "-q", str(project.home / "tree"))
+    (top / "sub").mkdir()
+    for folder in (top / "sub", project.home / "tree"):
+        project.folder = folder
+        project.good(*words)
+        assert not (folder / ".git/config").exists()
+        for each in (top, folder):
+            assert "helper git" in at(each, "config", "--get-all", "credential.https://git.example.helper")
+        project.good("setup", "git", "--project", "--undo")
+        assert (top / ".git/config").read_bytes() == before
+
+
+def test_a_configuration_of_git_that_is_a_link_is_refused(project: Project) -> None:
+    subprocess.run([need("git"), "init", "-q", project.folder], check=True)
+    path = project.folder / ".git/config"
+    target = path.rename(project.home / "config")
+    before = target.read_bytes()
+    path.symlink_to(target)
+    done = project.run("setup", "git", "--project", "--host", "git.example")
+    assert (done.returncode, "outside of" in done.stderr) == (2, True)
+    assert target.read_bytes() == before
