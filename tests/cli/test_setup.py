@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from jitid.capabilities.setup.client_list import CLIENTS as CLIENT_SETUPS
+from jitid.cli.setup.commands import SetupCommand
 from tests.cli.test_terminal import Terminal
 from tests.components.helping import shell_with_programs
 from tests.real import Shell, module, need
@@ -632,3 +634,16 @@ def test_the_tools_of_aws_read_the_profile(shell: Shell) -> None:
         check=True,
     )
     assert done.stdout.strip().endswith("helper aws --template deploy --task T1")
+
+
+def test_the_help_names_the_clients_and_whom_an_option_is_for(shell: Shell) -> None:
+    text = " ".join(shell.good("setup", "--help").split())
+    assert "Client: " + ", ".join(CLIENTS[:-1]) + f" or {CLIENTS[-1]}." in text
+    for option in ("gateway", "tools"):
+        takers = [name for name, client in CLIENT_SETUPS.items() if option in client.takes.split()]
+        row = SetupCommand.fields[option].help.partition("For ")[2]
+        assert [name for name in CLIENTS if re.search(rf"\b{name}\b", row)] == takers
+    projects = [name for name, client in CLIENT_SETUPS.items() if "project" not in client.takes.split()]
+    assert projects == ["mcp", "gh", "aws", "kube"], "`mcp` is always a project's; gh gets nothing"
+    assert "jitid setup claude-code --gateway https://llm.example" in text
+    assert "jitid run --for anthropic -- claude" in text

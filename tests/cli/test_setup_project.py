@@ -1,4 +1,4 @@
-"""`jitid setup --project`: it writes into the project alone, whatever links the project has."""
+"""`jitid setup --project`: it writes into the project alone, and follows no link out of it."""
 
 from __future__ import annotations
 
@@ -106,3 +106,12 @@ def test_a_configuration_of_git_that_is_a_link_is_refused(project: Project) -> N
     done = project.run("setup", "git", "--project", "--host", "git.example")
     assert (done.returncode, "outside of" in done.stderr) == (2, True)
     assert target.read_bytes() == before
+
+
+def test_a_file_that_projects_commit_is_noted(project: Project) -> None:
+    done = project.run("setup", "claude-code", "--project", *DOCS)
+    noted = [line for line in done.stderr.splitlines() if "do not commit it" in line]
+    assert len(noted) == 1
+    assert str(project.folder / ".mcp.json") in noted[0]
+    assert "do not commit it" not in project.run("setup", "claude-code", *DOCS).stderr
+    assert "do not commit it" in project.run("setup", "mcp", "--name", "b").stderr

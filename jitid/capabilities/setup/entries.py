@@ -142,7 +142,7 @@ def _same(left: object, right: object) -> bool:
 def _check_replaceable(entry: Entry, value: object, text: str) -> None:
     """Raise ClientFileError for a value that the record of a change may not hold.
 
-    The place decides which forms are no secrets: any other value there may be one.
+    The place decides which forms are harmless: any other value there may be a secret.
     """
     name = quote(".".join(entry.path))
     if isinstance(value, (Mapping, list)):

@@ -19,13 +19,13 @@ _MOST = 8 << 20
 
 
 class ForeignSettings(Record):
-    """The settings of a file; empty for a missing file, or one that cannot be read."""
+    """The settings of a file; empty for a missing or an unreadable file."""
 
     path: str
     content: Mapping[str, Any]
     """All of them."""
     foreign: Mapping[str, Any]
-    """Those that jitid did not write."""
+    """The settings that jitid did not write."""
     fault: str | None
     """Why the file cannot be read."""
 

@@ -1,4 +1,4 @@
-"""What is shown of a client's file besides jitid's own text: keys and structure, with stars for every value.
+"""The foreign text of a client's file, for people: keys and structure, with stars for every value.
 
 Nothing is guessed from the form of a value, so that no secret passes as something else. Comments may hold secrets, too.
 """

@@ -122,7 +122,7 @@ def _project_paths(own: str, *names: str, form: Form = Form.JSON) -> list[Foreig
 
 
 def _own_servers(path: str, form: Form = Form.JSON) -> Mapping[str, Any]:
-    """Return the servers in a file of the user that jitid wrote, as they are there."""
+    """Return the servers in a file of the user that jitid wrote, with their values there."""
     settings = foreign_settings.read(path, form)
     return {
         name: server

@@ -63,6 +63,15 @@ def setup(cli: Invocation, args: commands.SetupCommand) -> None:
         planned = _change(cli, args, client, lambda: change.plan_setup(client, request))
         for note in client.notes(request) if any(each.changes for each in planned) else ():
             cli.note(note)
+        for each in planned:
+            if each.changes and each.exists and _is_shared(request, client, each.content.path):
+                cli.note(f"{each.content.path} names programs and folders of this machine: do not commit it")
+
+
+def _is_shared(request: SetupRequest, client: ClientSetup, path: str) -> bool:
+    """Return whether a project usually commits a file."""
+    in_project = client.name == "mcp" or (request.project and client.name != "git")
+    return in_project and not path.endswith("/.claude/settings.local.json")
 
 
 def _without_client(cli: Invocation, args: commands.SetupCommand) -> None:

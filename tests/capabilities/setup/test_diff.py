@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -131,7 +132,7 @@ def _toml(secret: str) -> dict[str, str]:
 CALLS = re.compile(r"jitid helper|helper\b|JITID_TOKEN_FILE|\bmcp\b")
 
 
-TEXTS = {
+TEXTS: dict[tuple[str, str], Callable[[str], dict[str, str]]] = {
     ("claude-code", ".claude/settings.json"): _json,
     ("opencode", ".config/opencode/opencode.json"): _json,
     ("cursor", ".cursor/mcp.json"): _json,
