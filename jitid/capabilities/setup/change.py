@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from jitid.capabilities.setup import change_record, client_file, diff, entries
-from jitid.capabilities.setup.change_record import ChangeRecord
+from jitid.capabilities.setup.change_record import ChangeRecord, Undone
 from jitid.capabilities.setup.client import ClientFile, ClientSetup, SetupRequest
 from jitid.capabilities.setup.client_file import FileContent
 from jitid.capabilities.setup.entries import AddedEntry, Entry, Form
@@ -35,6 +35,8 @@ class FileChange(Record):
     form: Form
     last: ChangeRecord | None
     """The record about the file before this change."""
+    others: Sequence[ChangeRecord] = ()
+    """New records of other clients that changed the file later: their entries stay."""
 
     @property
     def changes(self) -> bool:
@@ -83,8 +85,11 @@ def _planned(client: ClientSetup, file: ClientFile) -> FileChange | None:
                 client.name, content, content.text, content.exists, last, [], [], file.form, last
             )
         new = _in_form(file, entries.form_of(file.form, content.text))
-        base = change_record.undone(file.form, content, last, new)
+        base, later = _without_entries(client, file.form, content, last, new)
         text, steps, added = _with_entries(file, base.text)
+        exists = base.exists or bool(added)
+        folders = [*(last.folders if last is not None else []), *_missing(os.path.dirname(content.path))]
+        whole, others = _with_later(text, exists, folders, later)
     except ClientFileError as error:
         raise client_file.failure(file.path, error) from None
     existed = base.exists if last is None else last.existed
@@ -93,24 +98,68 @@ def _planned(client: ClientSetup, file: ClientFile) -> FileChange | None:
         content.path,
         file.form,
         existed,
-        [*(last.folders if last is not None else []), *_missing(os.path.dirname(content.path))],
+        folders,
         change_record.digest(base.text),
         change_record.digest(text),
         steps,
         added,
     )
-    exists = base.exists or bool(added)
+    exists = exists or bool(others)
     return FileChange(
         client.name,
         content,
-        text,
+        whole,
         exists,
         new_record if added else None,
-        [] if exists else new_record.folders,
+        [] if exists else folders,
         base.kept,
         file.form,
         last,
+        others,
     )
+
+
+def _without_entries(
+    client: ClientSetup,
+    form: Form,
+    content: FileContent,
+    last: ChangeRecord | None,
+    new: Sequence[Entry] | None = None,
+) -> tuple[Undone, list[ChangeRecord]]:
+    """Return a file without the entries of a client, and records of other clients whose later entries it lacks, too.
+
+    Without those, the file has the text of the client's own record, and an exact way back.
+    """
+    text, later = content.text, []
+    while last is not None and change_record.digest(text) != last.after:
+        found = change_record.latest_of_others(client.name, content.path, text)
+        if found is None or found[0] in later:
+            return change_record.undone(form, content, last, new), []
+        later.append(found[0])
+        text = found[1]
+    return change_record.undone(form, content._replace(text=text), last, new), later
+
+
+def _with_later(
+    text: str, exists: bool, folders: list[str], later: Sequence[ChangeRecord]
+) -> tuple[str, list[ChangeRecord]]:
+    """Return a text with the entries of other clients again, and their new records. Raises ClientFileError."""
+    records = []
+    for each in reversed(later):
+        file = ClientFile(each.path, each.form, [added.entry for added in each.entries])
+        whole, steps, added = _with_entries(file, text)
+        records.append(
+            each._replace(
+                existed=exists,
+                folders=[] if exists else [*folders, *each.folders],
+                before=change_record.digest(text),
+                after=change_record.digest(whole),
+                steps=steps,
+                entries=added,
+            )
+        )
+        text, exists = whole, True
+    return text, records
 
 
 def _is_done(file: ClientFile, content: FileContent, last: ChangeRecord | None) -> bool:
@@ -167,21 +216,23 @@ def plan_undo(client: ClientSetup, request: SetupRequest) -> list[FileChange]:
             changes.append(FileChange(client.name, content, "", False, None, [], [], form, last))
             continue
         try:
-            base = change_record.undone(form, content, last)
+            base, later = _without_entries(client, form, content, last)
+            folders = last.folders if last is not None and not base.exists else []
+            text, others = _with_later(base.text if base.exists else "", base.exists, folders, later)
         except ClientFileError as error:
             raise client_file.failure(file.path, error) from None
-        folders = last.folders if last is not None and not base.exists else []
         changes.append(
             FileChange(
                 client.name,
                 content,
-                base.text if base.exists else "",
-                base.exists,
+                text,
+                base.exists or bool(others),
                 None,
-                folders,
+                [] if others else folders,
                 base.kept,
                 form,
                 last,
+                others,
             )
         )
     return changes
@@ -216,6 +267,8 @@ def carry_out(changes: Sequence[FileChange]) -> None:
         if change.new_record is not None and change.changes:
             # The record comes first: a process that is killed in between leaves the way back.
             change_record.save(change.new_record)
+        for other in change.others:
+            change_record.save(other)
         if change.changes and change.exists:
             client_file.write(change.content, change.text)
         elif change.changes:
@@ -225,6 +278,8 @@ def carry_out(changes: Sequence[FileChange]) -> None:
             change_record.forget(change.client, path)
         else:
             change_record.confirm(change.client, path)
+        for other in change.others:
+            change_record.confirm(other.client, path)
 
 
 class FileState(Record):

@@ -188,6 +188,12 @@ def undone(
         if exact is not None:
             return Undone(exact, record.existed, exact=True, kept=[])
     kept: list[Entry] = []
+    others = [
+        added.entry
+        for each in (about(record.path) if record is not None else ())
+        if each.client != record.client
+        for added in each.entries
+    ]
     for added in reversed(record.entries if record is not None else []):
         shorter = entries.remove(entries.form_of(form, text), text, added)
         if shorter is None:
@@ -197,6 +203,10 @@ def undone(
     for added in _own(form, text):
         # A changed entry still belongs to jitid if it calls jitid in the same place.
         record_path = next((entry for entry in kept if _place(entry) == _place(added.entry)), None)
+        if record is not None and new is None and added.entry in others:
+            # Another client has an entry of this name.
+            kept = [entry for entry in kept if entry is not record_path]
+            continue
         if record is not None and record_path is None:
             continue
         if (
@@ -233,6 +243,15 @@ def _reversed(text: str, record: ChangeRecord) -> str | None:
     except ValueError:
         return None
     return text if digest(text) == record.before else None
+
+
+def latest_of_others(client: str, path: str, text: str) -> tuple[ChangeRecord, str] | None:
+    """Return the record of another client that wrote this text of a file, and the text before; None if none did."""
+    for record in about(path):
+        before = _reversed(text, record) if record.client != client else None
+        if before is not None and before != text:
+            return record, before
+    return None
 
 
 def own_text(text: str, record: ChangeRecord | None) -> OwnText:

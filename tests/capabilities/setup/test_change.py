@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Iterator
@@ -593,3 +594,51 @@ def test_a_second_process_waits_for_the_lock(home: Path) -> None:
         with pytest.raises(BlockingIOError):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.close(descriptor)
+
+
+SHARED = [("mcp", {"name": "a"}), ("copilot", {"name": "b", "project": True})]
+
+
+@pytest.mark.parametrize(
+    "before", [None, b'{"mcpServers": {\r\n\t"x": {},\r\n}}', b"{}", b'{\n  "a": 1 // one\n}\n']
+)
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("names", [("a", "b"), ("a", "a")])
+def test_two_clients_of_one_file_are_undone_in_any_order(
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    before: bytes | None,
+    order: tuple[int, int],
+    again: bool,
+    names: tuple[str, str],
+) -> None:
+    folder = home / "repo"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    path = folder / ".mcp.json"
+    if before is not None:
+        path.write_bytes(before)
+    lines = [
+        (client, {**more, "name": name, "gateway": None})
+        for (client, more), name in zip(SHARED, names, strict=True)
+    ]
+    for client, more in lines:
+        set_up(client, request(home, **more, servers=()))
+    if again:
+        client, more = lines[0]
+        set_up(client, request(home, **more, servers=(("docs", "https://mcp.example/mcp"),)))
+    first, second = (lines[number] for number in order)
+    undo(first[0], home)
+    states = change.states(CLIENTS[second[0]], request(home, **second[1], servers=()))
+    # An entry of one name is that of the client that was set up last.
+    own = names[0] != names[1] or second is lines[0 if again else 1]
+    assert [state.state for state in states if state.path == str(path)] == ["in-force" if own else "edited"]
+    undo(second[0], home)
+    if names[0] != names[1]:
+        assert (path.read_bytes() if path.exists() else None) == before
+    else:
+        assert not path.exists() or json.loads(re.sub(rb",(?=\s*\})|//.*", b"", path.read_bytes())) == (
+            json.loads(re.sub(rb",(?=\s*\})|//.*", b"", before or b"{}"))
+        )
+    assert records(home) == []
