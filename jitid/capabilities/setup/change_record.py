@@ -188,12 +188,7 @@ def undone(
         if exact is not None:
             return Undone(exact, record.existed, exact=True, kept=[])
     kept: list[Entry] = []
-    others = [
-        added.entry
-        for each in (about(record.path) if record is not None else ())
-        if each.client != record.client
-        for added in each.entries
-    ]
+    others = _of_others(record) if record is not None and new is None else []
     for added in reversed(record.entries if record is not None else []):
         shorter = entries.remove(entries.form_of(form, text), text, added)
         if shorter is None:
@@ -203,7 +198,7 @@ def undone(
     for added in _own(form, text):
         # A changed entry still belongs to jitid if it calls jitid in the same place.
         record_path = next((entry for entry in kept if _place(entry) == _place(added.entry)), None)
-        if record is not None and new is None and added.entry in others:
+        if added.entry in others:
             # Another client has an entry of this name.
             kept = [entry for entry in kept if entry is not record_path]
             continue
@@ -223,6 +218,12 @@ def undone(
         record is not None and not record.existed and entries.is_empty(entries.form_of(form, text), text)
     )
     return Undone(text, exists, exact=False, kept=kept)
+
+
+def _of_others(record: ChangeRecord) -> list[Entry]:
+    """Return the entries of other clients in the file of a record."""
+    records = [each for each in about(record.path) if each.client != record.client]
+    return [added.entry for each in records for added in each.entries]
 
 
 def _place(entry: Entry) -> tuple[tuple[str, ...], bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -12,7 +13,7 @@ from jitid.capabilities.setup import change_record, entries, jsonc, toml_text
 from jitid.capabilities.setup.client import Ambient
 from jitid.capabilities.setup.entries import Entry, Form
 from jitid.errors import ConfigurationError
-from jitid.system.files import read_regular
+from jitid.system.files import is_special, read_regular
 from jitid.values.record import Record
 
 _MOST = 8 << 20
@@ -39,8 +40,7 @@ def read(path: str, form: Form = Form.JSON) -> ForeignSettings:
     """Return the settings of a file."""
     path = os.path.abspath(path)
     try:
-        text = read_regular(path, _MOST).decode("utf-8", "replace")
-        content = _decoded(form, text)
+        content = _decoded(form, _text(path))
         written = [
             added.entry for record in change_record.about(os.path.realpath(path)) for added in record.entries
         ]
@@ -56,6 +56,32 @@ def read(path: str, form: Form = Form.JSON) -> ForeignSettings:
     for entry in written:
         foreign = _without(foreign, entry.path, entry)
     return ForeignSettings(path, content, foreign, None)
+
+
+def read_variables(path: str) -> ForeignSettings:
+    """Return the names of the variables in a file of assignments."""
+    path = os.path.abspath(path)
+    try:
+        names = dict.fromkeys(_ASSIGNMENT.findall(_text(path)))
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        # A Python environment is often a folder of this name.
+        return ForeignSettings(path, {}, {}, None)
+    except OSError as error:
+        return ForeignSettings(path, {}, {}, (error.strerror or "error").lower())
+    return ForeignSettings(path, names, names, None)
+
+
+_ASSIGNMENT = re.compile(r"^[ \t]*(?:export[ \t]+)?([A-Za-z_]\w*)[ \t]*[=:]", re.MULTILINE | re.ASCII)
+
+
+def _text(path: str) -> str:
+    """Return the content of a file. Raises OSError, also for a file that is not regular, or too large."""
+    if is_special(path):
+        raise OSError(errno.EINVAL, "not a regular file")
+    data = read_regular(path, _MOST + 1)
+    if len(data) > _MOST:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+    return data.decode("utf-8", "replace")
 
 
 def _decoded(form: Form, text: str) -> object:
@@ -121,15 +147,3 @@ def members(value: object, *path: str) -> Mapping[str, Any]:
     for name in path:
         value = value.get(name) if isinstance(value, Mapping) else None
     return value if isinstance(value, Mapping) else {}
-
-
-def variables(path: str) -> list[str]:
-    """Return the names of the variables in a file of assignments; none if it cannot be read."""
-    try:
-        text = read_regular(path, _MOST).decode("utf-8", "replace")
-    except OSError:
-        return []
-    return list(dict.fromkeys(_ASSIGNMENT.findall(text)))
-
-
-_ASSIGNMENT = re.compile(r"^[ \t]*(?:export[ \t]+)?([A-Za-z_]\w*)[ \t]*=", re.MULTILINE | re.ASCII)

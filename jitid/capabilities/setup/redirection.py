@@ -16,9 +16,11 @@ from jitid.capabilities.setup.foreign_settings import ForeignSettings, members, 
 
 _BASE_URL = "ANTHROPIC_BASE_URL"
 _INFLUENCE = re.compile(
-    r"JITID_\w+|PATH|HOME|XDG_\w+|TMPDIR|SHELL|ENV|BASH_ENV|ZDOTDIR|CLAUDE_CONFIG_DIR|CLAUDE_CODE_SHELL\w*"
+    r"JITID_\w+|PATH|HOME|XDG_\w+|TMPDIR|SHELL|ENV|BASH_ENV|ZDOTDIR|CLAUDE_(?:\w+_)?(?:SHELL|PROXY|CERT)\w*"
+    r"|CLAUDE_\w*(?:URL|CONFIG_DIR|ENV_FILE)"
     r"|(?:LD|DYLD|OPENSSL)_\w+|\w+_PROXY|SSL_CERT_\w+|SSLKEYLOGFILE"
-    r"|ANTHROPIC_(?:\w*BASE_URL|CUSTOM_HEADERS|UNIX_SOCKET)|BUN_\w+|GLIBC_TUNABLES|GCONV_PATH"
+    r"|ANTHROPIC_(?:\w*BASE_URL|CUSTOM_HEADERS|UNIX_SOCKET|PROFILE|CONFIG_DIR|FEDERATION\w*|IDENTITY\w*)"
+    r"|BUN_\w+|GLIBC_TUNABLES|GCONV_PATH"
     r"|NODE_(?:OPTIONS|PATH|EXTRA_CA_CERTS|TLS_REJECT_UNAUTHORIZED)"
     r"|PYTHON(?:PATH|HOME|STARTUP|USERBASE|PLATLIBDIR|EXECUTABLE|WARNINGS|PYCACHEPREFIX|SAFEPATH|INSPECT)",
     re.IGNORECASE,
@@ -222,7 +224,9 @@ def gemini(request: SetupRequest) -> Iterator[Ambient]:
     for path in upwards(".gemini/.env", ".env"):
         if os.path.realpath(path).startswith((f"{home}/.env", f"{home}/.gemini/")):
             continue
-        for name in foreign_settings.variables(path):
+        variables = foreign_settings.read_variables(path)
+        yield from variables.unexamined()
+        for name in variables.content:
             if _INFLUENCE.fullmatch(name) or name == "MCP_BEARER_TOKEN":
                 yield _setting(path, name, "redirects", _AFFECTS)
 

@@ -596,7 +596,10 @@ def test_a_second_process_waits_for_the_lock(home: Path) -> None:
         os.close(descriptor)
 
 
-SHARED = [("mcp", {"name": "a"}), ("copilot", {"name": "b", "project": True})]
+SHARED: list[tuple[str, dict[str, Any]]] = [
+    ("mcp", {"name": "a"}),
+    ("copilot", {"name": "b", "project": True}),
+]
 
 
 @pytest.mark.parametrize(
