@@ -647,3 +647,34 @@ def test_the_help_names_the_clients_and_whom_an_option_is_for(shell: Shell) -> N
     assert projects == ["mcp", "gh", "aws", "kube"], "`mcp` is always a project's; gh gets nothing"
     assert "jitid setup claude-code --gateway https://llm.example" in text
     assert "jitid run --for anthropic -- claude" in text
+
+
+LINES = [
+    ("claude-code", "--gateway", GATEWAY, "--mcp", "docs=https://mcp.example/mcp", "--tools"),
+    ("codex", "--gateway", GATEWAY, "--mcp", "docs=https://mcp.example/mcp", "--tools"),
+    ("opencode", "--gateway", GATEWAY, "--tools"),
+    ("gemini", "--mcp", "docs=https://mcp.example/mcp"),
+    ("copilot",),
+    ("cursor",),
+    ("vscode",),
+    ("mcp", "--mcp", "docs=https://mcp.example/mcp"),
+    ("git", "--host", "git.example"),
+    ("aws", "--template", "d"),
+    ("kube",),
+]
+
+
+@pytest.mark.parametrize("words", LINES, ids=lambda words: words[0])
+def test_a_new_setup_passes_its_own_check_with_the_usual_ledger(shell: Shell, words: tuple[str, ...]) -> None:
+    """The usual ledger has the name of the program."""
+    del shell.environment["JITID_LEDGER"]
+    shell.good("issue", "--task", "FIRST", "--delegator", "alice")
+    shell.good("setup", *words)
+    assert check(shell, words[0]) == (0, [])
+
+
+def test_a_deleted_working_folder_is_named(shell: Shell) -> None:
+    line = 'd=$(mktemp -d) && cd "$d" && rmdir "$d" && exec "$0" "$@"'
+    for words in ((), ("claude-code",), ("git", "--project", "--undo")):
+        done = shell.run("setup", *words, before=("sh", "-c", line))
+        assert (done.returncode, "the current folder was deleted" in done.stderr) == (2, True)

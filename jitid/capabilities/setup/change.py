@@ -325,16 +325,12 @@ def _state(client: ClientSetup, path: str, form: Form) -> FileState:
 def _programs(value: Any) -> set[str]:  # noqa: ANN401 - of any form
     """Return the programs of the commands of jitid in a value."""
     if isinstance(value, dict):
-        programs = {program for inner in value.values() for program in _programs(inner)}
         command = value.get("command")
         words = value.get("args")
-        if (
-            isinstance(command, str)
-            and isinstance(words, list)
-            and entries.is_jitid([command, *words], "helper", "mcp")
-        ):
-            programs.add(command)
-        return programs
+        if isinstance(command, str) and isinstance(words, list):
+            # A word such as the path of a ledger may have the name of the program.
+            return {command} if entries.is_jitid([command, *words], "helper", "mcp") else set()
+        return {program for inner in value.values() for program in _programs(inner)}
     if isinstance(value, list):
         if value and all(isinstance(word, str) for word in value) and entries.is_jitid(value, "mcp"):
             return {value[0]}

@@ -13,7 +13,8 @@ from jitid.capabilities.setup import change_record, entries, jsonc, toml_text
 from jitid.capabilities.setup.client import Ambient
 from jitid.capabilities.setup.entries import Entry, Form
 from jitid.errors import ConfigurationError
-from jitid.system.files import is_special, read_regular
+from jitid.system.files import read_regular
+from jitid.system.output_place import is_special
 from jitid.values.record import Record
 
 _MOST = 8 << 20

@@ -47,6 +47,12 @@ def setup(cli: Invocation, args: commands.SetupCommand) -> None:
     """Perform `jitid setup`."""
     if args.undo and args.check:
         raise UsageError("--undo and --check exclude each other", "omit one of them")
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise UsageError(
+            "the current folder was deleted; nothing was changed", "change to another folder"
+        ) from error
     if args.client is None:
         _without_client(cli, args)
         return
