@@ -673,8 +673,10 @@ def test_a_new_setup_passes_its_own_check_with_the_usual_ledger(shell: Shell, wo
     assert check(shell, words[0]) == (0, [])
 
 
-def test_a_deleted_working_folder_is_named(shell: Shell) -> None:
+def test_a_deleted_working_directory_is_named(shell: Shell) -> None:
     line = 'd=$(mktemp -d) && cd "$d" && rmdir "$d" && exec "$0" "$@"'
     for words in ((), ("claude-code",), ("git", "--project", "--undo")):
         done = shell.run("setup", *words, before=("sh", "-c", line))
-        assert (done.returncode, "the current folder was deleted" in done.stderr) == (2, True)
+        assert (done.returncode, "the working directory does not exist" in done.stderr) == (2, True), (
+            done.stderr
+        )

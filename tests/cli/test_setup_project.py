@@ -115,3 +115,17 @@ def test_a_file_that_projects_commit_is_noted(project: Project) -> None:
     assert str(project.folder / ".mcp.json") in noted[0]
     assert "do not commit it" not in project.run("setup", "claude-code", *DOCS).stderr
     assert "do not commit it" in project.run("setup", "mcp", "--name", "b").stderr
+
+
+def test_a_link_in_the_place_of_a_recorded_file_is_not_followed(project: Project) -> None:
+    """It would be the user's own file a second time."""
+    for more in ((), ("--project",)):
+        project.good("setup", "claude-code", *more)
+    path = project.folder / ".claude/settings.local.json"
+    path.unlink()
+    path.symlink_to(project.home / ".claude/settings.json")
+    done = project.run("setup", "claude-code", "--check")
+    assert (done.returncode, "were changed or removed" in done.stdout) == (10, True)
+    project.good("setup", "claude-code", "--undo")
+    assert not (project.home / ".claude/settings.json").exists()
+    assert [*(project.home / ".local/state/jitid/setup").glob("*.json*")] == []

@@ -241,6 +241,8 @@ def plan_undo(client: ClientSetup, request: SetupRequest) -> list[FileChange]:
 def _content(file: ClientFile) -> FileContent:
     if file.within is not None:
         client_file.check_within(file.path, file.within)
+    if file.recorded and os.path.realpath(file.path) != file.path:
+        return client_file.missing(file.path)
     return client_file.read(file.path)
 
 
@@ -249,7 +251,7 @@ def _files(client: ClientSetup, request: SetupRequest) -> list[ClientFile]:
     usual = {os.path.realpath(file.path): file for file in client.files(request)}
     if not request.project:
         for last in change_record.all_of(client.name):
-            usual.setdefault(last.path, ClientFile(last.path, last.form, []))
+            usual.setdefault(last.path, ClientFile(last.path, last.form, [], recorded=True))
     return list(usual.values())
 
 
@@ -296,12 +298,13 @@ class FileState(Record):
 
 def states(client: ClientSetup, request: SetupRequest) -> list[FileState]:
     """Return the state of each file of a client."""
-    return [_state(client, file.path, file.form) for file in _files(client, request)]
+    return [_state(client, file) for file in _files(client, request)]
 
 
-def _state(client: ClientSetup, path: str, form: Form) -> FileState:
+def _state(client: ClientSetup, file: ClientFile) -> FileState:
+    path, form = file.path, file.form
     try:
-        content = client_file.read(path)
+        content = _content(file)
         last = change_record.load(client.name, content.path, content.text)
         form = entries.form_of(form, content.text)
         own = [added.entry for added in entries.own(form, content.text)] if content.exists else []

@@ -118,6 +118,8 @@ class ClientFile(Record):
     entries: list[Entry]
     within: str | None = None
     """The folder that links may not leave: of a file of a project."""
+    recorded: bool = False
+    """Whether it is a file of an earlier setup: a link in its place leads to another file."""
 
 
 class ClientSetup(Record):

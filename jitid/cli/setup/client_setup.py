@@ -16,6 +16,7 @@ from jitid.capabilities.setup.client import Ambient, ClientSetup, SetupRequest
 from jitid.capabilities.setup.client_list import CLIENTS
 from jitid.cli.invocation import Invocation
 from jitid.cli.setup import commands
+from jitid.config.effective import here
 from jitid.errors import ExitStatus, NotFoundError, PartialError, StorageError, UsageError
 from jitid.system import output
 from jitid.system.installation import program
@@ -47,12 +48,8 @@ def setup(cli: Invocation, args: commands.SetupCommand) -> None:
     """Perform `jitid setup`."""
     if args.undo and args.check:
         raise UsageError("--undo and --check exclude each other", "omit one of them")
-    try:
-        os.getcwd()
-    except OSError as error:
-        raise UsageError(
-            "the current folder was deleted; nothing was changed", "change to another folder"
-        ) from error
+    # Files of a project are in the working directory.
+    here()
     if args.client is None:
         _without_client(cli, args)
         return
