@@ -491,10 +491,12 @@ def credential(config: Config, environ: Mapping[str, str] = os.environ) -> Clien
 
     A configured descriptor or file takes precedence; then the identity token of the agent under `jitid run`; then the
     credential from systemd (`jitid-credential` of LoadCredential=); then the access token of this user's login.
+
+    Raises UsageError for a configured file whose credential is not for this authority.
     """
     if config.credential_fd is not None:
         return _at_descriptor(config.credential_fd)
-    path = config.text("remote_credential_file") or environ.get("JITID_PARENT_FILE")
+    path = config.credential_file or environ.get("JITID_PARENT_FILE")
     if path:
         return FileCredential(path)
     folder = environ.get("CREDENTIALS_DIRECTORY")

@@ -349,6 +349,32 @@ class Config:
         )
 
     @property
+    def credential_file(self) -> str | None:
+        """The file of the credential for the remote authority; None if no flag, variable or file names one.
+
+        The chosen authority receives the credential. So the credential of a file does not go to an authority that the
+        environment chose, by a variable or by another file.
+
+        Raises:
+            UsageError: the environment chose the authority, and not the credential.
+
+        """
+        path = self.text("remote_credential_file")
+        if path is None or self.remote is None:
+            return path
+        remote, credential = self.origin("remote"), self.origin("remote_credential_file")
+        layers = {remote, credential}
+        if layers & {"flag"} or _layer(credential) == "environment" or _file(remote) == _file(credential):
+            return path
+        if _layer(remote) != "environment" and any(layer.origin == remote for layer in self._trusted.layers):
+            return path
+        raise UsageError(
+            f"the authority {quote(self.remote, 200)} ({safe(remote)}) does not get the credential {quote(path, 200)} "
+            f"({safe(credential)}): the environment chose the authority alone; nothing was sent",
+            "state both in one place, or both as options: --remote ADDRESS --credential-file FILE",
+        )
+
+    @property
     def ledger(self) -> str:
         """The folder of ledger and keys, as an absolute path; or an address with `://`."""
         return self.text("ledger") or ""
@@ -492,6 +518,11 @@ def _joined(value: str | bool | Sequence[str] | Mapping[str, str]) -> str:
 
 def _layer(origin: str) -> str:
     return "environment" if origin.startswith("environment ") else origin
+
+
+def _file(origin: str) -> str:
+    """Return the origin of a layer without its profile."""
+    return origin.partition(" [profile.")[0]
 
 
 def check_environment(environ: Mapping[str, str], variables: frozenset[str] = VARIABLES) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from jitid.capabilities.setup.client_list import CLIENTS as CLIENT_SETUPS
+from jitid.cli.setup.commands import SetupCommand
 from tests.cli.test_terminal import Terminal
 from tests.components.helping import shell_with_programs
 from tests.real import Shell, module, need
@@ -73,8 +75,8 @@ def test_in_a_pipe_it_writes_and_prints_the_diff(shell: Shell) -> None:
     assert done.returncode == 0
     lines = done.stdout.splitlines()
     assert lines[:2] == [f"--- {settings(shell)}", f"+++ {settings(shell)}"]
-    assert '+  "apiKeyHelper": "jitid --ledger ' in done.stdout
-    assert "-  " not in done.stdout.replace('-  "model": "m"', "")
+    assert f'+  "apiKeyHelper": "{shell.home}/bin/jitid --ledger ' in done.stdout
+    assert "-  " not in done.stdout.replace('-  "model": "****"', "")
     again = shell.run("setup", "claude-code", "--gateway", GATEWAY)
     assert (again.returncode, again.stdout) == (0, "")
     assert "claude-code: nothing to change" in again.stderr
@@ -146,12 +148,12 @@ def test_the_diff_shows_no_secret_and_no_control_character(shell: Shell) -> None
         "url": "postgres://u:pass1word@h/db",
     }
     text = json.dumps({"mcpServers": {"a": {"env": secrets}}}, indent=2)
-    path.write_text(text.replace("    }\n", f"    }} // {HOSTILE}\n"))
+    path.write_text(text.replace("    }\n", f"    }} // {HOSTILE}\n").replace('"X"', '"X\u202e"'))
     done = shell.run("setup", "cursor", "--dry-run")
     assert done.returncode == 0
     for part in ("hunter2", "abcdefghijkl", "ghp_0", "pass1word", '\\"q', "\x1b", "\u202e", "\x07"):
         assert part not in done.stdout
-    assert "\\x1b]0;pwned" in done.stdout
+    assert '"X\\u202e": "****"' in done.stdout
     path.write_text(json.dumps({"mcpServers": {"a": {"env": {**secrets, "z": "y" * 400}}}}))
     done = shell.run("setup", "cursor", "--dry-run", "--json")
     for part in ("hunter2", "abcdefghijkl", "ghp_0", "pass1word", '\\"q'):
@@ -407,6 +409,63 @@ def test_check_finds_an_edited_setup_and_a_missing_program(shell: Shell) -> None
         assert (status, found) == (10, [("file", str(settings(shell)), "bypass")])
 
 
+def test_each_line_names_program_ledger_and_configuration_wherever_they_come_from(shell: Shell) -> None:
+    """The environment of a client belongs to the folder in which it runs, and must choose none of them."""
+    ledger = shell.environment.pop("JITID_LEDGER")
+    shell.good("config", "set", "ledger", ledger)
+    file = shell.home / ".config/jitid/config.toml"
+    shell.good("setup", "claude-code", "--gateway", GATEWAY)
+    content = json.loads(settings(shell).read_text())
+    lines = [content["apiKeyHelper"], *(each[0]["hooks"][0]["command"] for each in content["hooks"].values())]
+    start = [str(shell.home / "bin/jitid"), "--config", str(file), "--ledger", ledger, "helper"]
+    assert [shlex.split(line)[:6] for line in lines] == [start] * 5
+    shell.good("config", "unset", "ledger")
+    shell.good("config", "set", "remote", "https://authority.example")
+    shell.good("setup", "claude-code", "--gateway", GATEWAY)
+    line = json.loads(settings(shell).read_text())["apiKeyHelper"]
+    assert shlex.split(line)[3:6] == ["--remote", "https://authority.example", "helper"]
+
+
+def test_a_password_of_the_ledger_is_not_written(shell: Shell) -> None:
+    shell.environment["JITID_LEDGER"] = "postgres://u:sk-static@h/d"
+    done = shell.run("setup", "claude-code")
+    assert done.returncode == 2
+    assert "the address of the ledger contains a password" in done.stderr
+    assert not settings(shell).exists()
+    assert shell.run("setup", "claude-code", "--undo").returncode == 0
+
+
+def test_another_program_on_the_path_of_a_folder_is_not_run(shell: Shell) -> None:
+    shell.good("setup", "claude-code", "--gateway", GATEWAY, "--task", "T", "--delegator", "alice")
+    other = shell.home / "node_modules/.bin/jitid"
+    other.parent.mkdir(parents=True)
+    other.write_text("#!/bin/sh\necho other\n")
+    other.chmod(0o755)
+    path = f"{other.parent}:{shell.environment['PATH']}"
+    line = json.loads(settings(shell).read_text())["apiKeyHelper"]
+    done = subprocess.run(
+        ["/bin/sh", "-c", line],
+        env={**shell.environment, "PATH": path},
+        cwd=shell.home,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.count(".") == 2, done.stderr
+
+
+def test_check_reports_another_program_and_a_name_of_the_path(shell: Shell) -> None:
+    shell.good("setup", "gemini")
+    path = shell.home / ".gemini/settings.json"
+    own = str(shell.home / "bin/jitid")
+    text = path.read_text()
+    (shell.home / "other").mkdir()
+    (shell.home / "other/jitid").symlink_to(need("true"))
+    for program in ("jitid", str(shell.home / "other/jitid")):
+        path.write_text(text.replace(own, program))
+        status, found = check(shell, "gemini")
+        assert (status, ("file", str(path), "redirects") in found) == (10, True)
+
+
 @pytest.mark.parametrize(
     ("client", "options", "file", "text", "effect"),
     [
@@ -549,7 +608,7 @@ def test_kubectl_reads_the_user_that_was_added(shell: Shell) -> None:
         check=True,
     )
     users = {user["name"]: user["user"] for user in json.loads(shown.stdout)["users"]}
-    assert users["true"]["exec"]["command"] == "jitid"
+    assert users["true"]["exec"]["command"] == str(shell.home / "bin/jitid")
     assert users["true"]["exec"]["args"][-6:] == [
         "helper",
         "kube",
@@ -575,3 +634,49 @@ def test_the_tools_of_aws_read_the_profile(shell: Shell) -> None:
         check=True,
     )
     assert done.stdout.strip().endswith("helper aws --template deploy --task T1")
+
+
+def test_the_help_names_the_clients_and_whom_an_option_is_for(shell: Shell) -> None:
+    text = " ".join(shell.good("setup", "--help").split())
+    assert "Client: " + ", ".join(CLIENTS[:-1]) + f" or {CLIENTS[-1]}." in text
+    for option in ("gateway", "tools"):
+        takers = [name for name, client in CLIENT_SETUPS.items() if option in client.takes.split()]
+        row = SetupCommand.fields[option].help.partition("For ")[2]
+        assert [name for name in CLIENTS if re.search(rf"\b{name}\b", row)] == takers
+    projects = [name for name, client in CLIENT_SETUPS.items() if "project" not in client.takes.split()]
+    assert projects == ["mcp", "gh", "aws", "kube"], "`mcp` is always a project's; gh gets nothing"
+    assert "jitid setup claude-code --gateway https://llm.example" in text
+    assert "jitid run --for anthropic -- claude" in text
+
+
+LINES = [
+    ("claude-code", "--gateway", GATEWAY, "--mcp", "docs=https://mcp.example/mcp", "--tools"),
+    ("codex", "--gateway", GATEWAY, "--mcp", "docs=https://mcp.example/mcp", "--tools"),
+    ("opencode", "--gateway", GATEWAY, "--tools"),
+    ("gemini", "--mcp", "docs=https://mcp.example/mcp"),
+    ("copilot",),
+    ("cursor",),
+    ("vscode",),
+    ("mcp", "--mcp", "docs=https://mcp.example/mcp"),
+    ("git", "--host", "git.example"),
+    ("aws", "--template", "d"),
+    ("kube",),
+]
+
+
+@pytest.mark.parametrize("words", LINES, ids=lambda words: words[0])
+def test_a_new_setup_passes_its_own_check_with_the_usual_ledger(shell: Shell, words: tuple[str, ...]) -> None:
+    """The usual ledger has the name of the program."""
+    del shell.environment["JITID_LEDGER"]
+    shell.good("issue", "--task", "FIRST", "--delegator", "alice")
+    shell.good("setup", *words)
+    assert check(shell, words[0]) == (0, [])
+
+
+def test_a_deleted_working_directory_is_named(shell: Shell) -> None:
+    line = 'd=$(mktemp -d) && cd "$d" && rmdir "$d" && exec "$0" "$@"'
+    for words in ((), ("claude-code",), ("git", "--project", "--undo")):
+        done = shell.run("setup", *words, before=("sh", "-c", line))
+        assert (done.returncode, "the working directory does not exist" in done.stderr) == (2, True), (
+            done.stderr
+        )

@@ -323,6 +323,7 @@ def test_a_configured_credential_takes_precedence(person: Shell, operator: Shell
     token = tmp_path / "ci.token"
     token.write_text(operator.good("access", "grant", "system:ci"))
     token.chmod(0o600)
+    person.good("config", "set", "remote", person.environment.pop("JITID_REMOTE"))
     person.good("config", "set", "remote_credential_file", str(token))
     done = person.run("login")
     assert (done.returncode, "takes precedence" in done.stderr) == (0, True)

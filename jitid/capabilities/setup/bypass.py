@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
-from jitid.capabilities.setup import jsonc, toml_text
+from jitid.capabilities.setup import jsonc, redirection, toml_text
 from jitid.capabilities.setup.client import Ambient, Configured, SetupRequest
 from jitid.capabilities.setup.coding_agents import claude_folder, claude_state, xdg_configuration
 from jitid.capabilities.setup.entries import is_jitid_line
@@ -110,16 +110,15 @@ def claude_code(request: SetupRequest, configured: Configured) -> list[Ambient]:
     first = [
         *_variables(
             request,
-            ("CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "CLAUDE_CODE_USE_FOUNDRY"),
+            _PROVIDERS,
             "bypass",
-            "selects another provider, with its own credentials",
+            _CLAUDE[_PROVIDERS[0]],
         ),
         *_variables(request, ("ANTHROPIC_AUTH_TOKEN",), "bypass", _CLAUDE["ANTHROPIC_AUTH_TOKEN"]),
         *_variables(request, ("ANTHROPIC_API_KEY",), "bypass", _CLAUDE["ANTHROPIC_API_KEY"]),
     ]
     folder = claude_folder(request)
-    managed = "/Library/Application Support/ClaudeCode" if sys.platform == "darwin" else "/etc/claude-code"
-    names = (f"{managed}/managed-settings.json", ".claude/settings.local.json", ".claude/settings.json")
+    names = (*redirection.claude_managed(), ".claude/settings.local.json", ".claude/settings.json")
     for path in map(os.path.abspath, names):
         if path == os.path.abspath(f"{folder}/settings.json"):
             # The working directory is the home folder.
@@ -140,17 +139,20 @@ def claude_code(request: SetupRequest, configured: Configured) -> list[Ambient]:
         *(_keychain("Claude Code-credentials", effect, about) if sys.platform == "darwin" else ()),
         *_static_servers(claude_state(request)),
         *_static_servers(os.path.abspath(".mcp.json")),
+        *redirection.claude_code(request, configured),
     ]
 
 
 def _claude_env(path: str, content: object) -> Iterator[Ambient]:
     variables = content.get("env") if isinstance(content, dict) else None
     for name, about in _CLAUDE.items():
-        if isinstance(variables, dict) and variables.get(name):
+        if isinstance(variables, dict) and variables.get(name) not in (None, "", "0", "false"):
             yield Ambient("setting", f"{path}: env.{name}", "bypass", about)
 
 
+_PROVIDERS = ("CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "CLAUDE_CODE_USE_FOUNDRY")
 _CLAUDE = {
+    **dict.fromkeys(_PROVIDERS, "selects another provider, with its own credentials"),
     "ANTHROPIC_AUTH_TOKEN": "is sent as Authorization instead of the token",
     "ANTHROPIC_API_KEY": "is sent as X-Api-Key beside the token",
 }
@@ -190,7 +192,7 @@ def codex(request: SetupRequest, configured: Configured) -> list[Ambient]:
             found.append(
                 Ambient("setting", where, "bypass" if used else "unused", "a literal token of a provider")
             )
-    return found
+    return [*found, *redirection.codex(request, configured)]
 
 
 def opencode(request: SetupRequest, configured: Configured) -> list[Ambient]:
@@ -202,6 +204,7 @@ def opencode(request: SetupRequest, configured: Configured) -> list[Ambient]:
         *_file(f"{xdg.shared_data(request.environ)}/opencode/auth.json", effect, about),
         *_static_servers(f"{xdg_configuration(request)}/opencode/opencode.json"),
         *_static_servers(f"{xdg_configuration(request)}/opencode/opencode.jsonc"),
+        *redirection.opencode(request, configured),
     ]
 
 
@@ -218,6 +221,7 @@ def gemini(request: SetupRequest, configured: Configured) -> list[Ambient]:  # n
         *_file(f"{folder}/.env", "bypass", _MODELS, lambda text: any(name in text for name in names)),
         *_keychain("gemini-cli-oauth", "bypass", _MODELS),
         *_static_servers(f"{folder}/settings.json"),
+        *redirection.gemini(request),
     ]
 
 
@@ -238,6 +242,7 @@ def copilot(request: SetupRequest, configured: Configured) -> list[Ambient]:  # 
         ),
         *_keychain("copilot-cli", "bypass", "is GitHub's, for models"),
         *_static_servers(f"{folder}/mcp-config.json"),
+        *redirection.servers(f"{folder}/mcp-config.json", ".mcp.json", ".vscode/mcp.json"),
     ]
 
 
@@ -246,17 +251,20 @@ def cursor(request: SetupRequest, configured: Configured) -> list[Ambient]:  # n
     return [
         *_variables(request, ("CURSOR_API_KEY",), "bypass", _MODELS),
         *_static_servers(f"{request.home}/.cursor/mcp.json"),
+        *redirection.servers(f"{request.home}/.cursor/mcp.json", ".cursor/mcp.json"),
     ]
 
 
 def vscode(request: SetupRequest, configured: Configured) -> list[Ambient]:  # noqa: ARG001 - as its siblings
     """Return the credentials of VS Code's MCP servers."""
-    return [*_static_servers(vscode_path(request))]
+    path = vscode_path(request)
+    return [*_static_servers(path), *redirection.servers(path, ".vscode/mcp.json")]
 
 
 def mcp(request: SetupRequest, configured: Configured) -> list[Ambient]:  # noqa: ARG001 - as its siblings
     """Return the credentials in the file of a project."""
-    return [*_static_servers(os.path.abspath(".mcp.json"))]
+    path = os.path.abspath(".mcp.json")
+    return [*_static_servers(path), *redirection.servers("", ".mcp.json")]
 
 
 def git(request: SetupRequest, configured: Configured) -> list[Ambient]:

@@ -8,8 +8,8 @@ import shlex
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from jitid.capabilities.setup import change_record, client_file, entries
-from jitid.capabilities.setup.change_record import ChangeRecord
+from jitid.capabilities.setup import change_record, client_file, diff, entries
+from jitid.capabilities.setup.change_record import ChangeRecord, Undone
 from jitid.capabilities.setup.client import ClientFile, ClientSetup, SetupRequest
 from jitid.capabilities.setup.client_file import FileContent
 from jitid.capabilities.setup.entries import AddedEntry, Entry, Form
@@ -32,6 +32,11 @@ class FileChange(Record):
     """The folders to remove with the file, if they are empty."""
     kept: list[Entry]
     """Entries of jitid that were changed since, and stay."""
+    form: Form
+    last: ChangeRecord | None
+    """The record about the file before this change."""
+    others: Sequence[ChangeRecord] = ()
+    """New records of other clients that changed the file later: their entries stay."""
 
     @property
     def changes(self) -> bool:
@@ -47,6 +52,19 @@ class FileChange(Record):
             return "deleted"
         return "changed" if self.content.exists else "created"
 
+    def difference(self) -> list[str]:
+        """Return the lines of a diff: jitid's own text in full, and stars for all other values."""
+        old, new = self.content.text, self.text
+        own_before, own_after = (
+            change_record.own_text(old, self.last),
+            change_record.own_text(new, self.new_record),
+        )
+        return diff.unified(
+            self.content.path,
+            diff.side(entries.form_of(self.form, old), old, own_before) if self.content.exists else None,
+            diff.side(entries.form_of(self.form, new), new, own_after) if self.exists else None,
+        )
+
 
 def plan_setup(client: ClientSetup, request: SetupRequest) -> list[FileChange]:
     """Return the changes that set a client up; files without a change are among them.
@@ -57,16 +75,21 @@ def plan_setup(client: ClientSetup, request: SetupRequest) -> list[FileChange]:
 
 
 def _planned(client: ClientSetup, file: ClientFile) -> FileChange | None:
-    content = client_file.read(file.path)
+    content = _content(file)
     try:
         last = change_record.load(client.name, content.path, content.text)
         if not file.entries and last is None:
             return None
         if _is_done(file, content, last):
-            return FileChange(client.name, content, content.text, content.exists, last, [], [])
+            return FileChange(
+                client.name, content, content.text, content.exists, last, [], [], file.form, last
+            )
         new = _in_form(file, entries.form_of(file.form, content.text))
-        base = change_record.undone(file.form, content, last, new)
+        base, later = _without_entries(client, file.form, content, last, new)
         text, steps, added = _with_entries(file, base.text)
+        exists = base.exists or bool(added)
+        folders = [*(last.folders if last is not None else []), *_missing(os.path.dirname(content.path))]
+        whole, others = _with_later(text, exists, folders, later)
     except ClientFileError as error:
         raise client_file.failure(file.path, error) from None
     existed = base.exists if last is None else last.existed
@@ -75,22 +98,68 @@ def _planned(client: ClientSetup, file: ClientFile) -> FileChange | None:
         content.path,
         file.form,
         existed,
-        [*(last.folders if last is not None else []), *_missing(os.path.dirname(content.path))],
+        folders,
         change_record.digest(base.text),
         change_record.digest(text),
         steps,
         added,
     )
-    exists = base.exists or bool(added)
+    exists = exists or bool(others)
     return FileChange(
         client.name,
         content,
-        text,
+        whole,
         exists,
         new_record if added else None,
-        [] if exists else new_record.folders,
+        [] if exists else folders,
         base.kept,
+        file.form,
+        last,
+        others,
     )
+
+
+def _without_entries(
+    client: ClientSetup,
+    form: Form,
+    content: FileContent,
+    last: ChangeRecord | None,
+    new: Sequence[Entry] | None = None,
+) -> tuple[Undone, list[ChangeRecord]]:
+    """Return a file without the entries of a client, and records of other clients whose later entries it lacks, too.
+
+    Without those, the file has the text of the client's own record, and an exact way back.
+    """
+    text, later = content.text, []
+    while last is not None and change_record.digest(text) != last.after:
+        found = change_record.latest_of_others(client.name, content.path, text)
+        if found is None or found[0] in later:
+            return change_record.undone(form, content, last, new), []
+        later.append(found[0])
+        text = found[1]
+    return change_record.undone(form, content._replace(text=text), last, new), later
+
+
+def _with_later(
+    text: str, exists: bool, folders: list[str], later: Sequence[ChangeRecord]
+) -> tuple[str, list[ChangeRecord]]:
+    """Return a text with the entries of other clients again, and their new records. Raises ClientFileError."""
+    records = []
+    for each in reversed(later):
+        file = ClientFile(each.path, each.form, [added.entry for added in each.entries])
+        whole, steps, added = _with_entries(file, text)
+        records.append(
+            each._replace(
+                existed=exists,
+                folders=[] if exists else [*folders, *each.folders],
+                before=change_record.digest(text),
+                after=change_record.digest(whole),
+                steps=steps,
+                entries=added,
+            )
+        )
+        text, exists = whole, True
+    return text, records
 
 
 def _is_done(file: ClientFile, content: FileContent, last: ChangeRecord | None) -> bool:
@@ -140,33 +209,49 @@ def plan_undo(client: ClientSetup, request: SetupRequest) -> list[FileChange]:
     Raises ConfigurationError for a file that cannot be changed.
     """
     changes = []
-    for path, form in _paths(client, request):
-        content = client_file.read(path)
+    for file in _files(client, request):
+        content, form = _content(file), file.form
         last = change_record.load(client.name, content.path, content.text)
         if not content.exists:
-            changes.append(
-                FileChange(client.name, content, "", exists=False, new_record=None, folders=[], kept=[])
-            )
+            changes.append(FileChange(client.name, content, "", False, None, [], [], form, last))
             continue
         try:
-            base = change_record.undone(form, content, last)
+            base, later = _without_entries(client, form, content, last)
+            folders = last.folders if last is not None and not base.exists else []
+            text, others = _with_later(base.text if base.exists else "", base.exists, folders, later)
         except ClientFileError as error:
-            raise client_file.failure(path, error) from None
-        folders = last.folders if last is not None and not base.exists else []
+            raise client_file.failure(file.path, error) from None
         changes.append(
             FileChange(
-                client.name, content, base.text if base.exists else "", base.exists, None, folders, base.kept
+                client.name,
+                content,
+                text,
+                base.exists or bool(others),
+                None,
+                [] if others else folders,
+                base.kept,
+                form,
+                last,
+                others,
             )
         )
     return changes
 
 
-def _paths(client: ClientSetup, request: SetupRequest) -> list[tuple[str, Form]]:
+def _content(file: ClientFile) -> FileContent:
+    if file.within is not None:
+        client_file.check_within(file.path, file.within)
+    if file.recorded and os.path.realpath(file.path) != file.path:
+        return client_file.missing(file.path)
+    return client_file.read(file.path)
+
+
+def _files(client: ClientSetup, request: SetupRequest) -> list[ClientFile]:
     """Return the files of a client: the usual ones, and those with a record; of a project, that of the project."""
-    usual = {os.path.realpath(file.path): (file.path, file.form) for file in client.files(request)}
+    usual = {os.path.realpath(file.path): file for file in client.files(request)}
     if not request.project:
         for last in change_record.all_of(client.name):
-            usual.setdefault(last.path, (last.path, last.form))
+            usual.setdefault(last.path, ClientFile(last.path, last.form, [], recorded=True))
     return list(usual.values())
 
 
@@ -184,6 +269,8 @@ def carry_out(changes: Sequence[FileChange]) -> None:
         if change.new_record is not None and change.changes:
             # The record comes first: a process that is killed in between leaves the way back.
             change_record.save(change.new_record)
+        for other in change.others:
+            change_record.save(other)
         if change.changes and change.exists:
             client_file.write(change.content, change.text)
         elif change.changes:
@@ -193,6 +280,8 @@ def carry_out(changes: Sequence[FileChange]) -> None:
             change_record.forget(change.client, path)
         else:
             change_record.confirm(change.client, path)
+        for other in change.others:
+            change_record.confirm(other.client, path)
 
 
 class FileState(Record):
@@ -209,12 +298,13 @@ class FileState(Record):
 
 def states(client: ClientSetup, request: SetupRequest) -> list[FileState]:
     """Return the state of each file of a client."""
-    return [_state(client, path, form) for path, form in _paths(client, request)]
+    return [_state(client, file) for file in _files(client, request)]
 
 
-def _state(client: ClientSetup, path: str, form: Form) -> FileState:
+def _state(client: ClientSetup, file: ClientFile) -> FileState:
+    path, form = file.path, file.form
     try:
-        content = client_file.read(path)
+        content = _content(file)
         last = change_record.load(client.name, content.path, content.text)
         form = entries.form_of(form, content.text)
         own = [added.entry for added in entries.own(form, content.text)] if content.exists else []
@@ -238,16 +328,12 @@ def _state(client: ClientSetup, path: str, form: Form) -> FileState:
 def _programs(value: Any) -> set[str]:  # noqa: ANN401 - of any form
     """Return the programs of the commands of jitid in a value."""
     if isinstance(value, dict):
-        programs = {program for inner in value.values() for program in _programs(inner)}
         command = value.get("command")
         words = value.get("args")
-        if (
-            isinstance(command, str)
-            and isinstance(words, list)
-            and entries.is_jitid([command, *words], "helper", "mcp")
-        ):
-            programs.add(command)
-        return programs
+        if isinstance(command, str) and isinstance(words, list):
+            # A word such as the path of a ledger may have the name of the program.
+            return {command} if entries.is_jitid([command, *words], "helper", "mcp") else set()
+        return {program for inner in value.values() for program in _programs(inner)}
     if isinstance(value, list):
         if value and all(isinstance(word, str) for word in value) and entries.is_jitid(value, "mcp"):
             return {value[0]}

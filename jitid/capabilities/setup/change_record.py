@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 from jitid.capabilities.setup import entries
 from jitid.capabilities.setup.client_file import FileContent
 from jitid.capabilities.setup.entries import AddedEntry, Entry, Form
+from jitid.capabilities.setup.foreign_text import OwnText
 from jitid.capabilities.setup.splice import Splice, applied, reversed_splices
 from jitid.errors import ConfigurationError
 from jitid.system import xdg
@@ -69,7 +71,11 @@ def folder(environ: Mapping[str, str] = os.environ) -> str:
 
 def path_of(client: str, path: str) -> str:
     """Return the path of the record about a file of a client."""
-    return f"{folder()}/{client}-{sha256(os.fsencode(path)).hexdigest()[:16]}.json"
+    return f"{folder()}/{client}-{_digest_of(path)}.json"
+
+
+def _digest_of(path: str) -> str:
+    return sha256(os.fsencode(path)).hexdigest()[:16]
 
 
 def load(client: str, path: str, text: str) -> ChangeRecord | None:
@@ -182,6 +188,7 @@ def undone(
         if exact is not None:
             return Undone(exact, record.existed, exact=True, kept=[])
     kept: list[Entry] = []
+    others = _of_others(record) if record is not None and new is None else []
     for added in reversed(record.entries if record is not None else []):
         shorter = entries.remove(entries.form_of(form, text), text, added)
         if shorter is None:
@@ -191,6 +198,10 @@ def undone(
     for added in _own(form, text):
         # A changed entry still belongs to jitid if it calls jitid in the same place.
         record_path = next((entry for entry in kept if _place(entry) == _place(added.entry)), None)
+        if added.entry in others:
+            # Another client has an entry of this name.
+            kept = [entry for entry in kept if entry is not record_path]
+            continue
         if record is not None and record_path is None:
             continue
         if (
@@ -207,6 +218,12 @@ def undone(
         record is not None and not record.existed and entries.is_empty(entries.form_of(form, text), text)
     )
     return Undone(text, exists, exact=False, kept=kept)
+
+
+def _of_others(record: ChangeRecord) -> list[Entry]:
+    """Return the entries of other clients in the file of a record."""
+    records = [each for each in about(record.path) if each.client != record.client]
+    return [added.entry for each in records for added in each.entries]
 
 
 def _place(entry: Entry) -> tuple[tuple[str, ...], bool]:
@@ -229,17 +246,40 @@ def _reversed(text: str, record: ChangeRecord) -> str | None:
     return text if digest(text) == record.before else None
 
 
+def latest_of_others(client: str, path: str, text: str) -> tuple[ChangeRecord, str] | None:
+    """Return the record of another client that wrote this text of a file, and the text before; None if none did."""
+    for record in about(path):
+        before = _reversed(text, record) if record.client != client else None
+        if before is not None and before != text:
+            return record, before
+    return None
+
+
+def own_text(text: str, record: ChangeRecord | None) -> OwnText:
+    """Return the characters of a text that jitid inserted; none if the text is not as jitid wrote it."""
+    before = _reversed(text, record) if record is not None else None
+    if record is None or before is None:
+        return OwnText(len(text))
+    return OwnText(len(before), record.steps)
+
+
 def all_of(client: str) -> list[ChangeRecord]:
     """Return all records about files of a client. Raises ConfigurationError for a damaged one."""
+    return [*_all(re.compile(rf"{re.escape(client)}-[0-9a-f]{{16}}\.json"), None)]
+
+
+def about(path: str) -> list[ChangeRecord]:
+    """Return the records of all clients about a file. Raises ConfigurationError for a damaged one."""
+    return [*_all(re.compile(rf"[a-z-]+-{_digest_of(path)}\.json(?:\.old)?"), path)]
+
+
+def _all(names: re.Pattern[str], path: str | None) -> Iterator[ChangeRecord]:
     try:
-        names = sorted(os.listdir(folder()))
+        found = sorted(os.listdir(folder()))
     except OSError:
-        return []
-    found = []
-    for name in names:
-        if name.startswith(f"{client}-") and name.endswith(".json"):
-            record_path = f"{folder()}/{name}"
-            last = _read(record_path, None)
+        return
+    for name in found:
+        if names.fullmatch(name):
+            last = _read(f"{folder()}/{name}", path)
             if last is not None:
-                found.append(last)
-    return found
+                yield last

@@ -19,13 +19,17 @@ TOKEN_VARIABLE = "MCP_BEARER_TOKEN"  # noqa: S105 - its name
 
 
 class Ambient(Record):
-    """A credential that a client finds by itself, or a place that could not be examined."""
+    """A credential or a setting that makes a setup ineffective; or a place that could not be examined."""
 
     kind: str
     """`environment`, `file`, `setting` or `keychain`."""
     name: str
     effect: str
-    """`bypass`: the client uses it instead of jitid; `unused`: the client prefers jitid; `unexamined`."""
+    """The effect on the setup.
+
+    `bypass`: the client uses it instead of jitid; `redirects`: the token goes elsewhere, or another program or ledger
+    gives it; `unused`: the client prefers jitid; `unexamined`: it could not be examined.
+    """
     about: str
 
 
@@ -57,6 +61,11 @@ class SetupRequest(Record):
     def home(self) -> str:
         """The home folder."""
         return xdg.home(self.environ).rstrip("/")
+
+    @property
+    def within(self) -> str | None:
+        """The folder that holds all files of a project; None for files of the user."""
+        return os.getcwd() if self.project else None
 
     def folder(self, variable: str, default: str) -> str:
         """Return the folder that a variable names, or the default in the home folder."""
@@ -107,6 +116,10 @@ class ClientFile(Record):
     path: str
     form: Form
     entries: list[Entry]
+    within: str | None = None
+    """The folder that links may not leave: of a file of a project."""
+    recorded: bool = False
+    """Whether it is a file of an earlier setup: a link in its place leads to another file."""
 
 
 class ClientSetup(Record):

@@ -53,7 +53,7 @@ def read(path: str) -> FileContent:
         with open(real, "rb") as file:
             data = file.read(MAX_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError):
-        return FileContent(real, "", exists=False, mark=(), mode=_NEW_MODE)
+        return missing(real)
     except OSError as error:
         reason = (error.strerror or "error").lower()
         raise ConfigurationError(f"{quote(path, 200)} cannot be read: {reason}; {_UNCHANGED}") from error
@@ -64,6 +64,21 @@ def read(path: str) -> FileContent:
     except UnicodeDecodeError:
         raise ConfigurationError(f"{quote(path, 200)} is not UTF-8; {_UNCHANGED}") from None
     return FileContent(real, text, exists=True, mark=_mark(status), mode=stat.S_IMODE(status.st_mode))
+
+
+def missing(path: str) -> FileContent:
+    """Return the content of a file that is not there."""
+    return FileContent(path, "", exists=False, mark=(), mode=_NEW_MODE)
+
+
+def check_within(path: str, folder: str) -> None:
+    """Raise ConfigurationError if links lead from a file of a project out of its folder: the project made them."""
+    real, root = os.path.realpath(path), os.path.realpath(folder)
+    if not real.startswith(f"{root.rstrip('/')}/"):
+        raise ConfigurationError(
+            f"{quote(path, 200)} leads to {quote(real, 200)}, outside of {quote(root, 200)}; {_UNCHANGED}",
+            "replace the link by a file or a folder",
+        )
 
 
 def _mark(status: os.stat_result) -> tuple[int, ...]:

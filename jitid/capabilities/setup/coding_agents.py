@@ -61,8 +61,8 @@ def claude_files(request: SetupRequest) -> list[ClientFile]:
     settings = ".claude/settings.local.json" if request.project else f"{claude_folder(request)}/settings.json"
     state = ".mcp.json" if request.project else claude_state(request)
     return [
-        ClientFile(os.path.abspath(settings), Form.JSON, entries),
-        ClientFile(os.path.abspath(state), Form.JSON, servers),
+        ClientFile(os.path.abspath(settings), Form.JSON, entries, request.within),
+        ClientFile(os.path.abspath(state), Form.JSON, servers, request.within),
     ]
 
 
@@ -87,7 +87,10 @@ def claude_notes(request: SetupRequest) -> list[str]:
     """Return sentences about the result in Claude Code."""
     notes = []
     if request.model_audience() is None:
-        notes.append("the hooks record sessions and subagents; for tokens to a gateway add: --gateway URL")
+        notes.append(
+            "the hooks record sessions and subagents; for tokens to a gateway add: --gateway URL; "
+            "for Anthropic's own API: jitid run --for anthropic -- claude"
+        )
     if request.servers:
         notes.append("Claude Code runs the headers helper when it connects or reconnects, not at each call")
     return notes
@@ -132,8 +135,10 @@ def codex_files(request: SetupRequest) -> list[ClientFile]:
             "Codex reads no model provider from a project's file; nothing was changed", "omit --project"
         )
     return [
-        ClientFile(os.path.abspath(f"{folder}/config.toml"), Form.TOML, entries),
-        ClientFile(os.path.abspath(f"{folder}/hooks.json"), Form.JSON, hooks(request, "codex")),
+        ClientFile(os.path.abspath(f"{folder}/config.toml"), Form.TOML, entries, request.within),
+        ClientFile(
+            os.path.abspath(f"{folder}/hooks.json"), Form.JSON, hooks(request, "codex"), request.within
+        ),
     ]
 
 
@@ -180,7 +185,7 @@ def opencode_files(request: SetupRequest) -> list[ClientFile]:
     names = ("opencode.jsonc", "opencode.json")
     name = next((name for name in names if os.path.lexists(f"{folder}/{name}")), "opencode.json")
     stated = None if request.project else request.environ.get("OPENCODE_CONFIG")
-    return [ClientFile(os.path.abspath(stated or f"{folder}/{name}"), Form.JSON, entries)]
+    return [ClientFile(os.path.abspath(stated or f"{folder}/{name}"), Form.JSON, entries, request.within)]
 
 
 def xdg_configuration(request: SetupRequest) -> str:

@@ -1,13 +1,16 @@
-"""The difference that a change makes, for people: secrets are stars, and control characters have no effect."""
+"""The difference that a change makes, for people: jitid's own text in full, and stars for foreign values."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 
+from jitid.capabilities.setup import foreign_text
+from jitid.capabilities.setup.entries import Form
+from jitid.capabilities.setup.foreign_text import OwnText
 from jitid.capabilities.setup.splice import lines_of
-from jitid.redaction.token_format import MASK, masked
+from jitid.redaction.token_format import masked
+from jitid.values.record import Record
 from jitid.values.text import safe
 
 _CONTEXT = 3
@@ -17,53 +20,29 @@ _AROUND = 60
 _MOST_LINES = 2_000
 """Of longer parts, all lines count as replaced: the comparison would take too long."""
 
-_NAME = (
-    r"[\w.-]*(?:key|token|secret|passw|auth|credential|bearer|cookie|private|certificate-data|pat\b)[\w.-]*"
-)
-_QUOTED = re.compile(rf"(?i)([\"']{_NAME}[\"']\s*[:=]\s*)(\"(?:[^\"\\]|\\.)*\"|'[^']*')")
-_BARE = re.compile(rf"(?i)^(\s*-?\s*{_NAME}\s*[:=]\s*)(?=\S)(.*)$")
-_KNOWN = re.compile(
-    r"\b(?:sk-|sk_|gh[opsu]_|github_pat_|glpat-|xox[a-z]-|AKIA|ASIA|AIza|hf_|npm_|pypi-)[A-Za-z0-9_./+-]{6,}"
-)
-_SCHEME = re.compile(r"(?i)\b(bearer|basic)\s+([^\s\"',}]{6,})")
-_URL = re.compile(r"(://[^/\s:@\"']*:)[^@/\s\"']+(@)")
-_JITID = re.compile(r"(?:\S*/)?jitid .*\b(?:helper|mcp)\b.*|jitid")
-_REFERENCE = re.compile(r"(?:[Bb]earer )?(?:\$\{?[\w:]+\}?|\{(?:env|file):[\w{:]*\}+)|!?[\w./-]*/[\w./-]+")
-_HARMLESS = re.compile(r"[\"']?(?:true|false|null|none|[0-9]{1,7}|)[\"']?,?|[\[{|>&].?")
+
+class Side(Record):
+    """The lines of a file before or after a change, and their form for people."""
+
+    text: str
+    lines: list[str]
+    shown: list[str]
 
 
-def redacted(line: str) -> str:
-    """Return a line of a client's file with stars for every value that may be a secret."""
-
-    def quoted(found: re.Match[str]) -> str:
-        value = found[2][1:-1]
-        return found[0] if _shown(value) else f"{found[1]}{found[2][0]}{MASK}{found[2][-1]}"
-
-    def bare(found: re.Match[str]) -> str:
-        return found[0] if _shown(found[2].strip()) else f"{found[1]}{MASK}"
-
-    line = _QUOTED.sub(quoted, line)
-    line = _BARE.sub(bare, line)
-    line = _SCHEME.sub(lambda found: found[0] if _shown(found[2]) else f"{found[1]} {MASK}", line)
-    line = _URL.sub(rf"\g<1>{MASK}\g<2>", _KNOWN.sub(MASK, line))
-    return masked(line, wide=True)
+def side(form: Form, text: str, own: OwnText) -> Side:
+    """Return a text as a side of a difference, with stars for the values that jitid did not insert."""
+    return Side(text, text_lines(text), text_lines(foreign_text.shown(form, text, own)))
 
 
-def _shown(value: str) -> bool:
-    """Return whether a value with a suspicious name is harmless: a command of jitid, or a reference."""
-    bare = value.strip().rstrip(",").strip("\"'")
-    return any(
-        (
-            _HARMLESS.fullmatch(value.strip()),
-            _JITID.fullmatch(bare.removeprefix("!")),
-            _REFERENCE.fullmatch(bare),
-        )
-    )
+_NONE = Side("", [], [])
 
 
-def unified(path: str, old: str | None, new: str | None) -> list[str]:
-    """Return the lines of a unified diff of a file; None is a missing file."""
-    before, after = (text_lines(text) if text is not None else [] for text in (old, new))
+def unified(path: str, old: Side | None, new: Side | None) -> list[str]:
+    """Return the lines of a unified diff of a file; None is a missing file.
+
+    Lines and their numbers are those of the file. With stars in them, `patch` does not accept it.
+    """
+    before, after = ([] if each is None else each.lines for each in (old, new))
     lines = [
         f"--- {safe(path) if old is not None else '/dev/null'}",
         f"+++ {safe(path) if new is not None else '/dev/null'}",
@@ -71,8 +50,8 @@ def unified(path: str, old: str | None, new: str | None) -> list[str]:
     start, end = _ends(before, after)
     changes = list(_changes(before[start : len(before) - end], after[start : len(after) - end], start))
     for group in _groups(changes):
-        lines += _hunk(group, before, after)
-    if old is not None and new is not None and before == after and old != new:
+        lines += _hunk(group, old or _NONE, new or _NONE)
+    if old is not None and new is not None and before == after and old.text != new.text:
         lines.append("\\ the end of a line changes")
     return lines
 
@@ -119,7 +98,8 @@ def _groups(changes: Sequence[_Change]) -> Iterator[list[_Change]]:
         yield group
 
 
-def _hunk(group: Sequence[_Change], before: Sequence[str], after: Sequence[str]) -> Iterator[str]:
+def _hunk(group: Sequence[_Change], old: Side, new: Side) -> Iterator[str]:
+    before, after = old.shown, new.shown
     first = max(group[0][0] - _CONTEXT, 0)
     last = min(group[-1][1] + _CONTEXT, len(before))
     new_first = group[0][2] - (group[0][0] - first)
@@ -127,15 +107,15 @@ def _hunk(group: Sequence[_Change], before: Sequence[str], after: Sequence[str])
     yield f"@@ -{_range(first, last)} +{_range(new_first, new_last)} @@"
     position = first
     for start, end, new_start, new_end in group:
-        yield from (f" {_shown_line(line)}" for line in before[position:start])
+        yield from (f" {_shown_line(masked(line, wide=True))}" for line in before[position:start])
         removed, added = before[start:end], after[new_start:new_end]
         if len(removed) == len(added) == 1 and max(len(removed[0]), len(added[0])) > _LONG:
-            yield from _long_pair(redacted(removed[0]), redacted(added[0]))
+            yield from _long_pair(removed[0], added[0])
         else:
             yield from (f"-{_shown_line(line)}" for line in removed)
             yield from (f"+{_shown_line(line, own=True)}" for line in added)
         position = end
-    yield from (f" {_shown_line(line)}" for line in before[position:last])
+    yield from (f" {_shown_line(masked(line, wide=True))}" for line in before[position:last])
 
 
 def _range(first: int, last: int) -> str:
@@ -144,7 +124,7 @@ def _range(first: int, last: int) -> str:
 
 def _shown_line(line: str, *, own: bool = False) -> str:
     # A tab has no effect but its width.
-    text = "\t".join(map(safe, redacted(line).split("\t")))
+    text = "\t".join(map(safe, line.split("\t")))
     return text if own or len(text) <= _LONG else f"{text[:_LONG]}…"
 
 

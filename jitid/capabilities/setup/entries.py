@@ -97,7 +97,8 @@ def add(form: Form, text: str, entry: Entry) -> Added:
                 return Added(text, [], None)
             node = jsonc.node_at(root, entry.path)
             if node is not None and not entry.append:
-                previous = _replaceable(entry, node.kind == "scalar", text[node.start : node.end])
+                _check_replaceable(entry, node.decoded(), text[node.start : node.end])
+                previous = text[node.start : node.end]
             depth = _depth(root, entry.path)
             put = jsonc.appending if entry.append else jsonc.setting
             splices = put(text, entry.path, entry.value)
@@ -108,10 +109,9 @@ def add(form: Form, text: str, entry: Entry) -> Added:
                 return Added(text, [], None)
             splices = toml_text.setting(text, entry.path, entry.value) if present is None else []
             if present is not None:
-                scalar = not isinstance(present, (Mapping, list))
-                _replaceable(entry, scalar, str(present))
                 splices = toml_text.setting(text, entry.path, entry.value)
                 previous = splices[0].removed
+                _check_replaceable(entry, present, previous)
         case Form.GIT:
             if line_text.present(text, entry.path[0], entry.value[-1]):
                 return Added(text, [], None)
@@ -139,13 +139,42 @@ def _same(left: object, right: object) -> bool:
     return json.dumps(left, sort_keys=True, default=str) == json.dumps(right, sort_keys=True, default=str)
 
 
-def _replaceable(entry: Entry, scalar: bool, text: str) -> str:
+def _check_replaceable(entry: Entry, value: object, text: str) -> None:
+    """Raise ClientFileError for a value that the record of a change may not hold.
+
+    The place decides which forms are harmless: any other value there may be a secret.
+    """
     name = quote(".".join(entry.path))
-    if not scalar:
+    if isinstance(value, (Mapping, list)):
         raise ClientFileError(f"{name} has other content")
-    if may_hold_secret(text):
+    if may_hold_secret(text) or (isinstance(value, str) and not _is_harmless(entry.path[-1], value)):
         raise ClientFileError(f"{name} looks like a secret, and jitid copies no secret: remove it first")
-    return text
+
+
+_REFERENCE = re.compile(
+    r"(?:(?i:bearer)\s)?(?:\$\{?[A-Z][A-Z0-9_]*\}?|\{(?:env:\w+|file:\{env:\w+\}|file:[~/][\w./-]*)\})"
+)
+_COMMAND = re.compile(r"[\w./~-]+(?: (?:-[A-Za-z]|--[A-Za-z][A-Za-z-]*))*", re.ASCII)
+_NUMBER = re.compile(r"[0-9]{1,7}")
+_SHORT_NAME = re.compile(r"[A-Za-z0-9_.-]{1,32}", re.ASCII)
+_STEP = r"/(?:[A-Za-z_.-]{1,24}[0-9]{0,2})?"
+_ADDRESS = re.compile(rf"https?://[A-Za-z0-9.-]+(?::[0-9]+)?(?:{_STEP})*", re.ASCII)
+"""An address without a login, a query and long parts."""
+
+
+def _is_harmless(name: str, value: str) -> bool:
+    if _REFERENCE.fullmatch(value) or _NUMBER.fullmatch(value):
+        return True
+    match name:
+        case "apiKeyHelper" | "headersHelper":
+            # An argument of a command may be a secret.
+            return _COMMAND.fullmatch(value) is not None
+        case "url" | "baseURL" | "ANTHROPIC_BASE_URL":
+            return _ADDRESS.fullmatch(value) is not None
+        case "model_provider":
+            return _SHORT_NAME.fullmatch(value) is not None
+        case _:
+            return False
 
 
 def _depth(root: jsonc.Node | None, path: Sequence[str]) -> int:

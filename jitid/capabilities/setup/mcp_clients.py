@@ -28,7 +28,9 @@ def gemini_files(request: SetupRequest) -> list[ClientFile]:
     tools = {**request.mcp_server(), "env": {"JITID_PARENT_FILE": "$JITID_PARENT_FILE"}}
     entries += [Entry(("mcpServers", request.name), tools), *hooks(request, "gemini")]
     folder = os.getcwd() if request.project else request.environ.get("GEMINI_CLI_HOME") or request.home
-    return [ClientFile(os.path.abspath(f"{folder}/.gemini/settings.json"), Form.JSON, entries)]
+    return [
+        ClientFile(os.path.abspath(f"{folder}/.gemini/settings.json"), Form.JSON, entries, request.within)
+    ]
 
 
 def copilot_files(request: SetupRequest) -> list[ClientFile]:
@@ -44,7 +46,7 @@ def copilot_files(request: SetupRequest) -> list[ClientFile]:
     tools = {"type": "local", **request.mcp_server(), "tools": ["*"]}
     entries.append(Entry(("mcpServers", request.name), tools))
     path = ".mcp.json" if request.project else f"{request.folder('COPILOT_HOME', '.copilot')}/mcp-config.json"
-    return [ClientFile(os.path.abspath(path), Form.JSON, entries)]
+    return [ClientFile(os.path.abspath(path), Form.JSON, entries, request.within)]
 
 
 def cursor_files(request: SetupRequest) -> list[ClientFile]:
@@ -56,7 +58,7 @@ def cursor_files(request: SetupRequest) -> list[ClientFile]:
     ]
     entries.append(Entry(("mcpServers", request.name), request.mcp_server()))
     folder = os.getcwd() if request.project else request.home
-    return [ClientFile(os.path.abspath(f"{folder}/.cursor/mcp.json"), Form.JSON, entries)]
+    return [ClientFile(os.path.abspath(f"{folder}/.cursor/mcp.json"), Form.JSON, entries, request.within)]
 
 
 def vscode_files(request: SetupRequest) -> list[ClientFile]:
@@ -71,7 +73,7 @@ def vscode_files(request: SetupRequest) -> list[ClientFile]:
     ]
     entries.append(Entry(("servers", request.name), {"type": "stdio", **request.mcp_server()}))
     path = ".vscode/mcp.json" if request.project else vscode_path(request)
-    return [ClientFile(os.path.abspath(path), Form.JSON, entries)]
+    return [ClientFile(os.path.abspath(path), Form.JSON, entries, request.within)]
 
 
 def vscode_path(request: SetupRequest) -> str:
@@ -94,7 +96,7 @@ def mcp_files(request: SetupRequest) -> list[ClientFile]:
             Entry((*path, "headersHelper"), request.line("headers")),
         ]
     entries.append(Entry(("mcpServers", request.name), request.mcp_server()))
-    return [ClientFile(os.path.abspath(".mcp.json"), Form.JSON, entries)]
+    return [ClientFile(os.path.abspath(".mcp.json"), Form.JSON, entries, os.getcwd())]
 
 
 def mcp_notes(request: SetupRequest) -> list[str]:

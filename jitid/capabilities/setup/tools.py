@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
+import subprocess
 
 from jitid.capabilities.setup.client import ClientFile, SetupRequest
 from jitid.capabilities.setup.coding_agents import xdg_configuration
 from jitid.capabilities.setup.entries import Entry, Form
+from jitid.errors import UsageError
 from jitid.system.program_request import origin
+
+_SECONDS = 10
 
 
 def git_files(request: SetupRequest) -> list[ClientFile]:
@@ -20,18 +25,39 @@ def git_files(request: SetupRequest) -> list[ClientFile]:
         line = _git_value("!" + request.line("git", *audience))
         # The empty value drops the helpers before it, which would answer first and store the token.
         entries.append(Entry((f'[credential "{address}"]',), ["\thelper =", f"\thelper = {line}"]))
-    return [ClientFile(os.path.abspath(git_path(request)), Form.GIT, entries)]
+    path = git_path(request)
+    return [ClientFile(path, Form.GIT, entries, os.path.dirname(path) if request.project else None)]
 
 
 def git_path(request: SetupRequest) -> str:
-    """Return the path of git's file (git-config(1), FILES)."""
+    """Return the path of git's file (git-config(1), FILES). Raises UsageError for a folder without a repository."""
     if request.project:
-        return ".git/config"
+        return _repository_path()
     if stated := request.environ.get("GIT_CONFIG_GLOBAL"):
-        return stated
-    own = f"{request.home}/.gitconfig"
-    shared = f"{xdg_configuration(request)}/git/config"
+        return os.path.abspath(stated)
+    own = os.path.abspath(f"{request.home}/.gitconfig")
+    shared = os.path.abspath(f"{xdg_configuration(request)}/git/config")
     return shared if not os.path.lexists(own) and os.path.lexists(shared) else own
+
+
+def _repository_path() -> str:
+    """Return the path of the configuration that git reads in the current folder: of all worktrees of a repository."""
+    program = shutil.which("git")
+    if program is None:
+        raise UsageError("--project requires git, which is not installed; nothing was changed")
+    done = subprocess.run(  # noqa: S603 - fixed words
+        [program, "rev-parse", "--git-path", "config"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=_SECONDS,
+        check=False,
+    )
+    if done.returncode:
+        raise UsageError(
+            "git finds no repository in the current folder; nothing was changed",
+            "change to a repository, or omit --project",
+        )
+    return os.path.abspath(os.fsdecode(done.stdout.removesuffix(b"\n")))
 
 
 def _git_value(value: str) -> str:

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from shlex import split
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from jitid.capabilities.setup import change, change_record, client_file, diff
 from jitid.capabilities.setup.change import FileChange, FileState
@@ -15,8 +16,9 @@ from jitid.capabilities.setup.client import Ambient, ClientSetup, SetupRequest
 from jitid.capabilities.setup.client_list import CLIENTS
 from jitid.cli.invocation import Invocation
 from jitid.cli.setup import commands
+from jitid.config.effective import here
 from jitid.errors import ExitStatus, NotFoundError, PartialError, StorageError, UsageError
-from jitid.system import output, xdg
+from jitid.system import output
 from jitid.system.installation import program
 from jitid.system.program_request import origin
 from jitid.values.text import number_of, quote
@@ -46,6 +48,8 @@ def setup(cli: Invocation, args: commands.SetupCommand) -> None:
     """Perform `jitid setup`."""
     if args.undo and args.check:
         raise UsageError("--undo and --check exclude each other", "omit one of them")
+    # Files of a project are in the working directory.
+    here()
     if args.client is None:
         _without_client(cli, args)
         return
@@ -62,6 +66,15 @@ def setup(cli: Invocation, args: commands.SetupCommand) -> None:
         planned = _change(cli, args, client, lambda: change.plan_setup(client, request))
         for note in client.notes(request) if any(each.changes for each in planned) else ():
             cli.note(note)
+        for each in planned:
+            if each.changes and each.exists and _is_shared(request, client, each.content.path):
+                cli.note(f"{each.content.path} names programs and folders of this machine: do not commit it")
+
+
+def _is_shared(request: SetupRequest, client: ClientSetup, path: str) -> bool:
+    """Return whether a project usually commits a file."""
+    in_project = client.name == "mcp" or (request.project and client.name != "git")
+    return in_project and not path.endswith("/.claude/settings.local.json")
 
 
 def _without_client(cli: Invocation, args: commands.SetupCommand) -> None:
@@ -70,7 +83,7 @@ def _without_client(cli: Invocation, args: commands.SetupCommand) -> None:
         raise UsageError(
             f"--{stated[0].replace('_', '-')} requires a client", f"name one of: {', '.join(CLIENTS)}"
         )
-    request = SetupRequest(_command(cli))
+    request = SetupRequest(tuple(_program()))
     if args.check:
         in_use = [client for client in CLIENTS.values() if _state(change.states(client, request)) != "absent"]
         _check(cli, args, in_use, request)
@@ -100,34 +113,55 @@ def _state(states: Sequence[FileState]) -> str:
     return next((state for state in _STATES if any(each.state == state for each in states)), "absent")
 
 
+def _program() -> list[str]:
+    """Return the words that start this jitid, with its absolute path.
+
+    The folder in which a client runs may replace a program that is named without a path.
+    """
+    words = program()
+    found = shutil.which("jitid")
+    if len(words) > 1 and found is not None:
+        return [os.path.abspath(found)]
+    return words
+
+
 def _command(cli: Invocation) -> tuple[str, ...]:
     """Return the words that start this jitid from a client, with the options that select its ledger."""
-    own = program()
-    found = shutil.which("jitid")
-    by_name = found is not None and (len(own) > 1 or os.path.realpath(found) == os.path.realpath(own[0]))
-    words = ["jitid"] if by_name else own
     flags = split(_selecting(cli).command("jitid helper"))[1:-1]
     for index, word in enumerate(flags):
         # The client starts the helper in any folder.
         if index and flags[index - 1] in _PATHS and "://" not in word:
             flags[index] = os.path.abspath(word)
-    return (*words, *flags)
+    return (*_program(), *flags)
 
 
 def _selecting(cli: Invocation) -> Invocation:
-    """Return the line's selection of a ledger as options: a client may pass no variables to its helpers."""
+    """Return the choice of a ledger or an authority as options, from wherever it comes.
+
+    A client may pass no variables to its helpers, and the folder in which it runs may set others. Raises UsageError.
+    """
+    config = cli.config()
     selecting = Invocation()
-    environ = os.environ
-    selecting.config_file = cli.config_file or environ.get("JITID_CONFIG")
-    selecting.profile = cli.profile or environ.get("JITID_PROFILE")
-    selecting.ledger = cli.ledger or environ.get("JITID_LEDGER")
-    selecting.remote = cli.remote or environ.get("JITID_REMOTE")
-    selecting.credential_file = cli.credential_file or environ.get("JITID_REMOTE_CREDENTIAL_FILE")
-    if environ.get("XDG_CONFIG_HOME") and os.path.exists(xdg.user_file()):
-        selecting.config_file = selecting.config_file or xdg.user_file()
-    if environ.get("XDG_DATA_HOME") and selecting.remote is None:
-        selecting.ledger = selecting.ledger or cli.config().ledger
+    selecting.config_file = config.path if os.path.isfile(config.path) else None
+    selecting.profile = cli.profile or os.environ.get("JITID_PROFILE")
+    selecting.remote = config.remote
+    if selecting.remote is not None:
+        origin_of_credential = config.origin("remote_credential_file")
+        if origin_of_credential == "flag" or origin_of_credential.startswith("environment "):
+            selecting.credential_file = config.credential_file
+    elif not _has_password(config.ledger):
+        selecting.ledger = config.ledger
+    elif not config.origin("ledger").startswith(("user ", "system ")):
+        raise UsageError(
+            "the address of the ledger contains a password, which would be written into the client's file; "
+            "nothing was changed",
+            "write the address to the configuration: jitid config set ledger URL",
+        )
     return selecting
+
+
+def _has_password(ledger: str) -> bool:
+    return "://" in ledger and urlsplit(ledger).password is not None
 
 
 def _request(cli: Invocation, args: commands.SetupCommand, client: ClientSetup) -> SetupRequest:
@@ -141,7 +175,8 @@ def _request(cli: Invocation, args: commands.SetupCommand, client: ClientSetup) 
         raise UsageError("--audience requires --gateway here; nothing was changed")
     if args.gateway is not None:
         _check_address(args.gateway, "--gateway")
-    words = (*_command(cli), *_helper_options(args))
+    command = tuple(_program()) if args.undo or args.check else _command(cli)
+    words = (*command, *_helper_options(args))
     unprintable = next((word for word in words if not word.isprintable()), None)
     if unprintable is not None:
         # A line break would begin another setting in some files.
@@ -152,7 +187,7 @@ def _request(cli: Invocation, args: commands.SetupCommand, client: ClientSetup) 
             f"invalid name {quote(name)}", "use letters, digits and `._-`, such as --name deploy"
         )
     return SetupRequest(
-        _command(cli),
+        command,
         tuple(_helper_options(args)),
         args.audience,
         args.gateway,
@@ -261,7 +296,7 @@ def _confirm(count: int) -> None:
 
 
 def _show(cli: Invocation, args: commands.SetupCommand, planned: Sequence[FileChange]) -> None:
-    diffs = {each.content.path: _diff(each) for each in planned if each.changes}
+    diffs = {each.content.path: each.difference() for each in planned if each.changes}
     if cli.field or cli.format_name() is not None:
         rows = [
             {
@@ -277,14 +312,6 @@ def _show(cli: Invocation, args: commands.SetupCommand, planned: Sequence[FileCh
     for lines in diffs.values():
         shown = diff.coloured(lines) if cli.coloured() else lines
         output.write_pieces(f"{line}\n" for line in shown)
-
-
-def _diff(each: FileChange) -> list[str]:
-    return diff.unified(
-        each.content.path,
-        each.content.text if each.content.exists else None,
-        each.text if each.exists else None,
-    )
 
 
 def _check_undone(undone: Sequence[FileChange]) -> None:
@@ -306,7 +333,7 @@ def _check(
     for client in clients:
         states = change.states(client, request)
         configured = frozenset(name for state in states for name in state.configured)
-        ambient = [*_condition(states), *client.ambient(request, configured)]
+        ambient = [*_condition(states, request.command[0]), *client.ambient(request, configured)]
         if states and _state(states) == "absent":
             absent.append(client.name)
         found += ambient
@@ -315,19 +342,26 @@ def _check(
     effects = {each.effect for each in found}
     if absent and len(clients) == 1:
         raise NotFoundError(f"{absent[0]} is not set up", f"to set it up: jitid setup {absent[0]}")
-    if "bypass" in effects:
+    if effects & {"bypass", "redirects"}:
         cli.status = ExitStatus.FINDINGS
     elif "unexamined" in effects:
         cli.status = ExitStatus.INCOMPLETE
 
 
-def _condition(states: Sequence[FileState]) -> Iterator[Ambient]:
-    """Yield the faults of the setup itself."""
+def _condition(states: Sequence[FileState], own: str) -> Iterator[Ambient]:
+    """Yield the faults of the setup itself; `own` is the program that a new setup would write."""
     for state in states:
         if state.state == "edited":
             yield Ambient("file", state.path, "bypass", "entries of jitid were changed or removed")
         elif state.state == "unreadable":
             yield Ambient("file", state.path, "unexamined", "it cannot be read")
         for name in sorted(state.commands):
-            if shutil.which(name) is None:
-                yield Ambient("file", state.path, "bypass", f"the program {quote(name, 200)} is not in PATH")
+            found = shutil.which(name)
+            if not os.path.isabs(name):
+                about = f"PATH selects the program {quote(name, 200)}; set the client up again"
+                yield Ambient("file", state.path, "redirects", about)
+            elif found is None:
+                yield Ambient("file", state.path, "bypass", f"the program {quote(name, 200)} is missing")
+            elif os.path.realpath(found) != os.path.realpath(own):
+                about = f"it calls {quote(name, 200)}, and this jitid is {quote(own, 200)}"
+                yield Ambient("file", state.path, "redirects", about)

@@ -145,6 +145,9 @@ class SetupCommand(Verb):
     a credential helper. Shows the changes as a diff; at a terminal it requests confirmation. Without CLIENT, list the
     clients and their state. --undo restores an unchanged file byte for byte; from a changed one it removes only the
     entries of jitid. No secret is written or copied.
+
+    Such as: `jitid setup claude-code --gateway https://llm.example`. For the API of a vendor no gateway is required:
+    `jitid run --for anthropic -- claude`; see `jitid federate --help`.
     """
 
     verb = "setup"
@@ -152,25 +155,47 @@ class SetupCommand(Verb):
     effect = IDEMPOTENT
     view = _CLIENTS
 
-    client: str | None = optional_arg(CLIENT, "[CLIENT]", help="Client to hook up.")
+    client: str | None = optional_arg(
+        CLIENT,
+        "[CLIENT]",
+        help="Client: claude-code, codex, opencode, gemini, copilot, cursor, vscode, mcp, git, gh, aws or kube.",
+    )
     dry_run: bool = dry_run_flag()
     undo: bool = flag("--undo", help="Remove the entries of jitid.")
-    check: bool = flag("--check", help="Report credentials that bypass jitid; exit 10 if there are any.")
+    check: bool = flag(
+        "--check", help="Report credentials and settings that bypass jitid; exit 10 if there are any."
+    )
     yes: bool = flag("--yes", "-y", help="Write without confirmation.")
-    gateway: str | None = opt(URL, "--gateway", help="Gateway to models, which accepts the tokens.")
+    gateway: str | None = opt(
+        URL,
+        "--gateway",
+        help="Gateway to models that accepts the tokens. For claude-code, codex, opencode, copilot.",
+    )
     audience: str | None = opt(
-        AUDIENCE, "--audience", help="Audience of the tokens (default: the gateway or host)."
+        AUDIENCE,
+        "--audience",
+        help="Audience of the tokens (default: the gateway or host). Also for git and kube.",
     )
     mcp: tuple[str, ...] = opts(
-        TEXT, "--mcp", metavar="NAME=URL", help="MCP server that accepts tokens; repeatable."
+        TEXT,
+        "--mcp",
+        metavar="NAME=URL",
+        help="MCP server that accepts tokens; repeatable. For all agents, and mcp.",
     )
-    tools: bool = flag("--tools", help="Also give agents the tools of `jitid mcp`.")
-    host: tuple[str, ...] = opts(TEXT, "--host", metavar="HOST", help="Server of git; repeatable.")
-    template: str | None = opt(TEMPLATE, "--template", help="Template of AWS sessions, or TARGET/TEMPLATE.")
+    tools: bool = flag(
+        "--tools",
+        help="Add the tools of `jitid mcp`. For claude-code, codex, opencode; the others always get them.",
+    )
+    host: tuple[str, ...] = opts(TEXT, "--host", metavar="HOST", help="Server, for git; repeatable.")
+    template: str | None = opt(
+        TEMPLATE, "--template", help="Template of sessions, or TARGET/TEMPLATE, for aws."
+    )
     name: str | None = opt(
         TEXT, "--name", metavar="NAME", help="Name of the entry, such as an AWS profile (default: jitid)."
     )
-    project: bool = flag("--project", help="Write the files of the current folder.")
+    project: bool = flag(
+        "--project", help="Write the files of the current folder, not the user's. Not for aws and kube."
+    )
     task: str | None = opt(TASK, "--task", "-t", help="Task, written into the helper's line.")
     delegator: str | None = opt(DELEGATOR, "--delegator", "-d", help="Delegator, written into the line.")
     agent: str | None = opt(AGENT, "--agent", "-a", help="Agent, written into the line.")

@@ -10,7 +10,7 @@ import pytest
 
 from jitid.authority import remote
 from jitid.config.effective import load
-from jitid.errors import IntegrityError
+from jitid.errors import IntegrityError, UsageError
 from tests.authority.remote.conftest import EVERYTHING
 from tests.real import Shell, command
 from tests.server.test_tls import certificate
@@ -210,3 +210,57 @@ def test_what_is_nearer_counts(shell: Shell) -> None:
     done = shell.run("issue", "--task", "T9", "--delegator", "bob", "--ledger", str(shell.home / "here"))
     assert done.returncode == 0, done.stderr
     assert (shell.home / "here" / "ledger.db").exists()
+
+
+def _configured(folder: Path, name: str, *, remote: bool) -> Path:
+    file = folder / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(('remote = "https://a.example"\n' if remote else "") + 'remote_credential_file = "/f"\n')
+    return file
+
+
+def test_a_credential_of_a_file_does_not_go_to_an_authority_that_the_environment_chose(
+    tmp_path: Path,
+) -> None:
+    """A project's settings may choose the environment of a helper, and would receive the credential."""
+    _configured(tmp_path, ".config/jitid/config.toml", remote=True)
+    environ = {"HOME": str(tmp_path), "JITID_REMOTE": "https://evil.example"}
+    config = load(environ=environ)
+    with pytest.raises(UsageError) as refused:
+        remote.credential(config, environ)
+    for part in ("https://evil.example", "environment JITID_REMOTE", "/f", "config.toml"):
+        assert part in refused.value.message
+
+
+def test_a_file_that_the_environment_chose_gets_no_credential_of_another_file(tmp_path: Path) -> None:
+    evil = tmp_path / "repo/evil.toml"
+    evil.parent.mkdir()
+    evil.write_text('remote = "https://evil.example"\n')
+    _configured(tmp_path, "etc/jitid/config.toml", remote=False)
+    environ = {
+        "HOME": str(tmp_path),
+        "JITID_CONFIG": str(evil),
+        "XDG_CONFIG_DIRS": str(tmp_path / "etc"),
+    }
+    with pytest.raises(UsageError, match="the environment chose the authority alone"):
+        remote.credential(load(environ=environ), environ)
+
+
+@pytest.mark.parametrize("chosen", ["one file", "a flag", "the environment for both", "a profile"])
+def test_a_credential_goes_to_the_authority_of_its_own_layer_or_of_a_flag(
+    tmp_path: Path, chosen: str
+) -> None:
+    file = _configured(tmp_path, ".config/jitid/config.toml", remote=chosen != "a flag")
+    environ = {"HOME": str(tmp_path)}
+    flags: dict[str, str | None] = {}
+    profile = None
+    if chosen == "a flag":
+        flags["remote"] = "https://b.example"
+    elif chosen == "the environment for both":
+        environ |= {"JITID_REMOTE": "https://b.example", "JITID_REMOTE_CREDENTIAL_FILE": "/f"}
+    elif chosen == "a profile":
+        file.write_text(f'{file.read_text()}[profile.b]\nremote = "https://b.example"\n')
+        profile = "b"
+    config = load(environ=environ, flags=flags, profile=profile)
+    bearer = remote.credential(config, environ)
+    assert bearer is not None

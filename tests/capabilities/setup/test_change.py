@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Iterator
@@ -507,6 +508,59 @@ def test_the_record_holds_nothing_of_the_rest_of_the_file(home: Path) -> None:
         assert "sk-ant" not in entry.read_text()
 
 
+SECRET_PLACES = {
+    "a key": ("opencode", {"provider": {"anthropic": {"options": {"apiKey": "gw-3f9a8c7711deadbeef00"}}}}),
+    "a header": (
+        "opencode",
+        {"provider": {"anthropic": {"options": {"headers": {"Authorization": "hunter2hunter2"}}}}},
+    ),
+    "an argument": ("claude-code", {"apiKeyHelper": "printf s3cretvalue998877"}),
+    "an attached argument": ("claude-code", {"apiKeyHelper": "mine --key=s3cretvalue998877"}),
+    "a query": ("claude-code", {"env": {"ANTHROPIC_BASE_URL": "https://a.example/?k=verysecretquery1"}}),
+    "a login": ("claude-code", {"env": {"ANTHROPIC_BASE_URL": "https://hunter2hunter2@a.example"}}),
+    "a path": (
+        "claude-code",
+        {"env": {"ANTHROPIC_BASE_URL": "https://a.example/s/9f8a7b6c5d4e3f2a1b0c9d8e"}},
+    ),
+    "a variable": ("claude-code", {"env": {"CLAUDE_CODE_API_KEY_HELPER_TTL_MS": "hunter2hunter2"}}),
+}
+
+
+@pytest.mark.parametrize("place", SECRET_PLACES)
+def test_a_value_that_may_be_a_secret_by_its_place_is_neither_replaced_nor_recorded(
+    home: Path, place: str
+) -> None:
+    client, content = SECRET_PLACES[place]
+    path = home / (".claude/settings.json" if client == "claude-code" else ".config/opencode/opencode.json")
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(content))
+    with pytest.raises(ConfigurationError, match="looks like a secret") as refused:
+        set_up(client, request(home))
+    assert json.loads(path.read_text()) == content
+    assert records(home) == []
+    assert "cret" not in refused.value.message.replace("a secret", "").replace("no secret", "")
+
+
+def test_the_address_of_a_server_with_a_query_is_not_recorded(home: Path) -> None:
+    path = home / ".claude.json"
+    text = '{"mcpServers": {"docs": {"url": "https://mcp.example/mcp?k=verysecretquery1"}}}'
+    path.write_text(text)
+    with pytest.raises(ConfigurationError, match=r"`mcpServers\.docs\.url` looks like a secret"):
+        set_up("claude-code", request(home))
+    assert path.read_text() == text
+
+
+@pytest.mark.parametrize("key", ["{env:MY_KEY}", "{file:~/.key}", "{file:{env:TOKEN_FILE}}"])
+def test_a_reference_to_a_secret_is_replaced_and_restored(home: Path, key: str) -> None:
+    path = home / ".config/opencode/opencode.json"
+    path.parent.mkdir(parents=True)
+    text = json.dumps({"provider": {"anthropic": {"options": {"apiKey": key}}}})
+    path.write_text(text)
+    set_up("opencode", request(home))
+    undo("opencode", home)
+    assert path.read_text() == text
+
+
 def test_a_damaged_record_is_refused(home: Path) -> None:
     set_up("claude-code", request(home))
     for path in records(home):
@@ -540,3 +594,54 @@ def test_a_second_process_waits_for_the_lock(home: Path) -> None:
         with pytest.raises(BlockingIOError):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.close(descriptor)
+
+
+SHARED: list[tuple[str, dict[str, Any]]] = [
+    ("mcp", {"name": "a"}),
+    ("copilot", {"name": "b", "project": True}),
+]
+
+
+@pytest.mark.parametrize(
+    "before", [None, b'{"mcpServers": {\r\n\t"x": {},\r\n}}', b"{}", b'{\n  "a": 1 // one\n}\n']
+)
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("names", [("a", "b"), ("a", "a")])
+def test_two_clients_of_one_file_are_undone_in_any_order(
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    before: bytes | None,
+    order: tuple[int, int],
+    again: bool,
+    names: tuple[str, str],
+) -> None:
+    folder = home / "repo"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    path = folder / ".mcp.json"
+    if before is not None:
+        path.write_bytes(before)
+    lines = [
+        (client, {**more, "name": name, "gateway": None})
+        for (client, more), name in zip(SHARED, names, strict=True)
+    ]
+    for client, more in lines:
+        set_up(client, request(home, **more, servers=()))
+    if again:
+        client, more = lines[0]
+        set_up(client, request(home, **more, servers=(("docs", "https://mcp.example/mcp"),)))
+    first, second = (lines[number] for number in order)
+    undo(first[0], home)
+    states = change.states(CLIENTS[second[0]], request(home, **second[1], servers=()))
+    # An entry of one name is that of the client that was set up last.
+    own = names[0] != names[1] or second is lines[0 if again else 1]
+    assert [state.state for state in states if state.path == str(path)] == ["in-force" if own else "edited"]
+    undo(second[0], home)
+    if names[0] != names[1]:
+        assert (path.read_bytes() if path.exists() else None) == before
+    else:
+        assert not path.exists() or json.loads(re.sub(rb",(?=\s*\})|//.*", b"", path.read_bytes())) == (
+            json.loads(re.sub(rb",(?=\s*\})|//.*", b"", before or b"{}"))
+        )
+    assert records(home) == []
