@@ -428,7 +428,7 @@ __jitid_table() {
         options="--token-file=files --most=nothing --rate=nothing --keep --format=:json $everywhere"
         ;;
     'federate')
-        options="--check=files --delegator|-d=delegators --agent|-a=agents --field+=:name,vendor,issuer,audience,algorithm,jwks_uri,subject,template,claims,token_lifetime,exchanged_lifetime,missing,settings,variables,hidden,warnings,jwks $everywhere"
+        options="--check=files --delegator|-d=delegators --agent|-a=agents --field+=:name,vendor,issuer,audience,algorithm,jwks_uri,subject,template,claims,required,token_lifetime,exchanged_lifetime,missing,settings,variables,hidden,warnings,jwks $everywhere"
         arguments=':anthropic,openai,google,azure,aws,vault'
         ;;
     'schedule cron')
