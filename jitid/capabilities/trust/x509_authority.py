@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.utils import CryptographyDeprecationWarning
 
 from jitid.capabilities.trust import rotation
-from jitid.capabilities.trust.signing import key_facts
+from jitid.capabilities.trust.signing import key_facts, machine_for
 from jitid.crypto import jws
 from jitid.crypto.der import from_pem, split
 from jitid.crypto.x509 import UNREADABLE, check_chain, ends_at, request
@@ -119,7 +119,9 @@ def request_certificate(transaction: Transaction, names: Names, keyring: Keyring
             return Requested(key.kid, request(signer.kid, signer.private, names.trust_domain), None)
     keyring.must_be_for({key.kid for key in KeyStore(transaction).signing_keys()})
     signer = keyring.create("ES256")
-    key = KeyChanges(transaction).add_key(signer.kid, signer.algorithm, signer.public, "x509")
+    key = KeyChanges(transaction).add_key(
+        signer.kid, signer.algorithm, signer.public, "x509", machine=machine_for(transaction, keyring, signer)
+    )
     event = transaction.append("key-create", key_facts(key))
     return Requested(key.kid, request(signer.kid, signer.private, names.trust_domain), event.seq)
 

@@ -140,4 +140,5 @@ POSTGRES_STEPS: tuple[tuple[str, ...], ...] = (
     tuple(_of_sqlite(11)),
     tuple(_of_sqlite(12)),
     tuple(_of_sqlite(13)),
+    tuple(_of_sqlite(14)),
 )

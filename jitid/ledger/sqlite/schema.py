@@ -346,6 +346,11 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE access ADD COLUMN holder TEXT",
         "CREATE INDEX access_holder ON access (holder) WHERE holder IS NOT NULL AND ended_at IS NULL",
     ),
+    (
+        # The machine that made a key, as the id of a key that it had before. NULL: the first key of a ledger, and all
+        # keys from before this step.
+        "ALTER TABLE signing_key ADD COLUMN machine TEXT",
+    ),
 )
 
 LIVE_INDEXES = {
