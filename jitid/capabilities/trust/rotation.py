@@ -78,7 +78,7 @@ def rotate(
                 "to request a certificate: jitid keys ca request",
             )
         # Other machines keep their own keys. A key of this machine whose file is missing signs no more either.
-        if keyring.holds(key.kid) or key.machine in own:
+        if keyring.holds(key.kid) or (key.machine or key.kid) in own:
             KeyChanges(transaction).end_key(key.key, revoked=False)
             retired.append(key.kid)
     kids = {key.kid for key in keys}

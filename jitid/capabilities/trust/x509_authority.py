@@ -115,7 +115,7 @@ def request_certificate(transaction: Transaction, names: Names, keyring: Keyring
     for key in KeyStore(transaction).signing_keys():
         waits = key.use == "x509" and key.certificates is None and key.retired_at is None
         if waits and keyring.holds(key.kid):
-            signer = keyring.load(key.kid, key.algorithm, key.public)
+            signer = keyring.load(key.kid, key.algorithm, key.public, key.use)
             return Requested(key.kid, request(signer.kid, signer.private, names.trust_domain), None)
     keyring.must_be_for({key.kid for key in KeyStore(transaction).signing_keys()})
     signer = keyring.create("ES256")
@@ -253,7 +253,7 @@ def revocation_lists(snapshot: View, keyring: Keyring, lifetime: int = LIFETIME)
 
 
 def _listed(snapshot: View, keyring: Keyring, key: SigningKey, lifetime: int) -> RevocationList:
-    signer = keyring.load(key.kid, key.algorithm, key.public)
+    signer = keyring.load(key.kid, key.algorithm, key.public, key.use)
     authority = x509.load_der_x509_certificate(split(key.certificates or b"")[0])
     withdrawn = KeyStore(snapshot).withdrawn_by(key.key)
     now = snapshot.now
