@@ -37,7 +37,7 @@ Machine = Callable[[], LocalAuthority]
 
 
 class Machines:
-    """Two machines, `one` and `other`, each with a key of its own for the ledger."""
+    """Two machines, `one` and `other`, each with a separate key for the ledger."""
 
     def __init__(self, address: str, path: Path, terms: Any) -> None:
         self._address, self._path, self._terms = address, path, terms

@@ -171,7 +171,7 @@ def documents(
 def _lists(
     lists: Generator[tuple[str, str], None, Mapping[str, JitidError]],
 ) -> Generator[Document, None, Mapping[str, JitidError]]:
-    """Yield each list as a document, and return what the generator returns."""
+    """Yield each list as a document, and return the failures."""
     while True:
         try:
             name, text = next(lists)

@@ -57,7 +57,7 @@ def machines_of(keys: Sequence[SigningKey], keyring: Keyring) -> list[str]:
 def _must_never_have_had(keys: Sequence[SigningKey], keyring: Keyring, algorithm: str, use: str) -> None:
     """Refuse to replace a missing or revoked key of this machine. Raises IntegrityError.
 
-    A key of an unknown machine may have been this one's. A key that was only retired has no successor after its ledger
+    A key of an unknown machine may belong to this machine. A key that was only retired has no successor after its ledger
     was restored or copied; the next one is made as in a new ledger.
     """
     own = machines_of(keys, keyring)
@@ -241,7 +241,7 @@ def new_key(
 
 
 def machine_for(snapshot: View, keyring: Keyring, signer: Signer) -> str:
-    """Return the machine to record for a new key: this one's name, or the new key if it has no name yet."""
+    """Return the machine to record for a new key: its name, or the new key if it has no name yet."""
     return next(iter(machines_of(KeyStore(snapshot).signing_keys(), keyring)), signer.kid)
 
 
