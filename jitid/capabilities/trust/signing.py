@@ -57,8 +57,8 @@ def machines_of(keys: Sequence[SigningKey], keyring: Keyring) -> list[str]:
 def _must_never_have_had(keys: Sequence[SigningKey], keyring: Keyring, algorithm: str, use: str) -> None:
     """Refuse to replace a missing or revoked key of this machine. Raises IntegrityError.
 
-    A key of an unknown machine may belong to this machine. A key that was only retired has no successor after its ledger
-    was restored or copied; the next one is made as in a new ledger.
+    A key of an unknown machine may belong to this machine. A key that was only retired has no successor after its
+    ledger was restored or copied; the next one is made as in a new ledger.
     """
     own = machines_of(keys, keyring)
     former = [
