@@ -120,7 +120,7 @@ def test_the_command_that_an_error_names_replaces_the_key(
     shell = Shell(tmp_path)
     shell.good("config", "set", "algorithm.audience.urn:example:api", algorithm)
     line = ("issue", "--task", "T1", "--delegator", "alice", "--audience", "urn:example:api")
-    kid = jwt.get_unverified_header(shell.good(*line))["kid"]
+    kid = jwt.get_unverified_header(shell.good(*line).strip())["kid"]
     file = shell.ledger / "keys" / kid
     file.unlink()
     if happened == "damaged":
@@ -131,7 +131,7 @@ def test_the_command_that_an_error_names_replaces_the_key(
     command = failed.stderr.rpartition("or make a new key: ")[2].strip()
     assert command == "jitid keys rotate" + ("" if algorithm == "EdDSA" else f" --algorithm {algorithm}")
     successor = shell.good(*command.split()[1:]).strip()
-    assert jwt.get_unverified_header(shell.good(*line))["kid"] == successor
+    assert jwt.get_unverified_header(shell.good(*line).strip())["kid"] == successor
 
 
 def test_a_rotation_names_the_keys_that_sign_as_before(world: World) -> None:
