@@ -224,7 +224,7 @@ class LocalAuthority:
             contract.refuse_if_sealed(snapshot)
             key = current_key_of(snapshot, self._keyring, "EdDSA")
         if key is not None:
-            self._keyring.load(key.kid, key.algorithm, key.public)
+            self._keyring.load(key.kid, key.algorithm, key.public, key.use)
         _ = self._agreed
 
     def record_counts(self) -> None:

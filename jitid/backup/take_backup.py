@@ -341,7 +341,7 @@ def _signer(snapshot: View, keyring: Keyring) -> Signer:
     key = current_key_of(snapshot, keyring, "EdDSA")
     if key is None:
         raise IntegrityError("the ledger has no active EdDSA signing key", "to make one: jitid keys rotate")
-    return keyring.load(key.kid, key.algorithm, key.public)
+    return keyring.load(key.kid, key.algorithm, key.public, key.use)
 
 
 def needed(snapshot: View, key: SigningKey) -> bool:

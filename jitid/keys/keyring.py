@@ -270,7 +270,7 @@ class Keyring:
             return None
         return None if location is None else location.place
 
-    def load(self, kid: str, algorithm: str, public: bytes) -> Signer:
+    def load(self, kid: str, algorithm: str, public: bytes, use: str = "jws") -> Signer:
         """Return the signer of a key that the ledger knows.
 
         Raises IntegrityError if the file is missing, readable by others, a link, or not the key that the ledger knows.
@@ -279,6 +279,7 @@ class Keyring:
         if signer is not None:
             return signer
         path = self.path(kid)
+        remedy = f"restore the folder from a backup, or make a new key: {rotating(use, algorithm)}"
         if not os.path.lexists(path):
             # A process may have been killed between recording the key and renaming its file.
             self.confirm(kid)
@@ -288,9 +289,7 @@ class Keyring:
             denied = isinstance(error, PermissionError)
             raise IntegrityError(
                 f"cannot read the signing key {path}: {(error.strerror or 'error').lower()}; nothing was changed",
-                "run the command as the owner of the file; its mode is 0600"
-                if denied
-                else "restore the folder from a backup, or make a new key: jitid keys rotate",
+                "run the command as the owner of the file; its mode is 0600" if denied else remedy,
             ) from error
         location = Elsewhere.parse(secret)
         if location is not None:
@@ -303,7 +302,7 @@ class Keyring:
         if signer is None or signer.public != public or signer.kid != kid:
             raise IntegrityError(
                 f"the file {path} does not match the ledger's signing key; nothing was changed",
-                "restore the folder from a backup, or make a new key: jitid keys rotate",
+                remedy,
             )
         self._signers[kid] = signer
         return signer

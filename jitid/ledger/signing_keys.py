@@ -22,7 +22,8 @@ class KeyStore(Store):
 
     def _signing_keys(self) -> list[SigningKey]:
         rows = self._db.execute(
-            """SELECT id, kid, algorithm, public, created_at, retired_at, revoked_at, use, certificates
+            """SELECT id, kid, algorithm, public, created_at, retired_at, revoked_at, use, certificates,
+                      machine
                  FROM signing_key ORDER BY id"""
         )
         return [SigningKey(*row) for row in rows]
@@ -67,14 +68,20 @@ class KeyChanges(Changes, KeyStore):
     """Changes to signing keys."""
 
     def add_key(
-        self, kid: str, algorithm: str, public: bytes, use: str = "jws", certificates: bytes | None = None
+        self,
+        kid: str,
+        algorithm: str,
+        public: bytes,
+        use: str = "jws",
+        certificates: bytes | None = None,
+        machine: str | None = None,
     ) -> SigningKey:
         """Record a signing key that is used from now on."""
         self._transaction.alone()
         (key,) = self._one(
-            """INSERT INTO signing_key (id, kid, algorithm, public, created_at, use, certificates)
+            """INSERT INTO signing_key (id, kid, algorithm, public, created_at, use, certificates, machine)
                VALUES ((SELECT coalesce(max(id), 0) + 1 FROM signing_key), :kid, :algorithm, :public, :now, :use,
-                       :certificates)
+                       :certificates, :machine)
                RETURNING id""",
             kid=kid,
             algorithm=algorithm,
@@ -82,8 +89,9 @@ class KeyChanges(Changes, KeyStore):
             now=self._now,
             use=use,
             certificates=certificates,
+            machine=machine,
         )
-        return SigningKey(key, kid, algorithm, public, self._now, None, None, use, certificates)
+        return SigningKey(key, kid, algorithm, public, self._now, None, None, use, certificates, machine)
 
     def certify_key(self, key: int, certificates: bytes) -> None:
         """Record the certificates of the key of an X.509 authority."""

@@ -67,7 +67,9 @@ class McpServer:
                 )
         elif enveloped or request.method == "server/discover" or self._version == revisions.STATELESS:
             revisions.check_envelope(request)
-            self._version = revisions.STATELESS
+            # It offers the older revisions too, so that a client may still choose one.
+            if request.method != "server/discover":
+                self._version = revisions.STATELESS
             return self._stateless(request)
         match request.method:
             case "ping":

@@ -207,6 +207,8 @@ class SigningKey(Record):
     """Its only use: `jws` (tokens and audit heads), `x509` or `ssh` (certificates)."""
     certificates: bytes | None = None
     """For an X.509 authority: its certificate and those above it up to a root, concatenated in DER."""
+    machine: str | None = None
+    """The machine that made it; None if that was not recorded: see `machines_of` in `signing.py`."""
 
     @property
     def signs(self) -> bool:

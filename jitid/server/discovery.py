@@ -173,8 +173,6 @@ async def _metadata(service: Service, names: Names) -> dict[str, Any] | None:
 
 _FRESH = 60
 """Seconds for which a list is cached: making it may read the tokens of a whole day."""
-_MOST = 32
-"""Maximum number of cached lists."""
 
 
 class _KeptList(Record):
@@ -209,8 +207,8 @@ class _Lists:
             if fresh_list is not None:
                 return fresh_list
             text = await self._service.within(lambda authority: authority.perform(operation), long=True)
-            if len(self._kept) >= _MOST:
-                self._kept.clear()
+            # Only lists that live tokens may name exist, so the fresh ones need no limit.
+            self._kept = {each: kept for each, kept in self._kept.items() if self._fresh(each)}
             new_list = self._kept[name] = _KeptList(text, _etag(text.encode()), monotonic())
             return new_list
 

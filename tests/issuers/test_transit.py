@@ -154,6 +154,49 @@ def test_a_further_key_is_in_no_file_while_its_server_is_away(openbao: OpenBaoPl
     )
 
 
+@pytest.mark.parametrize("algorithm", ["EdDSA", "ES256"])
+def test_a_revoked_key_whose_server_is_away_has_no_successor_until_it_is_rotated(
+    openbao: OpenBaoPlace, shell: Shell, algorithm: str
+) -> None:
+    """No key in a file takes its place, neither by the next request nor by a rotation."""
+    shell.good("config", "set", "algorithm.audience.urn:example:api", algorithm)
+    audience = ("--audience", "urn:example:api")
+    issue(shell)
+    shell.good("keys", "rotate", "--transit", f"vault/away-{algorithm}-own")
+    kid = shell.good(
+        "keys", "rotate", "--algorithm", algorithm, "--transit", f"vault/away-{algorithm}"
+    ).strip()
+    issue(shell, *audience)
+    openbao.server.seal()
+    try:
+        revoked = shell.run("keys", "revoke", kid, "--yes")
+    finally:
+        openbao.server.unseal()
+    command = "jitid keys rotate" + ("" if algorithm == "EdDSA" else f" --algorithm {algorithm}")
+    assert (revoked.returncode, "has no successor" in revoked.stderr, command in revoked.stderr) == (
+        9,
+        True,
+        True,
+    ), revoked.stderr
+    before = shell.good("keys", "list")
+    for _ in range(2):
+        failed = shell.run("issue", "--task", "T", "--delegator", "alice", *audience)
+        assert (failed.returncode, failed.stdout, command in failed.stderr) == (7, "", True), failed.stderr
+    # A first key of another algorithm would follow that of the ledger, which is missing.
+    if algorithm == "EdDSA":
+        shell.good("config", "set", "algorithm.audience.urn:example:other", "RS256")
+        other = shell.run("issue", "--task", "T", "--delegator", "alice", "--audience", "urn:example:other")
+        assert (other.returncode, other.stdout) == (7, ""), other.stderr
+    assert shell.good("keys", "list") == before
+    assert kid in shell.run("doctor").stdout
+    successor = shell.good(*command.split()[1:]).strip()
+    assert version(shell.ledger / "keys" / successor, f"away-{algorithm}") >= 1
+    assert jwt.get_unverified_header(issue(shell, *audience))["kid"] == successor
+    assert all(file.read_bytes().startswith(b"transit") for file in (shell.ledger / "keys").iterdir())
+    shell.good("audit", "verify")
+    assert "leftover" not in shell.good("doctor")
+
+
 def test_many_are_signed_by_one_request(openbao: OpenBaoPlace, shell: Shell) -> None:
     issue(shell)
     shell.good("keys", "rotate", "--transit", "vault/many")
@@ -189,7 +232,7 @@ def test_a_leaked_key_is_revoked_though_its_server_is_away(openbao: OpenBaoPlace
     token = issue(shell)
     openbao.server.seal()
     try:
-        shell.good("keys", "revoke", kid, "--yes")
+        assert shell.run("keys", "revoke", kid, "--yes").returncode == 9
         assert shell.run("verify", stdin=token).returncode == 8
         refused = shell.run("keys", "rotate", "--transit", "vault/leaked")
         assert (refused.returncode, "is sealed" in refused.stderr) == (5, True)
@@ -234,7 +277,9 @@ def test_a_version_that_another_machine_has_recorded_meanwhile_is_not_recorded_t
         if len(chosen) == 1:
             kid = jws.thumbprint(algorithm, version.public)
             with world.ledger.write() as transaction:
-                key_of_other = KeyChanges(transaction).add_key(kid, algorithm, version.public, "jws", None)
+                key_of_other = KeyChanges(transaction).add_key(
+                    kid, algorithm, version.public, machine="other"
+                )
                 transaction.append("key-create", key_facts(key_of_other))
         chosen.append(version.public)
         return version

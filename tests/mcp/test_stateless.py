@@ -140,6 +140,19 @@ def test_a_refused_revision_leaves_the_handshake_open(shell: Shell) -> None:
     assert "resultType" not in answers[2]["result"]
 
 
+def test_a_discovery_leaves_the_handshake_open(shell: Shell) -> None:
+    """It offers the older revisions, so one of them may follow."""
+    discovery = stateless(1, "server/discover")
+    listing = {"jsonrpc": "2.0", "id": 2, "method": "tools/list"}
+    answers = piped(shell, lines(discovery, discovery, OPENING, listing, stateless(3, "tools/list")))
+    assert codes(answers) == [None, None, None, None, -32600]
+    offered = answers[0]["result"]["supportedVersions"]
+    assert answers[2]["result"]["protocolVersion"] in offered
+    # The revision of the discovery may follow as well; then there is no handshake any more.
+    answers = piped(shell, lines(discovery, stateless(2, "tools/list"), OPENING))
+    assert codes(answers) == [None, None, -32022]
+
+
 def test_a_session_has_one_kind_of_revision(shell: Shell) -> None:
     plain = {"jsonrpc": "2.0", "id": 7, "method": "tools/list"}
     ping = {"jsonrpc": "2.0", "id": 8, "method": "ping"}

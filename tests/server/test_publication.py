@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from jitid.authority.local import LocalAuthority
 from jitid.capabilities.trust import offline
 from jitid.crypto import jws, status_list
 from jitid.errors import InvalidCredentialError
+from jitid.server.discovery import _Lists
+from jitid.server.service import Service
+from tests.builders import PERMIT_ALL, World
 from tests.real import Shell
 from tests.server.asking import API, ISSUER, Asked, asking
 
@@ -100,6 +106,33 @@ def test_the_metadata_name_the_algorithms_in_use(asked: Asked) -> None:
 )
 def test_what_is_no_list_is_not_found(asked: Asked, name: str) -> None:
     assert asked.served.ask("GET", f"/status/{name}").status == 404
+
+
+def test_a_list_is_made_once_a_minute_however_many_there_are(tmp_path: Path) -> None:
+    """Making a list may read the tokens of a whole day."""
+    made = []
+
+    class Authority:
+        async def within(self, work: Callable[[LocalAuthority], str], *, long: bool) -> str:
+            assert long
+            made.append(work)
+            return work(world.authority)
+
+    async def get_all_twice(names: list[str]) -> None:
+        lists = _Lists(cast("Service", Authority()))
+        first = [await lists.get(name) for name in names]
+        assert len(made) == len(names)
+        assert [await lists.get(name) for name in names] == first
+        assert len(made) == len(names)
+
+    with World(tmp_path / "ledger", policy=PERMIT_ALL, publish_url=ISSUER) as world:
+        days = range(2, 42)
+        tokens = [
+            world.issue(ttl=day * 86_400, deadline_after=99 * 86_400, task=f"T{day}").token for day in days
+        ]
+        names = [offline.named_list(token).rpartition("/")[2] for token in tokens]
+        assert len(set(names)) == len(days)
+        asyncio.run(get_all_twice(names))
 
 
 def test_without_an_address_there_are_no_lists(tmp_path: Path) -> None:

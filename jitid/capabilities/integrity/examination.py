@@ -10,6 +10,7 @@ from shlex import quote as word
 from jitid.capabilities.audit import audit_log
 from jitid.capabilities.integrity import verify_log
 from jitid.capabilities.trust.rotation import replacing, signs_revocation_list
+from jitid.capabilities.trust.signing import current_key_of
 from jitid.errors import (
     DamagedError,
     IntegrityError,
@@ -17,7 +18,7 @@ from jitid.errors import (
     NewerSchemaError,
     StorageError,
 )
-from jitid.keys.keyring import Keyring, is_pending
+from jitid.keys.keyring import USES, Keyring, is_pending
 from jitid.ledger.contract import Ledger
 from jitid.ledger.signing_keys import KeyStore
 from jitid.ledger.sqlite.clock import jumped
@@ -34,6 +35,7 @@ from jitid.model.ledger_condition import (
     warning,
 )
 from jitid.model.ledger_rows import Names, SigningKey
+from jitid.model.signature_algorithm import INSIDE
 from jitid.values.text import number_of
 from jitid.values.times import format_duration, format_time
 
@@ -223,6 +225,8 @@ def _keys(subject: _Subject) -> Iterator[Check]:
         keys = KeyStore(snapshot).signing_keys()
         crl_signers = {key.kid for key in keys if signs_revocation_list(snapshot, key)}
         now = snapshot.now
+        # The last key of such an algorithm is missing here, or was revoked without a successor.
+        ended = list(_ended_algorithms(snapshot, subject.keyring))
     # If the folder is a link, this raises an error before any key in it is read.
     key_names = subject.keyring.names()
     subject.keyring.must_be_for({key.kid for key in keys})
@@ -244,6 +248,8 @@ def _keys(subject: _Subject) -> Iterator[Check]:
         yield failure(
             "keys", IntegrityError("the ledger has no active EdDSA signing key", "jitid keys rotate")
         )
+    for error in ended if jws_keys else ():
+        yield failure("keys", error)
     for key in local_keys:
         try:
             yield _key(subject.keyring, key, now)
@@ -263,8 +269,19 @@ def _keys(subject: _Subject) -> Iterator[Check]:
         yield warning("keys", f"leftover file: {path} is {description}", f"rm -i {word(path)}")
 
 
+def _ended_algorithms(snapshot: View, keyring: Keyring) -> Iterator[IntegrityError]:
+    for algorithm in USES["jws"]:
+        if algorithm == INSIDE and not keyring.others:
+            # See above.
+            continue
+        try:
+            current_key_of(snapshot, keyring, algorithm)
+        except IntegrityError as error:
+            yield error
+
+
 def _key(keyring: Keyring, key: SigningKey, now: int) -> Check:
-    signer = keyring.load(key.kid, key.algorithm, key.public)
+    signer = keyring.load(key.kid, key.algorithm, key.public, key.use)
     if signer.elsewhere is not None:
         # The signature is verified with the public key.
         signer.sign(b"jitid doctor")

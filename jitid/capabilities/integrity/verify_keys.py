@@ -29,6 +29,8 @@ class KeyMembers:
         self._certified: dict[str, str] = {}
         """The digest of the certificates of each key that has certificates."""
         self._made: dict[str, int] = {}
+        self._machines: dict[str, str] = {}
+        """The machine that made each key, where it is recorded."""
         self._retired: dict[str, int] = {}
         self._revoked: dict[str, int] = {}
 
@@ -39,6 +41,8 @@ class KeyMembers:
             self._uses.setdefault(kid, event.get("use", "jws"))
             if event["op"] in _MAKING:
                 self._made.setdefault(kid, at)
+                if "machine" in event:
+                    self._machines.setdefault(kid, event["machine"])
             if "certificates" in event:
                 self._certified[kid] = event["certificates"]
             if event["op"] == "key-revoke":
@@ -58,6 +62,8 @@ class KeyMembers:
             digest = None if key.certificates is None else sha256(key.certificates).hexdigest()
             if key.use != self._uses[key.kid] or digest != self._certified.get(key.kid):
                 raise IntegrityError(f"the use of the signing key {key.kid} was changed in the ledger")
+            if key.machine != self._machines.get(key.kid):
+                raise IntegrityError(f"the machine of the signing key {key.kid} was changed in the ledger")
             if key.created_at != self._made.get(key.kid, key.created_at):
                 raise IntegrityError(
                     f"the creation time of the signing key {key.kid} was changed in the ledger"

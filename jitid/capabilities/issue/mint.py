@@ -97,7 +97,7 @@ def mint_of(kind: Kind, keyring: Keyring, key: SigningKey | None) -> Mint:
         return Mint(None, None)
     if spec.signed is not None:
         assert key is not None
-        return Mint(spec.signed(keyring.load(key.kid, key.algorithm, key.public), key), key)
+        return Mint(spec.signed(keyring.load(key.kid, key.algorithm, key.public, key.use), key), key)
     if spec.unsigned is None:
         raise not_issuable()
     return Mint(spec.unsigned(), None)

@@ -138,7 +138,7 @@ class _Flight:
         def issue(transaction: Transaction) -> list[Issued]:
             return issuance.issue(transaction, transaction.names, [request], terms, self._inside.keyring)
 
-        # The ledger has a key for its own tokens, unless it was revoked and had no successor.
+        # The ledger has a key for its own tokens, unless a copy or a restoration has retired it.
         recorded = with_keys(self._ledger, self._inside.keyring, lambda: change(self._ledger, issue))
         (issued,) = provision.provision(self._ledger, self._targets, recorded)
         return issued

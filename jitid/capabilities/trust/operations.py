@@ -54,12 +54,17 @@ class KeyRow(Record):
             return "revoked" if self.key.revoked_at else "retired"
         return "signing" if self.key.signs else "waiting"
 
+    @property
+    def machine(self) -> str:
+        """The machine that made it, named by its first key. A key of an unknown machine stands for itself."""
+        return self.key.machine or self.key.kid
+
 
 class ListKeys(Operation["list[KeyRow]"]):
     """List all signing keys, present and past.
 
     A retired key no longer signs; its signatures stay valid, until `needed_until` at the latest. A waiting key was
-    made by `jitid keys ca request` and has no certificate yet.
+    made by `jitid keys ca request` and has no certificate yet. `machine` is the first key of the machine that made it.
     """
 
     roles = ("auditor", "admin")
@@ -67,7 +72,7 @@ class ListKeys(Operation["list[KeyRow]"]):
     effect = READS
     view = Columns(
         "jitid.keys/1",
-        "kid use algorithm state created_at retired_at revoked_at needed_until",
+        "kid use algorithm state created_at retired_at revoked_at needed_until machine",
         brief="kid use algorithm state",
     )
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.trust import operations as ops
 from jitid.capabilities.trust import publication, status_lists, x509_authority
-from jitid.errors import NotFoundError
+from jitid.errors import JitidError, NotFoundError
 from jitid.ledger import contract, expiry
 from jitid.ledger.signing_keys import KeyStore
 
@@ -61,6 +62,9 @@ def revoke_key(context: Context, operation: ops.RevokeKey) -> KeyChange:
             operation.most,
         )
         spent = rotation.spent(transaction)
+    if change.successor is None and context.keyring.elsewhere(operation.kid) is not None:
+        # The file has no secret. The next key of that algorithm is kept in the same place: see `rotate`.
+        spent = [kid for kid in spent if kid != operation.kid]
     _forget(context, spent)
     return change._replace(unproved=context.prove_leaks_refused())
 
@@ -146,7 +150,24 @@ def publish_revocations(
 def make_publication(context: Context, operation: ops.MakePublication) -> Iterator[publication.Document]:
     """Return the documents that offline verifiers need, in the order in which they must appear."""
     expiry.try_to_record(context.ledger)
+    if context.terms().publish_url is not None:
+        _make_list_keys(context)
     return _documents(context, operation.kids)
+
+
+def _make_list_keys(context: Context) -> None:
+    """Make the keys that this machine never had, and needs to sign each status list that live tokens may name.
+
+    Without one of them, the lists of that algorithm cannot be signed, which their signer reports.
+    """
+    from jitid.capabilities.trust.signing import make_key
+
+    with context.ledger.read() as snapshot:
+        contract.refuse_if_sealed(snapshot)
+        lacking = status_lists.lacking(snapshot, context.keyring)
+    for algorithm in lacking:
+        with suppress(JitidError):
+            make_key(context.ledger, context.keyring, algorithm)
 
 
 def _documents(context: Context, kids: tuple[str, ...]) -> Iterator[publication.Document]:
@@ -162,6 +183,7 @@ def make_status_list(context: Context, operation: ops.MakeStatusList) -> str:
     terms = context.terms()
     if terms.publish_url is None:
         raise NotFoundError("no status lists are published", "to publish them, set publish_url")
+    _make_list_keys(context)
     with context.ledger.read() as snapshot:
         contract.refuse_if_sealed(snapshot)
         return status_lists.status_list(

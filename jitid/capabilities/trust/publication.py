@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -15,7 +15,7 @@ from jitid.capabilities.trust import rotation, status_lists
 from jitid.crypto import jws, openssh
 from jitid.crypto import status_list as statuslist
 from jitid.crypto.openssh import RevokedCertificate
-from jitid.errors import ConfigurationError, InvalidCredentialError
+from jitid.errors import ConfigurationError, InvalidCredentialError, JitidError, PartialError
 from jitid.keys.keyring import Keyring
 from jitid.ledger.signing_keys import KeyStore
 from jitid.ledger.view import View
@@ -136,6 +136,8 @@ def documents(
 
     Without an address where they will be served, there are no status lists. `kids` are the keys of the status lists
     that are published already. They stay published as long as these lists do.
+
+    Raises PartialError at the end if status lists could not be signed.
     """
     url = terms.publish_url
     members = {"issuer": names.issuer, "trust_domain": names.trust_domain, **_former(names, snapshot.now)}
@@ -143,9 +145,11 @@ def documents(
     keys = rotation.published(snapshot)
     wider_keys = {"keys": [*keys["keys"], *_named(snapshot, keys, kids)]}
     yield from _key_sets(snapshot, wider_keys)
+    failures: Mapping[str, JitidError] = {}
     if url is not None:
-        lists = status_lists.signed_lists(snapshot, keyring, url, terms.publish_lifetime)
-        yield from (Document(name, text.encode()) for name, text in lists)
+        failures = yield from _lists(
+            status_lists.signed_lists(snapshot, keyring, url, terms.publish_lifetime)
+        )
     yield from _for_ssh(snapshot, names)
     yield from _for_spiffe(snapshot, names, keyring)
     base = url or names.issuer
@@ -154,6 +158,27 @@ def documents(
         yield from (Document(name, metadata) for name in DISCOVERY)
     if keys != wider_keys:
         yield from _key_sets(snapshot, keys)
+    if failures:
+        algorithms = " and ".join(failures)
+        reason = next(iter(failures.values()))
+        raise PartialError(
+            f"the status lists with {algorithms} were not renewed, so offline verifiers may still accept revoked "
+            f"tokens; all other files were published: {reason.message}",
+            reason.hint,
+        )
+
+
+def _lists(
+    lists: Generator[tuple[str, str], None, Mapping[str, JitidError]],
+) -> Generator[Document, None, Mapping[str, JitidError]]:
+    """Yield each list as a document, and return the failures."""
+    while True:
+        try:
+            name, text = next(lists)
+        except StopIteration as end:
+            failures: Mapping[str, JitidError] = end.value
+            return failures
+        yield Document(name, text.encode())
 
 
 def _key_sets(snapshot: View, keys: Mapping[str, Any]) -> Iterator[Document]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from jitid.capabilities.identity import revocation_result
 from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
-from jitid.capabilities.trust.signing import location_of_first, new_key
+from jitid.capabilities.trust.signing import location_of_first, machines_of, new_key
 from jitid.crypto import jws
 from jitid.errors import JitidError, NotFoundError, UsageError
 from jitid.keys.keyring import USES, KeepsNoKeysError, Keyring, Signer, rotating
@@ -35,6 +35,10 @@ class KeyChange(Record):
     event: int | None
     unproved: str | None = None
     """Why there is no proof that the ledger refuses the leaked credentials among them; None if there is one."""
+    further: tuple[str, ...] = ()
+    """The commands that replace this machine's keys of other algorithms for the same use, which sign as before."""
+    hindered: str | None = None
+    """Why a revoked key of this machine has no successor; None if it has one, or needs none."""
 
 
 def rotate(
@@ -63,23 +67,29 @@ def rotate(
         raise UsageError(f"keys for {use} do not support {quote(algorithm)}; nothing was changed")
     retired = []
     keys = KeyStore(transaction).signing_keys()
-    for key in keys:
-        # Other machines keep their own keys.
-        if (key.use, key.algorithm) != (use, algorithm) or not key.signs:
+    own = machines_of(keys, keyring)
+    alike = [key for key in keys if (key.use, key.algorithm) == (use, algorithm)]
+    for key in alike:
+        if not key.signs:
             continue
         if is_under_a_root(key):
             raise UsageError(
                 "the X.509 authority is under a root, so its successor must be too; nothing was changed",
                 "to request a certificate: jitid keys ca request",
             )
-        if keyring.holds(key.kid):
+        # Other machines keep their own keys. A key of this machine whose file is missing signs no more either.
+        if keyring.holds(key.kid) or (key.machine or key.kid) in own:
             KeyChanges(transaction).end_key(key.key, revoked=False)
             retired.append(key.kid)
     kids = {key.kid for key in keys}
 
     def make() -> Signer:
         target_and_key = transit
-        if transit is None and not retired:
+        before = next((kid for kid in reversed(retired) if keyring.holds(kid)), None)
+        if before is None:
+            # A revoked key without a successor has left its location here.
+            before = next((key.kid for key in reversed(alike) if keyring.elsewhere(key.kid)), None)
+        if transit is None and before is None:
             target_and_key = location_of_first(transaction, keyring, algorithm, use)
         if target_and_key is not None and target_and_key != HERE:
             try:
@@ -87,13 +97,17 @@ def rotate(
             except KeepsNoKeysError as error:
                 # The request has named the target: the configuration may be right.
                 raise UsageError(error.message, error.hint) from None
-        if transit is None and retired:
-            return keyring.create_in_same_place(retired[-1], algorithm, kids)
+        if transit is None and before is not None:
+            return keyring.create_in_same_place(before, algorithm, kids)
         return keyring.create(algorithm)
 
     key, facts = new_key(transaction, names, keyring, algorithm, use, make)
     event = transaction.append("key-rotate", {**facts, "retired": retired or None})
-    return KeyChange(key.kid, None, tuple(retired), None, event.seq)
+    others = {
+        other.algorithm for other in keys if other.use == use and other.signs and keyring.holds(other.kid)
+    }
+    further = tuple([rotating(use, other) for other in sorted(others - {algorithm})])
+    return KeyChange(key.kid, None, tuple(retired), None, event.seq, further=further)
 
 
 def revoke(
@@ -120,7 +134,7 @@ def revoke(
         "key-revoke", {"kid": kid, "reason": reason, "count": radius.credentials, "ended": digest}
     )
     KeyChanges(transaction).end_key(key.key, revoked=True)
-    successor = None
+    successor = hindered = None
     if key.signs and keyring.holds(key.kid) and not is_under_a_root(key):
         kids = {signing_key.kid for signing_key in KeyStore(transaction).signing_keys()}
         try:
@@ -132,13 +146,14 @@ def revoke(
                 key.use,
                 lambda: keyring.create_in_same_place(key.kid, key.algorithm, kids),
             )
-        except JitidError:
+        except JitidError as error:
             # An unreachable target must not keep a leaked key in use: its credentials end all the same.
             if keyring.elsewhere(key.kid) is None:
                 raise
+            hindered = f"{error.message}; to make one: {rotating(key.use, key.algorithm)}"
         else:
             transaction.append("key-create", facts)
-    return KeyChange(kid, successor.kid if successor else None, (kid,), radius, event.seq)
+    return KeyChange(kid, successor.kid if successor else None, (kid,), radius, event.seq, hindered=hindered)
 
 
 def spent(snapshot: View) -> list[str]:

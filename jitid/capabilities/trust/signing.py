@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from jitid.errors import IntegrityError
-from jitid.keys.keyring import DrawnKey, Keyring, Signer, draw
+from jitid.keys.keyring import DrawnKey, Keyring, Signer, draw, rotating
 from jitid.ledger.contract import change
 from jitid.ledger.signing_keys import KeyChanges, KeyStore
 from jitid.model.ledger_rows import Names, SigningKey
@@ -22,10 +22,11 @@ Result = TypeVar("Result")
 
 
 def current_key_of(snapshot: View, keyring: Keyring, algorithm: str, use: str = "jws") -> SigningKey | None:
-    """Return the key for that use that signs with that algorithm now; None if there is none.
+    """Return the key for that use that signs with that algorithm now; None if this machine never had one.
 
     Raises:
-        IntegrityError: other machines have such keys of the ledger, and this one has none.
+        IntegrityError: other machines have such keys of the ledger, and this one has none; or its key for that
+            algorithm is missing or was revoked. No other key takes its place silently.
 
     """
     keys = KeyStore(snapshot).signing_keys()
@@ -38,7 +39,43 @@ def current_key_of(snapshot: View, keyring: Keyring, algorithm: str, use: str = 
             f"this machine has none of the ledger's {label} in {keyring.folder}; nothing was changed",
             f"to make a key for this machine: jitid keys rotate{'' if use == 'jws' else f' --use {use}'}",
         )
-    return next((key for key in reversed(local_keys) if key.algorithm == algorithm), None)
+    key = next((key for key in reversed(local_keys) if key.algorithm == algorithm), None)
+    if key is None:
+        _must_never_have_had(keys, keyring, algorithm, use)
+    return key
+
+
+def machines_of(keys: Sequence[SigningKey], keyring: Keyring) -> list[str]:
+    """Return the names under which this machine has made keys of the ledger, oldest first.
+
+    A machine is named by the id of its first key. It has several names if its keys are from before machines were
+    recorded. In a ledger that is not shared, this machine made all keys.
+    """
+    return list(dict.fromkeys(key.machine or key.kid for key in keys if keyring.holds(key.kid)))
+
+
+def _must_never_have_had(keys: Sequence[SigningKey], keyring: Keyring, algorithm: str, use: str) -> None:
+    """Refuse to replace a missing or revoked key of this machine. Raises IntegrityError.
+
+    A key of an unknown machine may belong to this machine. A key that was only retired has no successor after its
+    ledger was restored or copied; the next one is made as in a new ledger.
+    """
+    own = machines_of(keys, keyring)
+    former = [
+        key
+        for key in keys
+        if (key.use, key.algorithm) == (use, algorithm) and (key.machine is None or key.machine in own)
+    ]
+    # The request for the certificate of an X.509 authority names its own remedies: see `usable_key`.
+    if use == "x509" or not former or (former[-1].revoked_at is None and former[-1].retired_at is not None):
+        return
+    label = algorithm if use == "jws" else use
+    found = "was revoked" if former[-1].revoked_at is not None else f"is not in {keyring.folder}"
+    owner = "this machine" if keyring.others else "the ledger"
+    raise IntegrityError(
+        f"{owner} has no {label} key: {former[-1].kid} {found}; nothing was changed",
+        f"to make another: {rotating(use, algorithm)}",
+    )
 
 
 class KeyNeededError(Exception):
@@ -136,14 +173,15 @@ def location_of_first(snapshot: View, keyring: Keyring, algorithm: str, use: str
 
     It follows the key that signs identity tokens and audit heads: where that never leaves a target, no other one
     may lie in a file unless an administrator says so. A key of a target has one algorithm, and so a separate name.
+
+    Raises IntegrityError if that key is missing or was revoked: its place is unknown.
     """
     from jitid.model.signature_algorithm import INSIDE
 
-    if use != "jws" or algorithm == INSIDE:
+    if use != "jws" or algorithm == INSIDE or not machines_of(KeyStore(snapshot).signing_keys(), keyring):
         return None
-    inside = (key for key in KeyStore(snapshot).signing_keys() if (key.use, key.algorithm) == (use, INSIDE))
-    kid = next((key.kid for key in inside if key.signs and keyring.holds(key.kid)), None)
-    target_and_key = None if kid is None else keyring.elsewhere(kid)
+    inside = current_key_of(snapshot, keyring, INSIDE)
+    target_and_key = None if inside is None else keyring.elsewhere(inside.kid)
     return None if target_and_key is None else f"{target_and_key}-{algorithm.lower()}"
 
 
@@ -190,9 +228,21 @@ def new_key(
         from jitid.crypto.x509 import self_signed
 
         certificates = self_signed(signer.kid, signer.private, names.trust_domain, transaction.now)
-    key = KeyChanges(transaction).add_key(signer.kid, signer.algorithm, signer.public, use, certificates)
+    key = KeyChanges(transaction).add_key(
+        signer.kid,
+        signer.algorithm,
+        signer.public,
+        use,
+        certificates,
+        machine_for(transaction, keyring, signer),
+    )
     kept_by = {} if signer.elsewhere is None else {"kept_by": signer.elsewhere}
     return key, {**key_facts(key), **kept_by}
+
+
+def machine_for(snapshot: View, keyring: Keyring, signer: Signer) -> str:
+    """Return the machine to record for a new key: its name, or the new key if it has no name yet."""
+    return next(iter(machines_of(KeyStore(snapshot).signing_keys(), keyring)), signer.kid)
 
 
 def key_facts(key: SigningKey) -> dict[str, Any]:
@@ -200,6 +250,8 @@ def key_facts(key: SigningKey) -> dict[str, Any]:
     facts: dict[str, Any] = {"kid": key.kid, "algorithm": key.algorithm}
     if key.use != "jws":
         facts["use"] = key.use
+    if key.machine is not None:
+        facts["machine"] = key.machine
     if key.certificates is not None:
         facts["certificates"] = sha256(key.certificates).hexdigest()
     return facts

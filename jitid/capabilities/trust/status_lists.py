@@ -8,15 +8,15 @@ The place of a new token is drawn at random, so that places do not reveal the nu
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import suppress
 
 from jitid.capabilities.trust.signing import current_key_of
-from jitid.crypto import jws
 from jitid.crypto import status_list as statuslist
-from jitid.errors import NotFoundError, StorageError
+from jitid.errors import IntegrityError, JitidError, NotFoundError, StorageError
 from jitid.issuers.issuer import Listed
-from jitid.keys.keyring import Keyring, Signer
-from jitid.ledger.signing_keys import StatusStore
+from jitid.keys.keyring import Keyring, Signer, rotating
+from jitid.ledger.signing_keys import KeyStore, StatusStore
 from jitid.ledger.view import View
 from jitid.values import strict_json
 
@@ -66,26 +66,44 @@ def status_list(
     """Return one status list, signed.
 
     Raises:
-        NotFoundError: there is no list with that number, or no key that signs with that algorithm.
+        NotFoundError: there is no list with that number, or no live token can name one with that algorithm.
+        IntegrityError: this machine cannot sign it.
 
     """
     if number not in _numbers(snapshot):
         raise NotFoundError("there is no such status list")
-    signer = _signers(snapshot, keyring).get(algorithm)
-    if signer is None:
+    if algorithm not in _algorithms(snapshot):
         raise NotFoundError("there is no status list with that algorithm")
+    signer = _signer(snapshot, keyring, algorithm)
     return _signed(signer, snapshot.now, lifetime, url, number, _packed(snapshot, number))
 
 
-def signed_lists(snapshot: View, keyring: Keyring, url: str, lifetime: int) -> Iterator[tuple[str, str]]:
-    """Yield the name and the text of each list that live tokens may name, one for each algorithm."""
-    signers = _signers(snapshot, keyring)
+def signed_lists(
+    snapshot: View, keyring: Keyring, url: str, lifetime: int
+) -> Generator[tuple[str, str], None, dict[str, JitidError]]:
+    """Yield the name and the text of each list that live tokens may name, one for each algorithm.
+
+    Return, by algorithm, why its lists could not be signed: the other lists must not wait for them.
+    """
+    signers: dict[str, Signer] = {}
+    failures: dict[str, JitidError] = {}
+    for algorithm in _algorithms(snapshot):
+        try:
+            signers[algorithm] = _signer(snapshot, keyring, algorithm)
+        except JitidError as error:
+            failures[algorithm] = error
     for number in sorted(_numbers(snapshot)):
         packed = _packed(snapshot, number)
         for algorithm, signer in signers.items():
-            name = f"{FOLDER}/{statuslist.file_name(number, algorithm)}"
-            text = _signed(signer, snapshot.now, lifetime, url, number, packed)
-            yield name, text
+            if algorithm in failures:
+                continue
+            try:
+                text = _signed(signer, snapshot.now, lifetime, url, number, packed)
+            except JitidError as error:
+                failures[algorithm] = error
+                continue
+            yield f"{FOLDER}/{statuslist.file_name(number, algorithm)}", text
+    return failures
 
 
 def _numbers(snapshot: View) -> set[int]:
@@ -115,11 +133,28 @@ BEHIND = 3_600
 """Seconds that a list stays after the expiry of its last token: clocks differ."""
 
 
-def _signers(snapshot: View, keyring: Keyring) -> dict[str, Signer]:
-    """Return the current signers, by algorithm."""
-    keys = {name: current_key_of(snapshot, keyring, name) for name in sorted(jws.ALGORITHMS, reverse=True)}
-    return {
-        name: keyring.load(key.kid, key.algorithm, key.public)
-        for name, key in keys.items()
-        if key is not None
-    }
+def lacking(snapshot: View, keyring: Keyring) -> list[str]:
+    """Return the algorithms of lists for which this machine has no key yet, and may make one."""
+    found = []
+    for algorithm in _algorithms(snapshot):
+        with suppress(IntegrityError):
+            if current_key_of(snapshot, keyring, algorithm) is None:
+                found.append(algorithm)
+    return found
+
+
+def _algorithms(snapshot: View) -> list[str]:
+    """Return the algorithms of the tokens that may be live, whichever machine signed them."""
+    store = KeyStore(snapshot)
+    used = {key.algorithm for key in store.signing_keys() if key.use == "jws" and store.is_needed(key)}
+    return sorted(used, reverse=True)
+
+
+def _signer(snapshot: View, keyring: Keyring, algorithm: str) -> Signer:
+    """Return the signer of the lists with an algorithm. Raises IntegrityError if this machine has no such key."""
+    key = current_key_of(snapshot, keyring, algorithm)
+    if key is None:
+        raise IntegrityError(
+            f"this machine has no {algorithm} key", f"to make one: {rotating('jws', algorithm)}"
+        )
+    return keyring.load(key.kid, key.algorithm, key.public)

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.utils import CryptographyDeprecationWarning
 
 from jitid.capabilities.trust import rotation
-from jitid.capabilities.trust.signing import key_facts
+from jitid.capabilities.trust.signing import key_facts, machine_for
 from jitid.crypto import jws
 from jitid.crypto.der import from_pem, split
 from jitid.crypto.x509 import UNREADABLE, check_chain, ends_at, request
@@ -115,11 +115,13 @@ def request_certificate(transaction: Transaction, names: Names, keyring: Keyring
     for key in KeyStore(transaction).signing_keys():
         waits = key.use == "x509" and key.certificates is None and key.retired_at is None
         if waits and keyring.holds(key.kid):
-            signer = keyring.load(key.kid, key.algorithm, key.public)
+            signer = keyring.load(key.kid, key.algorithm, key.public, key.use)
             return Requested(key.kid, request(signer.kid, signer.private, names.trust_domain), None)
     keyring.must_be_for({key.kid for key in KeyStore(transaction).signing_keys()})
     signer = keyring.create("ES256")
-    key = KeyChanges(transaction).add_key(signer.kid, signer.algorithm, signer.public, "x509")
+    key = KeyChanges(transaction).add_key(
+        signer.kid, signer.algorithm, signer.public, "x509", machine=machine_for(transaction, keyring, signer)
+    )
     event = transaction.append("key-create", key_facts(key))
     return Requested(key.kid, request(signer.kid, signer.private, names.trust_domain), event.seq)
 
@@ -251,7 +253,7 @@ def revocation_lists(snapshot: View, keyring: Keyring, lifetime: int = LIFETIME)
 
 
 def _listed(snapshot: View, keyring: Keyring, key: SigningKey, lifetime: int) -> RevocationList:
-    signer = keyring.load(key.kid, key.algorithm, key.public)
+    signer = keyring.load(key.kid, key.algorithm, key.public, key.use)
     authority = x509.load_der_x509_certificate(split(key.certificates or b"")[0])
     withdrawn = KeyStore(snapshot).withdrawn_by(key.key)
     now = snapshot.now

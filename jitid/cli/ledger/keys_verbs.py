@@ -27,7 +27,7 @@ from jitid.capabilities.trust.operations import (
 from jitid.cli.identity.revoke import COUNTING, report_ended, unproved
 from jitid.cli.invocation import Invocation
 from jitid.cli.progress import performed
-from jitid.errors import IntegrityError, NotFoundError, UsageError
+from jitid.errors import ExitStatus, IntegrityError, NotFoundError, UsageError
 from jitid.formats.cell import counted
 from jitid.keys.keyring import USES
 from jitid.model.ledger_rows import Selection
@@ -144,6 +144,8 @@ def rotate(cli: Invocation, operation: RotateKey) -> None:
     cli.show_record(operation.view, change, f"{change.kid}\n", stated)
     for kid in change.retired:
         cli.note(f"{kid} no longer signs; its signatures stay valid")
+    for command in change.further:
+        cli.note(f"a key of another algorithm still signs; to replace it too: {command}")
 
 
 def algorithm(cli: Invocation, args: commands.KeysAlgorithmCommand) -> None:
@@ -176,6 +178,9 @@ def revoke(cli: Invocation, args: commands.KeysRevokeCommand) -> None:
     change = performed(cli, authority, revocation, "revoking the key's credentials")
     if change.unproved is not None:
         cli.warn(unproved(change.unproved))
+    if change.hindered is not None:
+        cli.warn(f"the revoked key has no successor: {change.hindered}")
+        cli.status = ExitStatus.PARTIAL
     # The holder of a token of that key may hold further credentials, made at targets.
     settle_at_targets.settle_event(authority, change.event, cli.warn)
     radius = change.radius

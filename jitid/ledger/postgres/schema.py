@@ -141,4 +141,5 @@ POSTGRES_STEPS: tuple[tuple[str, ...], ...] = (
     tuple(_of_sqlite(12)),
     tuple(_of_sqlite(13)),
     tuple(_of_sqlite(14)),
+    tuple(_of_sqlite(15)),
 )

@@ -351,6 +351,11 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE barred (identity INTEGER PRIMARY KEY REFERENCES identity, event INTEGER NOT NULL)",
         "CREATE INDEX process_started ON process (started, pid)",
     ),
+    (
+        # The machine that made a key, as the id of a key that it had before. NULL: the first key of a ledger, and all
+        # keys from before this step.
+        "ALTER TABLE signing_key ADD COLUMN machine TEXT",
+    ),
 )
 
 LIVE_INDEXES = {

@@ -86,6 +86,7 @@ CHANGES = [
     "UPDATE task SET ended_at = NULL WHERE name = 'T2'",
     "UPDATE signing_key SET revoked_at = NULL WHERE id = 1",
     "UPDATE signing_key SET public = zeroblob(32) WHERE id = 1",
+    "UPDATE signing_key SET machine = kid WHERE id = 1",
     "INSERT INTO signing_key (kid, algorithm, public, created_at) VALUES ('x', 'EdDSA', zeroblob(32), 0)",
     (
         "INSERT INTO credential SELECT 99, zeroblob(16), identity, kind, scopes, audiences, details, issued_at,"

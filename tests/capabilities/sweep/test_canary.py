@@ -15,6 +15,7 @@ from jitid.capabilities.identity.store import CredentialChanges
 from jitid.capabilities.inventory.operations import ListCredentials, ListTasks
 from jitid.capabilities.sweep.finding import Canary, Coverage, Fate, Finding, Thresholds
 from jitid.capabilities.sweep.operations import FlyCanaries, Sweep
+from jitid.capabilities.trust.operations import RotateKey
 from jitid.ledger.signing_keys import KeyChanges, KeyStore
 from jitid.model.credential import State
 from jitid.model.ledger_rows import Selection
@@ -78,8 +79,8 @@ def test_what_works_is_proved_and_leaves_nothing(world: World, shop: Shop) -> No
     world.check()
 
 
-def test_a_revoked_key_without_a_successor_gets_one(tmp_path: Path) -> None:
-    """The target that kept the key was unreachable; the next credential has a key again, and so has a canary."""
+def test_a_revoked_key_without_a_successor_gets_none_until_it_is_rotated(tmp_path: Path) -> None:
+    """The target that kept the key was unreachable; a key in a file would take its place silently."""
     world = World(tmp_path / "ledger")
     world.issue(kind="jwt")
     with world.ledger.write() as transaction:
@@ -89,6 +90,11 @@ def test_a_revoked_key_without_a_successor_gets_one(tmp_path: Path) -> None:
         facts = {"kid": key.kid, "reason": None, "count": radius.credentials, "ended": digest}
         transaction.append("key-revoke", facts)
         KeyChanges(transaction).end_key(key.key, revoked=True)
+    assert {name: canary.fate for name, canary in fly(world).items()} == {
+        "jwt": Fate.GROUNDED,
+        "opaque": Fate.PROVED,
+    }
+    world.authority.perform(RotateKey(algorithm="EdDSA"))
     assert {name: canary.fate for name, canary in fly(world).items()} == {
         "jwt": Fate.PROVED,
         "opaque": Fate.PROVED,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import jwt
 import pytest
 
 from jitid.capabilities.trust.operations import KeyRow, ListKeys, PublishKeys, RevokeKey, RotateKey
 from jitid.errors import IntegrityError, InvalidCredentialError, NotFoundError, UsageError
 from tests.builders import World, edit
+from tests.real import Shell
 
 
 def keys(world: World) -> list[KeyRow]:
@@ -106,6 +110,38 @@ def test_a_key_is_chosen_by_audience(world: World) -> None:
     assert by_kid[str(world.verify(outside.token, "urn:outside").signed_by)] == "ES256"
     world.authority.perform(RotateKey(algorithm="ES256"))
     assert world.verify(world.issue().token).signed_by == world.verify(inside.token).signed_by
+
+
+@pytest.mark.parametrize("happened", ["missing", "damaged"])
+@pytest.mark.parametrize("algorithm", ["EdDSA", "ES256", "RS256"])
+def test_the_command_that_an_error_names_replaces_the_key(
+    tmp_path: Path, algorithm: str, happened: str
+) -> None:
+    shell = Shell(tmp_path)
+    shell.good("config", "set", "algorithm.audience.urn:example:api", algorithm)
+    line = ("issue", "--task", "T1", "--delegator", "alice", "--audience", "urn:example:api")
+    kid = jwt.get_unverified_header(shell.good(*line).strip())["kid"]
+    file = shell.ledger / "keys" / kid
+    file.unlink()
+    if happened == "damaged":
+        file.write_bytes(bytes(31))
+        file.chmod(0o600)
+    failed = shell.run(*line)
+    assert (failed.returncode, failed.stdout) == (7, "")
+    command = failed.stderr.rpartition("or make a new key: ")[2].strip()
+    assert command == "jitid keys rotate" + ("" if algorithm == "EdDSA" else f" --algorithm {algorithm}")
+    successor = shell.good(*command.split()[1:]).strip()
+    assert jwt.get_unverified_header(shell.good(*line).strip())["kid"] == successor
+
+
+def test_a_rotation_names_the_keys_that_sign_as_before(world: World) -> None:
+    assert world.authority.perform(RotateKey(algorithm="EdDSA")).further == ()
+    assert world.authority.perform(RotateKey(algorithm="ES256")).further == ("jitid keys rotate",)
+    assert world.authority.perform(RotateKey(algorithm="EdDSA")).further == (
+        "jitid keys rotate --algorithm ES256",
+    )
+    # A key for another use is another matter.
+    assert world.authority.perform(RotateKey(algorithm="EdDSA", use="ssh")).further == ()
 
 
 def test_a_key_for_certificates_signs_no_token_and_no_token_key_is_replaced_by_it(world: World) -> None:
