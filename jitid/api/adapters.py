@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
+from http import HTTPStatus
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -39,34 +40,68 @@ def _library(package: str) -> Iterator[None]:
         raise ConfigurationError(f"the package {package} is not installed", installing([package])) from error
 
 
-def httpx_auth(headers: Callable[[str], Mapping[str, str]], origins: Iterable[str], package: str) -> Any:  # noqa: ANN401 - the type of one of two packages
-    """Return the authentication of httpx, or of httpx2, that `Identity.httpx_auth` describes."""
+def httpx_auth(
+    headers: Callable[[str], Mapping[str, str]],
+    refused: Callable[[str, Mapping[str, str]], Mapping[str, str] | None],
+    origins: Iterable[str],
+    package: str,
+) -> Any:  # noqa: ANN401 - the type of one of two packages
+    """Return the authentication of httpx, or of httpx2, that `Identity.httpx_auth` describes.
+
+    `headers` returns the headers for an address; `refused` the headers that replace refused ones.
+    """
     with _library(package):
         from anyio import to_thread
 
-        base: Any = import_module(package).Auth
+        library = import_module(package)
+        base: Any = library.Auth
 
     only = frozenset(map(origin, origins))
 
     def server(request: httpx.Request) -> str | None:
         """Return the address of the server, without path and login; None if it gets no token."""
         address = f"{request.url.scheme}://{request.url.netloc.decode('ascii')}"
-        return address if not only or address in only else None
+        return address if not only or origin(address) in only else None
+
+    def is_refused(request: httpx.Request, response: httpx.Response) -> bool:
+        """Return whether a service refused the token of a request that can be sent again."""
+        # After a redirection, the first request was accepted, and must not be repeated.
+        if response.status_code != HTTPStatus.UNAUTHORIZED or response.request is not request:
+            return False
+        try:
+            return request.content is not None
+        except library.RequestNotRead:
+            # A stream can be read once.
+            return False
 
     class IdentityAuth(base):  # type: ignore[misc] # one of two packages
         """Adds a token for the origin of a request. The client removes it before it follows a redirection elsewhere."""
 
         def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-            if (address := server(request)) is not None:
-                request.headers.update(headers(address))
-            yield request
+            if (address := server(request)) is None:
+                yield request
+                return
+            sent = headers(address)
+            request.headers.update(sent)
+            response = yield request
+            if is_refused(request, response) and (others := refused(address, sent)) is not None:
+                request.headers.update(others)
+                yield request
 
         async def async_auth_flow(
             self, request: httpx.Request
         ) -> AsyncGenerator[httpx.Request, httpx.Response]:
-            if (address := server(request)) is not None:
-                request.headers.update(await to_thread.run_sync(headers, address))
-            yield request
+            if (address := server(request)) is None:
+                yield request
+                return
+            sent = await to_thread.run_sync(headers, address)
+            request.headers.update(sent)
+            response = yield request
+            if is_refused(request, response):
+                others = await to_thread.run_sync(refused, address, sent)
+                if others is not None:
+                    request.headers.update(others)
+                    yield request
 
     return IdentityAuth()
 
@@ -109,7 +144,7 @@ def botocore_session(
         METHOD = "jitid"
         CANONICAL_NAME = None
 
-        def load(self) -> Any:  # noqa: ANN401
+        def load(self) -> Any:  # noqa: ANN401 - botocore has no types
             return credentials.DeferredRefreshableCredentials(fetch, self.METHOD)
 
     # The only provider: static keys in the environment or in files must not replace it.
@@ -135,7 +170,7 @@ def google_supplier(new_token: NewToken, audience: str | None) -> SubjectTokenSu
     class IdentitySupplier(SubjectTokenSupplier):  # type: ignore[misc, unused-ignore] # a type if it is installed
         """Supplies a token that Google exchanges once."""
 
-        def get_subject_token(self, context: Any, request: Any) -> str:  # noqa: ANN401, ARG002
+        def get_subject_token(self, context: Any, request: Any) -> str:  # noqa: ANN401, ARG002 - as google-auth calls it
             """Return a token for the provider of the identity pool."""
             return new_token(audience or context.audience)
 

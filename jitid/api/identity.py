@@ -112,6 +112,7 @@ class Identity:
             return
         try:
             held.end()
+        # A bug too must not replace the error of the block.
         except Exception as failure:
             if error is None:
                 raise
@@ -274,18 +275,19 @@ class Identity:
         """Return an `httpx.Auth` that adds a token for the origin of each request (needs the package httpx).
 
         With `origins`, requests to other origins are sent without a token; without them, such a request raises
-        PolicyDeniedError before it is sent. A redirection to another origin never gets the token.
+        PolicyDeniedError before it is sent. A redirection to another origin never gets the token. After status 401 the
+        request is sent once more with a new token, unless its body is a stream or the token was only just obtained.
         """
         from jitid.api import adapters
 
-        auth: httpx.Auth = adapters.httpx_auth(self.headers, origins, "httpx")
+        auth: httpx.Auth = adapters.httpx_auth(self.headers, self._headers_after, origins, "httpx")
         return auth
 
     def httpx2_auth(self, *origins: str) -> httpx2.Auth:
         """Return the same for the package httpx2, which the MCP SDK uses."""
         from jitid.api import adapters
 
-        auth: httpx2.Auth = adapters.httpx_auth(self.headers, origins, "httpx2")
+        auth: httpx2.Auth = adapters.httpx_auth(self.headers, self._headers_after, origins, "httpx2")
         return auth
 
     def botocore_session(
@@ -347,6 +349,12 @@ class Identity:
         raise TypeError(
             "an identity cannot be pickled or copied: give its `parent_file` to the other process"
         )
+
+    def _headers_after(self, url: str, refused: Mapping[str, str]) -> dict[str, str] | None:
+        """Return headers that replace refused ones; None if the refused token was only just obtained."""
+        token = refused["Authorization"].removeprefix("Bearer ")
+        is_due = self._entered().tokens.refused(self._audience(origin(url)), token)
+        return self.headers(url) if is_due else None
 
     def _new_token(self, audience: str) -> str:
         return self.token(audience=audience, fresh=True)

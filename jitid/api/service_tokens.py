@@ -22,6 +22,8 @@ _PAUSE = 1.0
 class _HeldToken(Record):
     token: Secret
     expires_at: float
+    made: float
+    """When it was obtained, in seconds since the epoch."""
     due: float
     """The time from which the next use replaces it, in seconds since the epoch."""
 
@@ -62,6 +64,25 @@ class ServiceTokens:
         """Return a new token that is not shared. Raises the errors of `attach`."""
         return _checked(self._attach(audience))
 
+    def refused(self, audience: str, token: str) -> bool:
+        """Drop the shared token for an audience if it is this one, which a service refused.
+
+        Return whether `get` returns another one. A service that refuses each token must not cause a new one for each
+        request: a token that was just obtained stays.
+        """
+        slot = self._slots.get(audience)
+        if slot is None:
+            return True
+        with slot.lock:
+            held = slot.held
+            if held is None or held.token.reveal() != token:
+                # Another thread has replaced it.
+                return True
+            if self._clock() < held.made + _RETRY:
+                return False
+            slot.held = None
+            return True
+
     def clear(self) -> None:
         """Drop all tokens."""
         self._slots = {}
@@ -83,7 +104,7 @@ class ServiceTokens:
         if issued.expires_at >= self._until:
             # No later token would live longer.
             due = issued.expires_at
-        slot.held = _HeldToken(token, issued.expires_at, max(due, now + _PAUSE))
+        slot.held = _HeldToken(token, issued.expires_at, now, max(due, now + _PAUSE))
         return slot.held
 
 

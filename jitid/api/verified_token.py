@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -52,10 +52,19 @@ class VerifiedToken:
     claims: Mapping[str, Any]
     """The signed claims, read-only; empty for an opaque token."""
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Return the stored form for pickle and copy, which cannot store a read-only mapping."""
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return _restored, (values | {"claims": dict(self.claims)},)
+
     def permits(self, scope: str) -> bool:
         """Return whether one of the scopes covers `scope`. Raises UsageError for an invalid scope."""
         requested = parse_scope(scope)
         return any(covers(Scope(held), requested) for held in self.scopes)
+
+
+def _restored(values: dict[str, Any]) -> VerifiedToken:
+    return VerifiedToken(**values | {"claims": MappingProxyType(values["claims"])})
 
 
 def verify(

@@ -10,6 +10,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 from jitid.authority.wire import codec
@@ -412,6 +413,12 @@ class DescriptorCredential:
         return self._found
 
 
+@cache
+def _at_descriptor(descriptor: int) -> DescriptorCredential:
+    """Return the credential at a descriptor, the same one for all authorities of a command: a pipe is read once."""
+    return DescriptorCredential(descriptor)
+
+
 class HeldCredential:
     """A credential that this process holds."""
 
@@ -475,7 +482,7 @@ def credential(config: Config, environ: Mapping[str, str] = os.environ) -> Clien
     credential from systemd (`jitid-credential` of LoadCredential=); then the access token of this user's login.
     """
     if config.credential_fd is not None:
-        return DescriptorCredential(config.credential_fd)
+        return _at_descriptor(config.credential_fd)
     path = config.text("remote_credential_file") or environ.get("JITID_PARENT_FILE")
     if path:
         return FileCredential(path)

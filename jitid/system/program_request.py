@@ -54,8 +54,11 @@ def read_request(label: str, of_servers: str | None = None) -> str:
     return text
 
 
+_PORTS = {"https": 443, "http": 80}
+
+
 def origin(url: str) -> str:
-    """Return scheme, host and port of a URL, the audience of a token for that server.
+    """Return scheme, host and port of a URL, the audience of a token for that server; without the scheme's own port.
 
     Raises UsageError for an invalid address, or if the token would be sent unencrypted to another machine.
     """
@@ -71,4 +74,4 @@ def origin(url: str) -> str:
             f"a token for {quote(host)} would cross the network unencrypted; none was made", "use https"
         )
     url_host = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{url_host}" + ("" if port is None else f":{port}")
+    return f"{parts.scheme}://{url_host}" + ("" if port in (None, _PORTS[parts.scheme]) else f":{port}")

@@ -140,6 +140,64 @@ def test_a_client_of_httpx_shows_a_token_to_its_origin_alone(user: User, package
         assert {(one.path, one.authorization) for one in other.received} == {("/landed", None)}
 
 
+@pytest.mark.parametrize("package", ["httpx", "httpx2"])
+def test_a_client_of_httpx_presents_another_token_once_if_one_was_refused(user: User, package: str) -> None:
+    library = module(package)
+    dead: set[str | None] = set()
+
+    def refusing(request: Received) -> Reply:
+        if request.path == "/moved":
+            return 303, {"Location": "/closed"}, {}
+        return (401 if request.path == "/closed" or request.authorization in dead else 200), {}, {}
+
+    with (
+        server(refusing) as place,
+        jitid.identity(task="T1", delegator="alice", audience=place.url) as me,
+        library.Client(auth=me.httpx_auth() if package == "httpx" else me.httpx2_auth()) as client,
+    ):
+        dead.add(f"Bearer {aged(me, place.url)}")
+        assert client.post(place.url, content=b"body").status_code == 200
+        first, second = place.received
+        assert first.authorization in dead
+        assert (second.authorization, second.body) == (f"Bearer {me.token()}", b"body")
+        # The second token is a new one, and is presented once.
+        assert client.get(f"{place.url}/closed").status_code == 401
+        assert len(place.received) == 3
+        dead.add(f"Bearer {aged(me, place.url)}")
+        assert client.post(place.url, content=iter([b"a", b"b"])).status_code == 401
+        assert len(place.received) == 4
+
+        # The first request was accepted: it is not repeated.
+        posted = client.post(f"{place.url}/moved", follow_redirects=True)
+        assert (posted.status_code, [each.path for each in place.received[4:]]) == (
+            401,
+            ["/moved", "/closed"],
+        )
+
+        async def use() -> None:
+            async with library.AsyncClient(auth=client.auth) as other:
+                assert (await other.get(place.url)).status_code == 200
+
+        asyncio.run(use())
+        assert len(place.received) == 8
+
+
+def aged(me: jitid.Identity, audience: str) -> str:
+    """Return the shared token, as if it had been obtained a minute ago."""
+    token = me.token(audience=audience)
+    slot = me._entered().tokens._slots[audience]
+    assert slot.held is not None
+    slot.held = slot.held._replace(made=slot.held.made - 60)
+    return token
+
+
+def test_the_usual_port_of_a_scheme_is_no_other_origin(user: User) -> None:
+    with jitid.identity(task="T1", delegator="alice", audience=API) as me:
+        assert me.headers(f"{API}:443/x") == me.headers(f"{API}/x")
+        with pytest.raises(jitid.PolicyDeniedError):
+            me.headers(f"{API}:80/x")
+
+
 def with_target(user: User, moto: Moto) -> str:
     """Configure a target at AWS with a template `deploy`, and return the name of its role."""
     role = f"python-{next(_roles)}"

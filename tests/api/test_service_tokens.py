@@ -50,6 +50,20 @@ def source(tmp_path: Path, clock: Clock) -> Source:
         return Source(world.issue().issued, clock)
 
 
+def test_a_refused_token_is_replaced_once(source: Source, clock: Clock) -> None:
+    tokens = ServiceTokens(source.attach, clock, NOW + 86_400)
+    assert tokens.get("a").reveal() == "token-1"
+    # It was just obtained: another one would be refused as well.
+    assert not tokens.refused("a", "token-1")
+    clock.now += 60
+    assert tokens.refused("a", "token-1")
+    assert tokens.get("a").reveal() == "token-2"
+    # Another thread presented the earlier token, too.
+    assert tokens.refused("a", "token-1")
+    assert tokens.get("a").reveal() == "token-2"
+    assert not tokens.refused("a", "token-2")
+
+
 def test_a_token_is_replaced_after_two_thirds_of_its_lifetime(source: Source, clock: Clock) -> None:
     tokens = ServiceTokens(source.attach, clock, NOW + 86_400)
     seen = []

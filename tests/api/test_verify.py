@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
+import pickle
 import traceback
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,6 +39,15 @@ def test_a_valid_token_proves_all_names(user: User) -> None:
             proved.agent = "other"  # type: ignore[misc]
         with pytest.raises(TypeError):
             proved.claims["sub"] = "other"  # type: ignore[index]
+
+
+def test_a_verdict_passes_between_processes_and_stays_read_only(user: User) -> None:
+    with jitid.identity(task="T1", delegator="alice", audience=API) as me:
+        proved = jitid.verify(me.token(), audience=API)
+    for other in (pickle.loads(pickle.dumps(proved)), copy.copy(proved), copy.deepcopy(proved)):
+        assert other == proved
+        with pytest.raises(TypeError):
+            other.claims["sub"] = "other"  # type: ignore[index]
 
 
 def test_an_opaque_token_proves_the_same_without_claims(user: User) -> None:

@@ -164,6 +164,9 @@ class Job:
         own = {
             "RUNNER_TEMP": str(self._folder),
             "GITHUB_OUTPUT": str(self._folder / f"output-{number}"),
+            "GITHUB_ENV": str(self._folder / "output-env"),
+            "GITHUB_PATH": str(self._folder / "output-path"),
+            "GITHUB_STATE": str(self._folder / "output-state"),
             "GITHUB_RUN_ID": "17",
             "GITHUB_RUN_ATTEMPT": "1",
             "GITHUB_JOB": "deploy",
@@ -193,16 +196,25 @@ class Job:
         return process.returncode
 
     def run(self) -> tuple[int, int | None]:
-        """Run the job. Return the statuses of its steps; None for a step that is skipped."""
-        first = self.finish(0, self.start(0))
-        return first, self.end()
+        """Run the job. Return the statuses of its command and its end; None for a step that is skipped."""
+        first = self.begin()
+        return first or self.finish(1, self.start(1)), self.end()
+
+    def begin(self) -> int:
+        """Run the first step. Return its status."""
+        return self.finish(0, self.start(0))
+
+    @property
+    def task(self) -> str:
+        """The name that the first step gave to the task."""
+        return str(self._values["steps.task.outputs.name"])
 
     def end(self) -> int | None:
         """Run the last step if its condition holds."""
-        assert self._steps[1]["if"] == "always() && steps.identity.outputs.folder != ''"
-        if not self._values.get("steps.identity.outputs.folder"):
+        assert self._steps[2]["if"] == "always() && steps.task.outputs.name != ''"
+        if not self._values.get("steps.task.outputs.name"):
             return None
-        return self.finish(1, self.start(1))
+        return self.finish(2, self.start(2))
 
     def left(self) -> list[str]:
         """Return the files that the job leaves on the runner."""
@@ -222,7 +234,8 @@ def test_a_job_has_an_identity_that_its_end_retires(github: Platform) -> None:
     job = Job(github, run=command, scope="deploy:site repo:read")
     assert job.run() == (0, 0), job.log
     assert "oidc\n" in job.log
-    assert github.tasks() == [("github-17-1-deploy", "ended", 0)]
+    assert github.tasks() == [(job.task, "ended", 0)]
+    assert re.fullmatch("github-17-1-deploy-[0-9a-f]{12}", job.task)
     (row,) = map(json.loads, github.shell.good("list", "--format", "jsonl").splitlines()[:1])
     assert row["delegator"] == f"system:{SUBJECT}"
     assert set(row["scopes"]) == {"deploy:site", "repo:read"}
@@ -244,12 +257,65 @@ def test_a_command_that_fails_fails_the_job_and_the_task_is_retired(github: Plat
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 def test_a_cancelled_job_leaves_nothing_alive(github: Platform, sign: signal.Signals) -> None:
     job = Job(github, run="echo $$ >begun; exec sleep 60")
-    process = job.start(0)
+    assert job.begin() == 0
+    process = job.start(1)
     until(lambda: bool((github.shell.home / "begun").read_text()), "the command did not start")
     process.send_signal(sign)
-    assert job.finish(0, process) != 0
+    assert job.finish(1, process) != 0
     assert job.end() == 0
-    assert github.tasks() == [("github-17-1-deploy", "ended", 0)]
+    assert github.tasks() == [(job.task, "ended", 0)]
+
+
+def test_the_command_finds_neither_the_token_of_github_nor_the_access_token(github: Platform) -> None:
+    """In no file, environment, command line or open pipe of the processes that it can see."""
+    command = """
+    cat <&0; cat <&3 2>/dev/null || true
+    for process in $$ $PPID; do
+      tr '\\0' '\\n' </proc/$process/environ; tr '\\0' '\\n' </proc/$process/cmdline
+      for each in 0 3; do timeout 1 cat /proc/$process/fd/$each 2>/dev/null || true; done
+    done >seen
+    find "$RUNNER_TEMP" -type f ! -name 'output-*' >files
+    """
+    job = Job(github, run=command)
+    assert job.run() == (0, 0), job.log
+    seen = (github.shell.home / "seen").read_text()
+    assert "JITID_TOKEN_FILE=" in seen
+    assert not any(secret in seen + job.shown() for secret in (github.access, REQUEST_TOKEN, "eyJ"))
+    assert (github.shell.home / "files").read_text() == ""
+
+
+def test_the_command_cannot_choose_what_the_end_retires_or_with_which_program(github: Platform) -> None:
+    command = """
+    for name in GITHUB_OUTPUT GITHUB_ENV GITHUB_PATH GITHUB_STATE; do ! [ -v $name ] || echo "$name is set"; done
+    """
+    job = Job(github, run=command)
+    assert job.run() == (0, 0)
+    assert "is set" not in job.log
+    own = github.shell.home / "own"
+    own.mkdir()
+    (own / "jitid").write_text("#!/bin/sh\ntouch replaced\n")
+    (own / "jitid").chmod(0o755)
+    job = Job(github, run="true")
+    assert job.begin() == 0
+    github.environment["PATH"] = f"{own}:{github.environment['PATH']}"
+    assert (job.finish(1, job.start(1)), job.end()) == (0, 0)
+    assert not (github.shell.home / "replaced").exists()
+    assert {(state, live) for _, state, live in github.tasks()} == {("ended", 0)}
+
+
+def test_the_jobs_of_a_matrix_and_two_uses_in_a_job_have_tasks_of_their_own(github: Platform) -> None:
+    first, second = Job(github, run="echo begun >begun; exec sleep 60"), Job(github, run="jitid whoami")
+    assert first.begin() == 0
+    process = first.start(1)
+    try:
+        until(lambda: (github.shell.home / "begun").exists(), "the command did not start")
+        assert second.run() == (0, 0), second.log
+        states = {(name, state) for name, state, _ in github.tasks()}
+        assert states == {(first.task, "open"), (second.task, "ended")}
+    finally:
+        process.terminate()
+        first.finish(1, process)
+    assert first.end() == 0
 
 
 def test_inputs_are_words_and_no_script(github: Platform) -> None:
@@ -437,6 +503,14 @@ def test_a_job_of_gitlab_has_an_identity_that_its_end_retires(gitlab: Platform) 
     assert "JITID_ID_TOKEN=" not in log
     assert "eyJ" not in log
     assert gitlab.tasks() == [("gitlab-99", "ended", 0)]
+
+
+def test_the_command_finds_no_token_of_gitlab_in_files_or_pipes(gitlab: Platform) -> None:
+    command = "cat; cat <&3 2>/dev/null || true; grep -rl eyJ . --include=id --include=access || true"
+    first, last, log = pipeline(gitlab, command)
+    assert (first, last) == (0, 0), log
+    assert "eyJ" not in log
+    assert gitlab.access not in log
 
 
 def test_a_failed_job_of_gitlab_retires_its_task(gitlab: Platform) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sqlite3
@@ -12,6 +13,8 @@ from typing import Any
 import pytest
 
 from jitid.capabilities.scan import chat_store
+from jitid.capabilities.scan.agent_places import found_places
+from jitid.capabilities.scan.agent_source import AgentSource
 from jitid.capabilities.scan.hits import Item, Searcher
 from tests import scanners
 from tests.cli.agent_files import AGENTS, OTHER, SESSION, claude, cursor, opencode
@@ -195,6 +198,69 @@ def test_a_place_that_is_a_link_to_a_folder_is_searched(shell: Shell) -> None:
     assert evidence["client"] == "claude-code"
 
 
+@pytest.mark.parametrize("target", ["..", "/", "../other/notes.txt"])
+@pytest.mark.parametrize("name", [".env", ".envrc", ".mcp.json", "opencode.json"])
+def test_a_link_of_a_project_leads_nowhere(shell: Shell, name: str, target: str) -> None:
+    """A repository chooses its links: they would lead the search out of the places."""
+    claude(shell.home, "nothing")
+    (shell.home / "other").mkdir()
+    (shell.home / "other" / "notes.txt").write_text(token(shell))
+    (shell.home / "work").mkdir()
+    (shell.home / "work" / name).symlink_to(target)
+    assert found(shell, status=0) == []
+
+
+def test_a_folder_of_a_project_that_is_a_link_leads_nowhere(shell: Shell) -> None:
+    claude(shell.home, "nothing")
+    (shell.home / "other").mkdir()
+    (shell.home / "other" / "settings.json").write_text(token(shell))
+    (shell.home / "work").mkdir()
+    (shell.home / "work" / ".claude").symlink_to("../other")
+    (shell.home / "work" / ".env").mkdir()
+    (shell.home / "work" / ".env" / "file").write_text(token(shell))
+    assert found(shell, status=0) == []
+
+
+def test_a_project_with_a_hostile_name_hides_no_other_place(shell: Shell) -> None:
+    folders = ["/\ud800", "/" + "x" * 5_000, "/loop", str(shell.home / "work")]
+    (shell.home / ".claude.json").write_text(json.dumps({"projects": {each: {} for each in folders}}))
+    (shell.home / "work").mkdir()
+    (shell.home / "work" / ".env").write_text(token(shell))
+    assert [Path(each["path"]).name for each in found(shell)] == [".env"]
+
+
+def test_a_file_of_a_project_that_becomes_a_link_is_not_followed(tmp_path: Path) -> None:
+    """The link is made between the list of the places and the search."""
+    (tmp_path / "work").mkdir()
+    path = tmp_path / "work" / ".env"
+    path.write_text("x")
+    claude(tmp_path, "nothing")
+    source = AgentSource(found_places(str(tmp_path), {}), spared=frozenset())
+    path.unlink()
+    path.symlink_to(tmp_path)
+    source.prepare(1)
+    searcher = Searcher()
+    list(source.search(searcher))
+    assert list(searcher.take().tally.missed.values()) == [1]
+
+
+def test_an_agent_s_own_place_wins_over_that_of_a_project(shell: Shell) -> None:
+    """The home folder itself is a project."""
+    claude(shell.home, "nothing")
+    (shell.home / ".claude.json").write_text(json.dumps({"projects": {str(shell.home): {}}}))
+    (shell.home / ".claude" / "settings.json").write_text(token(shell))
+    (shell.home / ".env").write_text(token(shell))
+    clients = {Path(each["path"]).name: each["client"] for each in found(shell)}
+    assert clients == {"settings.json": "claude-code", ".env": "shell"}
+
+
+def test_a_shell_s_file_that_is_a_link_to_a_folder_is_no_place(shell: Shell) -> None:
+    (shell.home / ".env").symlink_to(shell.home / "work")
+    (shell.home / "work").mkdir()
+    (shell.home / "work" / "source.py").write_text(token(shell))
+    assert found(shell, status=0) == []
+
+
 def test_hostile_names_and_records_act_on_no_terminal(shell: Shell) -> None:
     path = claude(shell.home, token(shell), command="\x1b[31m‮rm", session="\x1b]0;x\x07")
     path.rename(path.with_name("\x1b[2J.jsonl"))
@@ -258,6 +324,28 @@ def test_other_scanners_find_the_secrets_of_others_at_the_same_places(shell: She
         assert json.loads(added.splitlines()[0])["task"] == "T"
         # The same report on standard output, for a pipe.
         assert foreign in shell.run(*line, more={"PATH": f"{folder}:{os.environ['PATH']}"}).stdout
+
+
+@pytest.mark.parametrize("folder", [".claude", "work"])
+def test_a_file_that_hides_findings_from_betterleaks_is_reported(shell: Shell, folder: str) -> None:
+    """A repository may have one, for its file with settings."""
+    value = "glpat-" + "xK4mZ9pQ2wR7tY1vB5nC"
+    claude(shell.home, "nothing")
+    (shell.home / "work").mkdir()
+    path = shell.home / folder / ("settings.json" if folder == ".claude" else ".env")
+    path.write_text(f"TOKEN={value}\n")
+    tools = shell.home / "tools"
+    tools.mkdir()
+    (tools / "betterleaks").symlink_to(scanners.betterleaks())
+    line = ("scan", "--agents", "--rules", "betterleaks")
+    done = shell.run(*line, more={"PATH": f"{tools}:{os.environ['PATH']}"})
+    assert (done.returncode, value in done.stdout) == (0, True), done.stderr
+    ignoring = shell.home / folder / ".betterleaksignore"
+    ignoring.write_text(hashlib.sha256(value.encode()).hexdigest() + "\n")
+    done = shell.run(*line, more={"PATH": f"{tools}:{os.environ['PATH']}"})
+    assert (done.returncode, value in done.stdout) == (11, False)
+    assert "names: remove that file" in done.stderr
+    assert str(ignoring) in done.stderr
 
 
 def test_a_scanner_that_is_absent_or_has_no_such_search_is_a_usage_error(shell: Shell) -> None:

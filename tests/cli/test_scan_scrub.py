@@ -7,13 +7,18 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from jitid.capabilities.scan.hits import AgentContext, Hit
+from jitid.search.find import mark
+from jitid.values.secret import fingerprint
 from tests.cli.agent_files import claude, codex, cursor
-from tests.real import Shell, need_root
+from tests.real import Shell, need, need_root
 
 SECRET = "aQ7!x/+Zp0_kLmW9e&q"
 
@@ -119,23 +124,134 @@ def test_a_file_that_a_process_has_open_is_kept(shell: Shell) -> None:
         kept(shell, path, f"in use: process {os.getpid()} has it open")
 
 
-def test_a_file_whose_agent_runs_is_kept(shell: Shell) -> None:
-    path = old(claude(shell.home, token(shell)))
+@contextmanager
+def running(shell: Shell, code: str = "", **more: str) -> Iterator[int]:
+    """Run a program with the name of an agent, and some code in it; yield its process."""
     program = shell.home / "claude"
     program.symlink_to(sys.executable)
-    running = subprocess.Popen(
-        [str(program), "-c", "print(flush=True); input()"],
+    process = subprocess.Popen(
+        [str(program), "-c", f"{code}\nprint(flush=True); input()"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env=shell.environment,
+        env=shell.environment | more,
     )
-    assert running.stdout is not None
-    running.stdout.readline()
+    assert process.stdout is not None
+    process.stdout.readline()
     try:
-        kept(shell, path, f"in use: its agent runs as process {running.pid}")
+        yield process.pid
     finally:
-        running.communicate()
+        process.communicate()
+        program.unlink()
+
+
+def test_a_file_whose_agent_runs_is_kept(shell: Shell) -> None:
+    path = old(claude(shell.home, token(shell)))
+    with running(shell) as process:
+        kept(shell, path, f"in use: its agent runs as process {process}")
     assert scrubbed(shell)[0]["state"] == "scrubbed"
+
+
+@pytest.mark.parametrize("spelling", ["{}/", "{}/./work/..", "{}/alias"])
+def test_an_agent_runs_however_its_home_folder_is_spelled(shell: Shell, spelling: str) -> None:
+    path = old(claude(shell.home, token(shell)))
+    (shell.home / "work").mkdir()
+    (shell.home / "alias").symlink_to(".")
+    with running(shell, HOME=spelling.format(shell.home)) as process:
+        kept(shell, path, f"in use: its agent runs as process {process}")
+
+
+def test_an_agent_of_another_home_folder_may_use_the_same_place(shell: Shell) -> None:
+    path = old(claude(shell.home, token(shell)))
+    (shell.home / "second").mkdir()
+    second = str(shell.home / "second")
+    with running(shell, HOME=second, CLAUDE_CONFIG_DIR=str(shell.home / ".claude")) as process:
+        kept(shell, path, f"in use: its agent runs as process {process}")
+    with running(shell, HOME=second):
+        assert scrubbed(shell)[0]["state"] == "scrubbed"
+
+
+def test_an_agent_that_hides_its_memory_is_seen(shell: Shell) -> None:
+    """As Codex does, with PR_SET_DUMPABLE: only capabilities show the environment of such a process."""
+    need_root()
+    path = old(claude(shell.home, token(shell)))
+    plain = [need("setpriv"), "--bounding-set=-all", "--inh-caps=-all", sys.executable, "-m", "jitid"]
+    line = [*plain, "scan", "--agents", "--scrub", "--yes", "--format", "jsonl"]
+    with running(shell, "import ctypes; ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)") as process:
+        done = subprocess.run(
+            line, env=shell.environment, cwd=shell.home, capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 9, done.stdout + done.stderr
+        assert json.loads(done.stdout)["reason"] == f"in use: its agent runs as process {process}"
+    assert token(shell) in path.read_text()
+
+
+def test_a_file_of_a_project_is_kept_while_an_agent_runs(shell: Shell) -> None:
+    claude(shell.home, "nothing")
+    (shell.home / "work").mkdir()
+    path = shell.home / "work" / ".env"
+    path.write_text(token(shell))
+    old(path)
+    with running(shell) as process:
+        kept(shell, path, f"in use: its agent runs as process {process}")
+    assert scrubbed(shell)[0]["client"] == "project"
+
+
+def test_a_link_of_a_project_hides_no_running_agent_and_leads_to_no_other_file(shell: Shell) -> None:
+    path = old(claude(shell.home, token(shell)))
+    (shell.home / "work").mkdir()
+    (shell.home / "work" / ".env").symlink_to("..")
+    (shell.home / "notes.txt").write_text(token(shell))
+    old(shell.home / "notes.txt")
+    with running(shell) as process:
+        kept(shell, path, f"in use: its agent runs as process {process}")
+    (result,) = scrubbed(shell)
+    assert (result["path"], result["client"]) == (str(path), "claude-code")
+    assert (shell.home / "notes.txt").read_text() == token(shell)
+
+
+@pytest.mark.parametrize("linked", [".claude", ".claude/projects", "home"])
+def test_files_behind_links_of_the_user_are_scrubbed_if_they_were_searched(shell: Shell, linked: str) -> None:
+    """Dotfiles are often links, and so is a home folder on another disk; below a place no link is followed."""
+    path = old(claude(shell.home, token(shell)))
+    if linked == "home":
+        (shell.home / "home").symlink_to(shell.home)
+        shell.environment["HOME"] = str(shell.home / "home")
+    else:
+        (shell.home / linked).rename(shell.home / "moved")
+        (shell.home / linked).symlink_to(shell.home / "moved")
+    results = scrubbed(shell)
+    assert [each["state"] for each in results] == ([] if linked == ".claude/projects" else ["scrubbed"])
+    assert (token(shell) in path.read_text()) is (linked == ".claude/projects")
+
+
+def test_a_file_outside_of_the_places_is_kept(shell: Shell) -> None:
+    """Its folder was replaced by a link after the search."""
+    from jitid.capabilities.scan.scrub import Scrub
+
+    path = claude(shell.home, token(shell))
+    (shell.home / "other").mkdir()
+    path.rename(shell.home / "other" / path.name)
+    path.parent.rmdir()
+    path.parent.symlink_to(shell.home / "other")
+    old(path)
+    (result,) = Scrub(None, str(shell.home), dry_run=False).files([hit(shell, path)])
+    assert (result.state, result.reason) == ("kept", "not in a place of an agent")
+    assert token(shell) in path.read_text()
+
+
+def hit(shell: Shell, path: Path) -> Hit:
+    """Return the last place of the revoked token in a transcript."""
+    return Hit(
+        mark("opaque", fingerprint(token(shell))),
+        "opaque",
+        str(path),
+        2,
+        None,
+        path.read_text().index(token(shell)),
+        None,
+        None,
+        AgentContext("claude-code"),
+    )
 
 
 def test_links_hard_links_and_databases_are_kept(shell: Shell) -> None:
@@ -180,23 +296,9 @@ def test_a_file_that_changes_during_the_copy_is_left_alone(
 ) -> None:
     """The client appends a line after the copy was made."""
     from jitid.capabilities.scan import scrub
-    from jitid.capabilities.scan.hits import AgentContext, Hit
-    from jitid.search.find import mark
-    from jitid.values.secret import fingerprint
 
     path = old(claude(shell.home, token(shell)))
     text = path.read_text()
-    hit = Hit(
-        mark("opaque", fingerprint(token(shell))),
-        "opaque",
-        str(path),
-        2,
-        None,
-        text.index(token(shell)),
-        None,
-        None,
-        AgentContext("claude-code"),
-    )
     real = scrub._left
 
     def appending(*given: Any) -> int:
@@ -205,7 +307,7 @@ def test_a_file_that_changes_during_the_copy_is_left_alone(
         return real(*given)
 
     monkeypatch.setattr(scrub, "_left", appending)
-    (result,) = scrub.Scrub(None, str(shell.home), dry_run=False).files([hit])
+    (result,) = scrub.Scrub(None, str(shell.home), dry_run=False).files([hit(shell, path)])
     assert (result.state, result.reason) == ("kept", "it changed meanwhile")
     assert path.read_text() == text + "{}\n"
     assert list(path.parent.iterdir()) == [path]

@@ -9,6 +9,7 @@ FOLDER = Path(__file__).parent.parent.parent / "man"
 
 _ESCAPES = {
     r"\e": "\\",
+    r"\ ": " ",
     r"\-": "-",
     r"\(aq": "'",
     r"\(dq": '"',
@@ -51,9 +52,9 @@ def displays(text: str) -> list[str]:
 
 def macros(text: str, name: str) -> list[str]:
     """Return the first word after each macro of a name."""
-    return [plain(word) for word in re.findall(rf"(?:^\.|\s){name} (\S+)", text, re.MULTILINE)]
+    return [plain(word) for word in re.findall(rf"(?:^\.|\s){name} ((?:\\ |\S)+)", text, re.MULTILINE)]
 
 
 def plain(text: str) -> str:
     """Return text without the escapes of roff."""
-    return re.sub(r"\\(?:e|-|&|\(..)", lambda match: _ESCAPES[match[0]], text)
+    return re.sub(r"\\(?:e|-|&| |\(..)", lambda match: _ESCAPES[match[0]], text)

@@ -113,24 +113,16 @@ PLACES = (
         "cursor", CONFIG, "Cursor/User/workspaceStorage", "*/state.vscdb: prompts", "published readers"
     ),
     AgentPlace("cursor", CONFIG, "Cursor/User/History", "versions of edited files", "VS Code documentation"),
-    AgentPlace(
-        "vscode",
-        CONFIG,
-        "Code/User/globalStorage",
-        "state.vscdb, chats without a folder",
-        "published readers",
-    ),
-    AgentPlace(
-        "vscode", CONFIG, "Code/User/workspaceStorage", "*/chatSessions, */state.vscdb", "published readers"
-    ),
-    AgentPlace("vscode", CONFIG, "Code/User/History", "versions of edited files", "VS Code documentation"),
-    AgentPlace("vscode", CONFIG, "Code/User/mcp.json", "MCP servers", "VS Code documentation"),
-    AgentPlace(
-        "vscode",
-        CONFIG,
-        "Code/User/settings.json",
-        "settings, MCP servers of earlier versions",
-        "VS Code documentation",
+    *(
+        AgentPlace("vscode", CONFIG, f"{product}/User/{path}", contents, source)
+        for product in ("Code", "Code - Insiders", "Code - OSS", "VSCodium")
+        for path, contents, source in (
+            ("globalStorage", "state.vscdb, chats without a folder", "published readers"),
+            ("workspaceStorage", "*/chatSessions, */state.vscdb", "published readers"),
+            ("History", "versions of edited files", "VS Code documentation"),
+            ("mcp.json", "MCP servers", "VS Code documentation"),
+            ("settings.json", "settings, MCP servers of earlier versions", "VS Code documentation"),
+        )
     ),
     AgentPlace(SHELL, HOME, ".bash_history", "commands", "bash(1)"),
     AgentPlace(SHELL, HOME, ".zsh_history", "commands", "zshparam(1)"),
@@ -167,41 +159,47 @@ class FoundPlace(Record):
 
     client: str
     path: str
+    real: str
+    """The path without links."""
 
 
 def found_places(home: str, environ: Mapping[str, str] = os.environ) -> list[FoundPlace]:
-    """Return the places that exist, each once. A variable of the agent replaces its usual folder."""
-    found: dict[tuple[int, int], FoundPlace] = {}
-    for each in PLACES:
-        _add(found, each.client, os.path.join(_base(each.base, home, environ), each.path).rstrip("/"))
+    """Return the places that are not below another one, each once."""
+    found = all_places(home, environ)
+    folders = {each.real for each in found if os.path.isdir(each.real)}
+    return [each for each in found if not any(above in folders for above in _parents(each.real))]
+
+
+def all_places(home: str, environ: Mapping[str, str] = os.environ) -> list[FoundPlace]:
+    """Return the places that exist, each once: those of agents before those of projects."""
+    found = {each.real: each for each in own_places(home, environ)}
     for folder in projects(home, environ):
         for name in PROJECT_FILES:
-            _add(found, PROJECT, os.path.join(folder, name))
-    return _outermost(list(found.values()))
+            # A repository chooses its links, which may lead anywhere.
+            with suppress(OSError, ValueError):
+                path = os.path.join(os.path.realpath(folder), name)
+                if stat.S_ISREG(os.lstat(path).st_mode) and os.path.realpath(path) == path:
+                    found.setdefault(path, FoundPlace(PROJECT, path, path))
+    return list(found.values())
+
+
+def own_places(home: str, environ: Mapping[str, str]) -> list[FoundPlace]:
+    """Return the existing places of the agents themselves. A variable of the agent replaces its usual folder."""
+    found: dict[str, FoundPlace] = {}
+    for each in PLACES:
+        path = os.path.join(_base(each.base, home, environ), each.path).rstrip("/")
+        with suppress(OSError, ValueError):
+            mode = os.stat(path).st_mode
+            if stat.S_ISREG(mode) or (stat.S_ISDIR(mode) and each.client != SHELL):
+                real = os.path.realpath(path)
+                found.setdefault(real, FoundPlace(each.client, path, real))
+    return list(found.values())
 
 
 def _base(base: str, home: str, environ: Mapping[str, str]) -> str:
     value = environ.get(base[1:], "") if base != HOME else ""
     # A relative path counts as unset (XDG Base Directory Specification).
     return value if value.startswith("/") else os.path.join(home, _BASES[base])
-
-
-def _add(found: dict[tuple[int, int], FoundPlace], client: str, path: str) -> None:
-    with suppress(OSError, ValueError):
-        status = os.stat(path)
-        if stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode):
-            found.setdefault((status.st_dev, status.st_ino), FoundPlace(client, path))
-
-
-def _outermost(locations: list[FoundPlace]) -> list[FoundPlace]:
-    """Return the places that are not below another one."""
-    real = [os.path.realpath(each.path) for each in locations]
-    folders = {path for path in real if os.path.isdir(path)}
-    return [
-        each
-        for each, path in zip(locations, real, strict=True)
-        if not any(above in folders for above in _parents(path))
-    ]
 
 
 def _parents(path: str) -> Iterator[str]:

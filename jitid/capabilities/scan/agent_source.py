@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 
-from jitid.capabilities.scan.agent_places import FoundPlace
+from jitid.capabilities.scan.agent_places import PROJECT, FoundPlace
 from jitid.capabilities.scan.agent_records import Records
 from jitid.capabilities.scan.file_source import SPECIAL, FileReading, FileSource, why
 from jitid.capabilities.scan.hits import UNCOUNTED, Hit, Item
@@ -77,11 +78,20 @@ class AgentSource(FileSource):
             counts.insert(index + 1, line)
         return line
 
+    def _is_folder(self, path: str) -> bool:
+        # A project's place was a file when it was found.
+        return self._clients[path] != PROJECT and super()._is_folder(path)
+
     def _named(self, reading: FileReading, path: str) -> Iterator[None]:
-        """Search a file that is a place itself. It may be a link, as to a folder of dotfiles, but not to a device."""
+        """Search a file that is a place itself.
+
+        An agent's own file may be a link, as to a folder of dotfiles, but not to a device. A project's file may not.
+        """
         descriptor = -1
         try:
             descriptor = os.open(path, _FILE)
+            if self._clients[path] == PROJECT and not _is_at(descriptor, path):
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
             if stat.S_ISREG(os.fstat(descriptor).st_mode):
                 yield from reading.opened(descriptor, Item(path))
             else:
@@ -91,3 +101,8 @@ class AgentSource(FileSource):
         finally:
             if descriptor >= 0:
                 os.close(descriptor)
+
+
+def _is_at(descriptor: int, path: str) -> bool:
+    """Return whether an open file is at a path without links."""
+    return os.path.realpath(path) == path and os.path.samestat(os.lstat(path), os.fstat(descriptor))

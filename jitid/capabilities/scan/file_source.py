@@ -376,8 +376,7 @@ class FileSource:
         self._sharing.close()
         self._sharing = Sharing(processes)
         for path_index, path in enumerate(self._paths):
-            is_folder = path != STDIN and is_readable_folder(path)
-            self._sharing.work.append((path_index, () if is_folder else None, None, None))
+            self._sharing.work.append((path_index, () if self._is_folder(path) else None, None, None))
         # The last piece is done first.
         self._sharing.work.reverse()
         self._above = _repositories_above(self._paths)
@@ -414,6 +413,10 @@ class FileSource:
     def close(self) -> None:
         """Close the shared work list."""
         self._sharing.close()
+
+    def _is_folder(self, path: str) -> bool:
+        """Return whether a path is searched as a folder. Raises UsageError if it cannot be read."""
+        return path != STDIN and is_readable_folder(path)
 
     def _named(self, reading: FileReading, path: str) -> Iterator[None]:
         """Search a file that the caller named."""

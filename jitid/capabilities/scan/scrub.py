@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
+from jitid.capabilities.scan.agent_places import PROJECT, FoundPlace, all_places, own_places
 from jitid.capabilities.scan.hits import Hit, Item, Searcher
 from jitid.model.leak import starred
 from jitid.redaction.token_format import MAX_TOKEN
@@ -33,6 +34,7 @@ _LONGEST = 6 * MAX_TOKEN
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _OPAQUE = re.compile(rb"jitid_[0-9A-Za-z]{38}")
 _SIGNED = re.compile(rb"[\w-]+\.[\w-]+\.[\w-]{86}")
+_USER = re.compile(rb"^Uid:\t(\d+)", re.MULTILINE)
 _PROGRAMS: Mapping[str, frozenset[str]] = {
     "claude-code": frozenset({"claude"}),
     "codex": frozenset({"codex"}),
@@ -40,7 +42,7 @@ _PROGRAMS: Mapping[str, frozenset[str]] = {
     "cursor": frozenset({"cursor", "cursor-agent"}),
     "gemini": frozenset({"gemini", "gemini.js"}),
     "opencode": frozenset({"opencode"}),
-    "vscode": frozenset({"code"}),
+    "vscode": frozenset({"code", "code-insiders", "code-oss", "codium", "vscodium"}),
 }
 """The names of the programs of each agent."""
 
@@ -76,7 +78,7 @@ class Scrub:
         self._home = home
         self._dry_run = dry_run
         self._quiet = quiet
-        self._running: dict[str, int] | None = None
+        self._found: list[FoundPlace] | None = None
 
     def files(self, hits: Iterable[Hit]) -> Iterator[ScrubbedFile]:
         """Replace the strings of these places, and yield the result for each file."""
@@ -86,7 +88,7 @@ class Scrub:
         for path, file_hits in sorted(by_file.items()):
             client = file_hits[0].context.client if file_hits[0].context else ""
             try:
-                count, left = self._file(path, client, file_hits)
+                count, left = self._file(path, file_hits)
             except _KeptError as error:
                 yield ScrubbedFile(starred(path), client, "kept", 0, str(error))
             except OSError as error:
@@ -98,7 +100,7 @@ class Scrub:
                 state = "would-scrub" if self._dry_run else "scrubbed"
                 yield ScrubbedFile(starred(path), client, state if count else "kept", count, reason)
 
-    def _file(self, path: str, client: str, hits: Sequence[Hit]) -> tuple[int, int]:
+    def _file(self, path: str, hits: Sequence[Hit]) -> tuple[int, int]:
         """Replace the strings in a file. Return the numbers of replaced places and of strings that stay."""
         if any(hit.inside is not None for hit in hits):
             raise _KeptError("a database or an archive, which only its own program can change safely")
@@ -110,7 +112,7 @@ class Scrub:
             descriptor = os.open(name, _FILE, dir_fd=folder)
             try:
                 status = os.fstat(descriptor)
-                self._check(status, client)
+                self._check(status, folder, name)
                 forms = {form for hit in hits for form in self._forms(descriptor, hit)}
                 if not forms:
                     return 0, len({hit.mark for hit in hits})
@@ -120,8 +122,8 @@ class Scrub:
         finally:
             os.close(folder)
 
-    def _check(self, status: os.stat_result, client: str) -> None:
-        """Raise _KeptError if a file may not be changed."""
+    def _check(self, status: os.stat_result, folder: int, name: str) -> None:
+        """Raise _KeptError if a file, which is open, may not be changed."""
         if not stat.S_ISREG(status.st_mode):
             raise _KeptError("not a regular file")
         if status.st_uid != os.geteuid():
@@ -133,10 +135,34 @@ class Scrub:
         process = _opener(status)
         if process is not None:
             raise _KeptError(f"in use: process {process} has it open")
-        if self._running is None:
-            self._running = dict(_running(self._home))
-        if client in self._running:
-            raise _KeptError(f"in use: its agent runs as process {self._running[client]}")
+        # The path of the search may have led through a link, and may lead to another folder by now.
+        process = self._user(f"{os.readlink(f'/proc/self/fd/{folder}').rstrip('/')}/{name}")
+        if process is not None:
+            raise _KeptError(f"in use: its agent runs as process {process}")
+
+    def _user(self, real: str) -> int | None:
+        """Return a process of an agent that uses a file, or None. Raises _KeptError outside of all places."""
+        if self._found is None:
+            self._found = all_places(self._home)
+        clients = {each.client for each in self._found if _is_below(real, each.real)}
+        if not clients:
+            raise _KeptError("not in a place of an agent")
+        of_project = clients == {PROJECT}
+        home = os.path.realpath(self._home)
+        for client, process, environ in _agents():
+            if environ is None:
+                if of_project or client in clients:
+                    return process
+                continue
+            its_home = environ.get("HOME") or self._home
+            # Every agent may use the files of a project.
+            if of_project and os.path.realpath(its_home) == home:
+                return process
+            if any(
+                each.client == client and _is_below(real, each.real) for each in own_places(its_home, environ)
+            ):
+                return process
+        return None
 
     def _forms(self, descriptor: int, hit: Hit) -> Iterator[bytes]:
         """Yield the text of a string at its place, if it is there in plain text, or with escapes of JSON."""
@@ -294,19 +320,36 @@ def _opener(status: os.stat_result) -> int | None:
     return None
 
 
-def _running(home: str) -> Iterator[tuple[str, int]]:
-    """Yield the agents that run as this user with this home folder, each with a process."""
-    variable = b"HOME=%b" % os.fsencode(home)
+def _agents() -> Iterator[tuple[str, int, Mapping[str, str] | None]]:
+    """Yield the agents that run as this user, each with its process and its environment.
+
+    A process that hides its memory, as Codex does, yields None for the environment: it may use any folder.
+    """
     for process in _processes():
         with suppress(OSError):
-            if os.stat(f"/proc/{process}").st_uid != os.geteuid():
+            with open(f"/proc/{process}/status", "rb") as file:
+                # The folder of a process that hides its memory belongs to root.
+                user = _USER.search(file.read())
+            if user is None or int(user[1]) != os.geteuid():
                 continue
             with open(f"/proc/{process}/cmdline", "rb") as file:
-                words = file.read(4096).split(b"\0")[:2]
-            with open(f"/proc/{process}/environ", "rb") as file:
-                if variable not in file.read(1 << 20).split(b"\0"):
-                    continue
-            names = {os.fsdecode(os.path.basename(word)) for word in words}
+                program, *words = file.read(4096).split(b"\0")
+            # An interpreter may have options before the name of the program.
+            script = next((word for word in words if not word.startswith(b"-")), b"")
+            names = {os.fsdecode(os.path.basename(word)) for word in (program, script)}
             for client, programs in _PROGRAMS.items():
                 if names & programs:
-                    yield client, process
+                    yield client, process, _environment(process)
+
+
+def _environment(process: int) -> Mapping[str, str] | None:
+    try:
+        with open(f"/proc/{process}/environ", "rb") as file:
+            lines = os.fsdecode(file.read(1 << 20)).split("\0")
+    except PermissionError:
+        return None
+    return dict(line.split("=", 1) for line in lines if "=" in line)
+
+
+def _is_below(path: str, root: str) -> bool:
+    return path == root or path.startswith(f"{root.rstrip('/')}/")

@@ -93,7 +93,9 @@ class ScanCommand(Verb):
     staged: bool = flag("--staged", help="Search the staged changes of a repository.")
     install_hook: bool = flag("--install-hook", help="Only install a pre-commit hook.")
     agents: bool = flag("--agents", help="Search the files of coding agents: transcripts, chats, histories.")
-    scrub: bool = flag("--scrub", help="With --agents: star out secrets that no verifier accepts.")
+    scrub: bool = flag(
+        "--scrub", help="With --agents: star out secrets that no verifier accepts; never in a database."
+    )
     only: tuple[str, ...] = opts(
         choice(
             *("opaque", "jwt", "certificate", "private-key", "adopted"),

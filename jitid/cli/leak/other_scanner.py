@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from jitid.capabilities.scan.agent_places import found_places
 from jitid.capabilities.scan.rules.rule_file import RuleFormat, rules
-from jitid.errors import NotRunError, StorageError, UsageError
+from jitid.errors import ExitStatus, NotRunError, StorageError, UsageError
 from jitid.system import output
 from jitid.system.processes import find_program
 from jitid.system.xdg import home
+from jitid.values.text import quote
 
 if TYPE_CHECKING:
     from jitid.cli.invocation import Invocation
@@ -51,9 +52,20 @@ def run(cli: Invocation, args: commands.ScanCommand, format_: RuleFormat) -> Non
         if paths:
             _scan(program, format_, Path(folder), report, paths)
         text = report.read_text(encoding="utf-8", errors="replace") if report.exists() else "[]\n"
+    ignoring = _ignore_files(paths) if format_ is RuleFormat.BETTERLEAKS else []
     output.put([text], args.out)
+    for path in ignoring:
+        cli.note(f"betterleaks leaves out the secrets that {quote(path, 200)} names: remove that file")
+        cli.status = ExitStatus.INCOMPLETE
     if args.out is not None:
         cli.note(f"to record leaks of credentials that the ledger knows: jitid leak add --from {args.out}")
+
+
+def _ignore_files(paths: list[str]) -> list[str]:
+    """Return the files that betterleaks obeys, which no option prevents: in a place, or beside a file that is one."""
+    folders = dict.fromkeys(path if os.path.isdir(path) else os.path.dirname(path) for path in paths)
+    files = (os.path.join(folder, ".betterleaksignore") for folder in folders)
+    return [file for file in files if os.path.lexists(file)]
 
 
 def _scan(program: str, format_: RuleFormat, folder: Path, report: Path, paths: list[str]) -> None:

@@ -83,6 +83,20 @@ def test_a_credential_comes_through_a_descriptor(shell: Shell) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_a_credential_from_a_pipe_serves_all_requests_of_a_command(shell: Shell) -> None:
+    """The hint about a task that was not found needs a second authority."""
+    line = " ".join(command("--credential-fd", "3", "retire", "nothing"))
+    done = subprocess.run(
+        ["bash", "-c", f"exec 3< <(cat credential); {line}"],
+        cwd=shell.home,
+        env=shell.environment,
+        capture_output=True,
+        text=True,
+    )
+    assert "descriptor" not in done.stderr
+    assert done.returncode == 3, done.stderr
+
+
 def test_a_credential_that_others_may_read_is_not_used(shell: Shell, encrypted: Served) -> None:
     credential = shell.home / "credential"
     credential.chmod(0o640)
