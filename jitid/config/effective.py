@@ -310,6 +310,10 @@ class Config:
         assert isinstance(value, tuple)
         return value
 
+    def _origin_of_federation(self, name: str, field: str) -> str:
+        """Return the origin of a field of a federation; that of an inherited template is the lower layer."""
+        return next(layer.origin for layer in self._layers if field in layer.federations.get(name, {}))
+
     @property
     def remote(self) -> str | None:
         """The address of the remote authority; None if a local ledger is used.
@@ -407,16 +411,13 @@ class Config:
                     for key, text in texts_of(self._targets[name].table)
                 },
             )
-        federation_origins = {
-            name: layer.origin for layer in reversed(self._layers) for name in layer.federations
-        }
-        if federation_origins:
+        if any(layer.federations for layer in self._layers):
             yield (
                 "federate",
                 {
-                    f"{name}.{field}": (text, origin)
-                    for name, origin in federation_origins.items()
-                    for field, text in self.federations[name].items()
+                    f"{name}.{field}": (text, self._origin_of_federation(name, field))
+                    for name, table in self.federations.items()
+                    for field, text in table.items()
                 },
             )
         issuer_origins = {issuer: layer.origin for layer in reversed(self._layers) for issuer in layer.oidc}

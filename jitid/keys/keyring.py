@@ -198,8 +198,8 @@ class Keyring:
     def keep(self, drawn: DrawnKey, ledger_kids: Collection[str]) -> Signer:
         """Write a drawn key durably, and return its signer; its file stays hidden until `confirm`.
 
-        The caller holds the ledger's write lock. So hidden keys that are not in the ledger, whose ids are
-        `ledger_kids`, are of transactions that were rolled back or whose process was killed; their files are removed.
+        The caller holds the ledger's write lock. `ledger_kids` are the ids of all its keys. A hidden key without
+        a row is of a transaction that was rolled back, or of a killed process; its file is removed.
 
         Raises StorageError if the folder cannot be written.
         """

@@ -121,6 +121,8 @@ def check_table(name: str, table: Mapping[str, str]) -> None:
     for key, setting in VENDORS[table.get("vendor", name)].settings.items():
         if setting.is_address and key in table:
             _checked(table[key], _check_address)
+        if setting.is_label and key in table:
+            _checked(table[key], _check_label)
     if "subject" in table:
         _checked(table["subject"], parse_template)
 
@@ -135,6 +137,14 @@ def _check_address(text: str) -> None:
         f"{quote(text, 200)} is not an https address (http: only on a loopback address)",
         "programs send the token there",
     )
+
+
+def _check_label(text: str) -> None:
+    if not text.replace("-", "").isalnum():
+        raise UsageError(
+            f"{quote(text, 200)} must have letters, digits and `-` only",
+            "it is a part of the host name to which programs send the token",
+        )
 
 
 def _checked(text: str, check: Callable[[str], object]) -> None:

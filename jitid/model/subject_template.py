@@ -131,7 +131,7 @@ def render(template: str, names: SubjectNames) -> str:
 def rendered(credential: Credential, trust_domain: str) -> str:
     """Return the `sub` of a credential's token, in a trust domain.
 
-    Raises IntegrityError if the ledger's row has a text that is no template: only an edit can have put it there.
+    Raises IntegrityError if the ledger's row has a text that is not a template: only an edit can have put it there.
     """
     if credential.subject is None:
         return credential.delegator

@@ -20,6 +20,8 @@ class VendorSetting(Record):
     required: bool = True
     is_address: bool = False
     """Whether programs of the vendor send the token to it: an https address."""
+    is_label: bool = False
+    """Whether it becomes a part of a host name to which programs of the vendor send the token."""
 
 
 class Vendor(Record):
@@ -178,7 +180,9 @@ VENDORS: Mapping[str, Vendor] = {
         "ES256",
         {
             "role": VendorSetting("ARN of the role: arn:aws:iam::NUMBER:role/NAME", "AWS_ROLE_ARN"),
-            "region": VendorSetting("region, such as eu-central-1", "AWS_REGION", required=False),
+            "region": VendorSetting(
+                "region, such as eu-central-1", "AWS_REGION", required=False, is_label=True
+            ),
         },
         "AWS_WEB_IDENTITY_TOKEN_FILE",
         # The longest session that a role can permit.

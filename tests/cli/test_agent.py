@@ -67,7 +67,7 @@ def test_no_more_live_than_its_record_says_whoever_issues_at_once(shell: Shell) 
 
 
 def test_the_next_agent_of_a_name_has_the_rights_of_the_name_elsewhere(shell: Shell) -> None:
-    """The rule of a vendor knows the name, not the record; whoever registers it is told."""
+    """The rule of a vendor knows the name, not the record; the registration reports that."""
     assert "an earlier agent" not in shell.run(*REGISTER).stderr
     shell.good("agent", "unregister", "bot", "--yes")
     done = shell.run(*REGISTER)

@@ -110,7 +110,7 @@ def test_without_a_template_the_rule_is_the_delegator(shell: Shell) -> None:
 
 
 def test_a_rule_without_a_template_requires_a_proved_delegator(shell: Shell) -> None:
-    """Beside the ledger anybody may state a name; the vendor learns by the claim that it is not proved."""
+    """Beside the ledger any user may state a name; the vendor learns by the claim that it is not proved."""
     found = shown(shell, "anthropic", "--delegator", "ceo")
     assert found["required"] == {"delegator_proof": ["os-user", "credential", "oidc"]}
     assert any("require the claim `delegator_proof`" in warning for warning in found["warnings"])
@@ -271,7 +271,7 @@ def test_a_file_that_the_environment_selects_shortens_no_lifetime(shell: Shell) 
     assert life(anthropic, table=short) == 3_600
     assert life(azure, table=as_another) == 28 * 3_600
     assert life(own, table=mine) == 3_600
-    # Longer counts from any file, shorter from one that the command line names.
+    # Longer counts from any file, shorter from a file that the command line names.
     assert life(anthropic, table='[federate.anthropic]\nlifetime = "2h"\n') == 7_200
     assert life(anthropic, "--config", "chosen.toml", table=short) == 1
 
@@ -283,6 +283,10 @@ def test_a_profile_keeps_the_template(shell: Shell) -> None:
     words = ("--profile", "p", "federate", "openai", "--format", "json")
     found = json.loads(good(shell, *words))
     assert (found["template"], found["settings"]["provider"]) == ("jitid/{delegator}/{id}/", "idp_02")
+    origins = json.loads(good(shell, "--profile", "p", "config", "show", "--origin", "--format", "json"))
+    of = {row["key"]: row["origin"] for row in origins["items"]}
+    assert of["federate.openai.provider"].endswith("settings.toml [profile.p]")
+    assert of["federate.openai.subject"].endswith("settings.toml")
     text = good(shell, "--profile", "p", "-q", "issue", "--task", "T1", "-d", LOGIN, "--audience", OPENAI)
     assert jwt.decode(text.strip(), options={"verify_signature": False})["sub"].startswith("jitid/user_3A")
     with (shell.home / "settings.toml").open("a") as settings:
@@ -306,6 +310,16 @@ def test_a_token_is_sent_to_no_address_in_clear(shell: Shell, table: str, key: s
     for address in ("https://other.example/v1/token", "http://127.0.0.1:8200", "http://localhost:1"):
         (shell.home / "settings.toml").write_text(f'[federate.{table}]\n{key} = "{address}"\n')
         assert good(shell, "federate")
+
+
+def test_a_region_is_no_other_host(shell: Shell) -> None:
+    """Some programs put it into the host name without a check."""
+    for region, status in (("eu-central-1", 0), ("evil.example/", 2), ("x@evil", 2), ("a.b", 2), ("-", 2)):
+        (shell.home / "settings.toml").write_text(f'[federate.aws]\nregion = "{region}"\n')
+        done = shell.run("--config", "settings.toml", "federate")
+        assert (done.returncode, "a part of the host name" in done.stderr) == (status, status == 2), (
+            done.stderr
+        )
 
 
 def test_settings_are_set_one_by_one(shell: Shell) -> None:

@@ -373,7 +373,7 @@ assert aud("ANTHROPIC_IDENTITY_TOKEN_FILE") == "https://api.anthropic.com"
 
 
 def test_another_address_for_a_token_is_reported(shell: Shell) -> None:
-    """The token gives the agent's rights to whoever has it; an address with a password is not shown."""
+    """The token gives the agent's rights to every program that has it; an address with a password is not shown."""
     with (shell.home / "settings.toml").open("a") as settings:
         settings.write(
             '[federate.g]\nvendor = "google"\nprovider = "p/x"\ntoken_url = "https://other.example/t"\n'

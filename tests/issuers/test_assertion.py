@@ -186,7 +186,7 @@ def test_it_gives_no_right_here_and_is_known_all_the_same(
 def test_an_audience_whose_subject_is_fixed_gets_no_assertion(
     tmp_path: Path, template: str, more: tuple[str, ...]
 ) -> None:
-    """Otherwise another `sub` would be signed for it, and the ledger would say what was not signed."""
+    """Otherwise another `sub` would be signed for it, and the ledger would record a `sub` that was not signed."""
     table = (
         f'[federate.v]\nvendor = "openai"\naudience = "{SERVER}"\nsubject = "jitid/{{delegator}}/{{id}}/"\n'
     )

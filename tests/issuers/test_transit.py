@@ -113,7 +113,7 @@ def test_a_key_signs_that_never_was_here(openbao: OpenBaoPlace, shell: Shell, al
 def test_further_keys_are_where_the_first_one_is(
     openbao: OpenBaoPlace, shell: Shell, algorithm: str, by: str
 ) -> None:
-    """A key in a file would sign tokens for services, though its administrator wants none to leave the server."""
+    """A key in a file would sign tokens for services, although its administrator keeps all of them at the server."""
     issue(shell)
     name = f"first-{algorithm}-{by}"
     shell.good("keys", "rotate", "--transit", f"vault/{name}")

@@ -68,7 +68,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def test_a_path_without_a_credential_has_a_pace(
     served: Served, path: str, methods: frozenset[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Anybody can ask for it: it is cheap, or one address cannot ask for it without end."""
+    """Every client can request it: it is cheap, or the requests of one address are limited."""
     if path in CHEAP:
         return
     method = min(methods - {"HEAD"})
@@ -83,7 +83,7 @@ CHEAP = ("/healthz", "/authorize")
 
 
 def _paced_status(method: str, path: str, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Return the status of a request while nobody may ask without a credential."""
+    """Return the status of a request while the limit for requests without a credential is 0."""
     monkeypatch.setattr(app, "_OPEN_RATE", 0.001)
     own = app.App(service(), app.routes(service()), Log("none", os.open(os.devnull, os.O_WRONLY)))
     statuses = []

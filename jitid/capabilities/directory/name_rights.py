@@ -59,7 +59,7 @@ def right_to_name(
     if agent is None or agent.unregistered_at is not None:
         return FREE, []
     if request.agent_suggested:
-        # Whoever wrote the code of a working folder has no right to choose a record.
+        # The authors of a working folder have no right to choose a record.
         return FREE, [governance.not_by_a_project(agent)]
     right = _named_by(snapshot, agent, delegator, parent, request, terms, now)
     if right is not None:

@@ -41,7 +41,7 @@ def stated(
 
     Raises:
         PolicyDeniedError: a name in the template is not proved.
-        UsageError: the audiences have different templates, `sub` would be too long, or it is an assertion, whose `sub`
+        UsageError: the audiences have different templates, `sub` would be too long, or it is an assertion: its `sub`
             follows no template.
         ConfigurationError: the template is in a file that the environment selects.
 
@@ -56,9 +56,11 @@ def stated(
         return draft
     if terms.subjects.keys().isdisjoint(draft.audiences):
         if life is not None and proof == "asserted" and terms.is_served:
-            # Beside the ledger, whoever reads its key may name any delegator anyway.
-            why = f"the delegator {quote(draft.delegator)} is stated, not proved"
-            raise _unproved(f"the vendor of {quote(draft.audiences[0])} knows it by `sub`, and {why}", facts)
+            # Beside the ledger, a user who can read its key may name any delegator anyway.
+            reason = f"the delegator {quote(draft.delegator)} is stated, not proved"
+            raise _unproved(
+                f"the vendor of {quote(draft.audiences[0])} knows it by `sub`, and {reason}", facts
+            )
         return draft
     template, longest = _template(draft.audiences, terms)
     from jitid.model import subject_template as subject

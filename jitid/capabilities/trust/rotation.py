@@ -6,7 +6,7 @@ from typing import Any
 
 from jitid.capabilities.identity import revocation_result
 from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
-from jitid.capabilities.trust.signing import new_key, place_for
+from jitid.capabilities.trust.signing import location_of_first, new_key
 from jitid.crypto import jws
 from jitid.errors import JitidError, NotFoundError, UsageError
 from jitid.keys.keyring import USES, KeepsNoKeysError, Keyring, Signer, rotating
@@ -48,7 +48,8 @@ def rotate(
     """Make a new key for `algorithm` and that use.
 
     The present key of this machine signs no more, and still verifies its signatures. The new key is kept where the old
-    one is (a first one: `place_for`), or where `transit` says: `TARGET/KEY` of a transit engine, or `none` for a file.
+    one is (the first one: `location_of_first`), or where `transit` says: `TARGET/KEY` of a transit engine, or `none`
+    for a file.
 
     Raises:
         UsageError: keys for that use have another algorithm or cannot be at a target, or the authority is under a
@@ -77,12 +78,12 @@ def rotate(
     kids = {key.kid for key in keys}
 
     def make() -> Signer:
-        place = (
-            place_for(transaction, keyring, algorithm, use) if transit is None and not retired else transit
-        )
-        if place is not None and place != HERE:
+        target_and_key = transit
+        if transit is None and not retired:
+            target_and_key = location_of_first(transaction, keyring, algorithm, use)
+        if target_and_key is not None and target_and_key != HERE:
             try:
-                return keyring.adopt(place, algorithm, kids)
+                return keyring.adopt(target_and_key, algorithm, kids)
             except KeepsNoKeysError as error:
                 # The request has named the target: the configuration may be right.
                 raise UsageError(error.message, error.hint) from None

@@ -96,7 +96,7 @@ def signer_of(ledger: Ledger, keyring: Keyring, algorithm: str) -> Signer:
 def with_keys(
     ledger: Ledger, keyring: Keyring, work: Callable[[], Result], *, accept_clock: bool = False
 ) -> Result:
-    """Return the result of a change; a signing key that it lacks is made in a transaction of its own.
+    """Return the result of a change; a signing key that it lacks is made in a separate transaction.
 
     A refused request makes no key, and no lock is held while a key is drawn. Raises like `work` and `make_key`.
     """
@@ -110,7 +110,7 @@ def with_keys(
 def make_key(
     ledger: Ledger, keyring: Keyring, algorithm: str, use: str = "jws", *, accept_clock: bool = False
 ) -> SigningKey:
-    """Return the key that signs now; if there is none, make it in a transaction of its own.
+    """Return the key that signs now; if there is none, make it in a separate transaction.
 
     The key is drawn before the lock is taken. Its file stays hidden until the ledger has recorded the key.
 
@@ -120,8 +120,8 @@ def make_key(
     while True:
         with ledger.read() as snapshot:
             kids = {key.kid for key in KeyStore(snapshot).signing_keys()}
-            place = place_for(snapshot, keyring, algorithm, use)
-        drawn = draw(algorithm) if place is None else keyring.choose(place, algorithm, kids)
+            target_and_key = location_of_first(snapshot, keyring, algorithm, use)
+        drawn = draw(algorithm) if target_and_key is None else keyring.choose(target_and_key, algorithm, kids)
         try:
             key = change(ledger, _keeping(names, keyring, drawn, use), accept_clock=accept_clock)
         except _TakenError:
@@ -131,11 +131,11 @@ def make_key(
         return key
 
 
-def place_for(snapshot: View, keyring: Keyring, algorithm: str, use: str) -> str | None:
+def location_of_first(snapshot: View, keyring: Keyring, algorithm: str, use: str) -> str | None:
     """Return where the first key of an algorithm must be: `TARGET/KEY`; None for a file.
 
     It follows the key that signs identity tokens and audit heads: where that never leaves a target, no other one
-    may lie in a file unless an administrator says so. A key of a target has one algorithm, and so a name of its own.
+    may lie in a file unless an administrator says so. A key of a target has one algorithm, and so a separate name.
     """
     from jitid.model.signature_algorithm import INSIDE
 
@@ -143,8 +143,8 @@ def place_for(snapshot: View, keyring: Keyring, algorithm: str, use: str) -> str
         return None
     inside = (key for key in KeyStore(snapshot).signing_keys() if (key.use, key.algorithm) == (use, INSIDE))
     kid = next((key.kid for key in inside if key.signs and keyring.holds(key.kid)), None)
-    place = None if kid is None else keyring.elsewhere(kid)
-    return None if place is None else f"{place}-{algorithm.lower()}"
+    target_and_key = None if kid is None else keyring.elsewhere(kid)
+    return None if target_and_key is None else f"{target_and_key}-{algorithm.lower()}"
 
 
 class _TakenError(Exception):

@@ -267,7 +267,7 @@ def attached(world: World, token: str) -> str:
 
 
 def test_access_to_the_key_alone_proves_no_agent(world: World) -> None:
-    """Beside the ledger anyone may use the name of a record, but `sub` tells it to those whom the record lists."""
+    """Beside the ledger any user may use the name of a record, but `sub` has it only for users in the record."""
     world.know("user:bob")
     world.know(ME)
     world.register("deploy", owner="user:bob", audiences=(OTHER,))
@@ -301,7 +301,7 @@ def test_who_may_use_the_record_proves_it(world: World) -> None:
     session = world.issue(delegator=ME, agent="session", may_audience=(OTHER,))
     with pytest.raises(PolicyDeniedError, match="may use its record"):
         ask(world, parent=session.token)
-    # Who is no longer listed proves it no more.
+    # An agent that is no longer in the record proves it no more.
     world.register("deploy", owner="user:bob", users=(), audiences=(OTHER,))
     for token in (held.token, child.token):
         with pytest.raises(PolicyDeniedError, match="may use its record"):
@@ -339,7 +339,7 @@ def test_an_authority_tells_no_vendor_a_delegator_that_is_merely_stated(world: W
     """The role issuer may name any delegator; a vendor knows the delegator by `sub` alone."""
     usual = world.terms
     for audience in (ANTHROPIC, "api://AzureADTokenExchange"):
-        # Beside the ledger whoever reads its key may name anybody.
+        # Beside the ledger a user who can read its key may name any delegator.
         assert world.issue(delegator="user:ceo", audiences=(audience,))
         world.terms = usual.serving(Caller("system:ci", frozenset({"issuer"})))
         world.reopen()

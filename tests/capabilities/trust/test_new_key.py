@@ -1,4 +1,4 @@
-"""A key is made for a request that is granted, before the lock, in a transaction of its own (promise 20)."""
+"""A key is made for a request that is granted, before the lock, in a separate transaction (promise 20)."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def refused(world: World) -> None:
     world.reopen()
     with pytest.raises(UsageError, match="the token would have"):
         world.authority.perform(
-            Issue(requests=[request(kind="jwt", audiences=(AZURE,), scopes=LONG, task="LONG")])
+            Issue(requests=(request(kind="jwt", audiences=(AZURE,), scopes=LONG, task="LONG"),))
         )
 
 
@@ -130,7 +130,7 @@ def test_many_at_once(world: World) -> None:
 
 
 def findings(world: World) -> list[str]:
-    """Return what the examination of the keys finds."""
+    """Return the findings of the examination of the keys."""
     checks = world.authority.perform(Examine(stated={}))
     return [check.detail for check in checks if check.name == "keys" and check.status is not Status.OK]
 
