@@ -13,13 +13,14 @@ from jitid.api import idle_authorities
 from jitid.api.authority_access import AuthorityChoice
 from jitid.api.stated import several
 from jitid.capabilities.identity.operations import Verify
+from jitid.capabilities.identity.recognise_token import MISTYPED, NO_RIGHT
 from jitid.capabilities.issue.token_operations import Introspect
 from jitid.capabilities.trust.published_place import place_of, verify_published
 from jitid.config.effective import load
 from jitid.crypto import jws
 from jitid.errors import InvalidCredentialError, UsageError
-from jitid.model.delegation import actors_of
-from jitid.redaction.token_format import bare
+from jitid.model.delegation import actors_of, delegator_of
+from jitid.redaction.token_format import OPAQUE_PREFIX, bare, is_opaque
 from jitid.values.field_types import AUDIENCE
 from jitid.values.scope import Scope, covers, parse_scope
 from jitid.values.secret import Secret
@@ -114,6 +115,7 @@ def verify(
     text = bare(token) if isinstance(token, str) else ""
     if not text:
         raise InvalidCredentialError("the token is empty")
+    claims = _stated(text)
     choice = AuthorityChoice(
         config=config, profile=profile, ledger=ledger, remote=remote, credential_file=credential_file
     )
@@ -123,33 +125,44 @@ def verify(
         verified = verify_published(text, source, audiences, effective.text("issuer"), int(time.time()))
         return _of_claims(verified.claims)
     with idle_authorities.opened(effective) as authority:
-        return _by_ledger(authority, Secret.single(text), audiences)
+        return _by_ledger(authority, Secret.single(text), claims, audiences)
 
 
-def _by_ledger(authority: Authority, token: Secret, audiences: tuple[str, ...]) -> VerifiedToken:
+def _stated(text: str) -> Mapping[str, Any] | None:
+    """Return the claims of a token before it is verified; None for an opaque token.
+
+    Raises InvalidCredentialError for what is no token, and for a token that gives no right: both ways of verification
+    refuse it, however it was made.
+    """
+    if text.startswith(OPAQUE_PREFIX):
+        if not is_opaque(text):
+            raise InvalidCredentialError(MISTYPED)
+        return None
+    parsed = jws.parse(text, types=jws.TOKENS)
+    if parsed.typ == jws.SVID:
+        raise InvalidCredentialError(NO_RIGHT, "use a credential of the kind jwt or opaque")
+    return parsed.claims
+
+
+def _by_ledger(
+    authority: Authority, token: Secret, claims: Mapping[str, Any] | None, audiences: tuple[str, ...]
+) -> VerifiedToken:
     credential = authority.perform(Verify(token=token, audiences=audiences))
-    if credential.claims_hash is not None:
-        claims = _claims(token.reveal())
+    if claims is not None:
         return _of_credential(credential, claims, _chain(claims.get("act")))
     introspected = authority.perform(Introspect(token=token))
     chain = actors_of(introspected.trust_domain, [credential, *introspected.lineage])
     return _of_credential(credential, {}, chain)
 
 
-def _claims(text: str) -> Mapping[str, Any]:
-    """Return the claims of a token whose signature was verified."""
-    claims: Mapping[str, Any] = jws.decode_object(jws.split(text)[1], "payload")[1]
-    return claims
-
-
 def _of_claims(claims: Mapping[str, Any]) -> VerifiedToken:
-    """Return the names and rights in verified claims. Raises InvalidCredentialError for a JWT-SVID."""
+    """Return the names and rights in verified claims. Raises InvalidCredentialError if a name is missing."""
     if lacking := [name for name in ("jti", "sub", "client_id", "txn") if name not in claims]:
         raise InvalidCredentialError(f"the token lacks the claim `{lacking[0]}`")
     audiences = claims["aud"]
     return VerifiedToken(
         jti=claims["jti"],
-        delegator=claims["sub"],
+        delegator=delegator_of(claims),
         agent=claims["client_id"],
         task=claims["txn"],
         scopes=tuple(claims.get("scope", "").split()),
