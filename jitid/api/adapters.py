@@ -61,7 +61,13 @@ def httpx_auth(
     def server(request: httpx.Request) -> str | None:
         """Return the address of the server, without path and login; None if it gets no token."""
         address = f"{request.url.scheme}://{request.url.netloc.decode('ascii')}"
-        return address if not only or origin(address) in only else None
+        if not only:
+            return address
+        try:
+            return address if origin(address) in only else None
+        except UsageError:
+            # No token may be sent there.
+            return None
 
     def is_refused(request: httpx.Request, response: httpx.Response) -> bool:
         """Return whether a service refused the token of a request that can be sent again."""

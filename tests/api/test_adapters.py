@@ -182,6 +182,33 @@ def test_a_client_of_httpx_presents_another_token_once_if_one_was_refused(user: 
         assert len(place.received) == 8
 
 
+@pytest.mark.parametrize("package", ["httpx", "httpx2"])
+def test_no_proxy_sees_a_token_for_this_machine(
+    user: User, monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    library = module(package)
+    with (
+        server(plain) as place,
+        server(plain) as proxy,
+        jitid.identity(task="T1", delegator="alice", audience=place.url) as me,
+    ):
+        make = me.httpx_auth if package == "httpx" else me.httpx2_auth
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        with library.Client(auth=make()) as client, pytest.raises(jitid.UsageError, match="proxy"):
+            client.get(place.url)
+        with pytest.raises(jitid.UsageError, match="proxy"):
+            me.headers(place.url)
+        # Requests that get no token are sent as before.
+        with library.Client(auth=make(API)) as client:
+            client.get(place.url)
+        assert [one.authorization for one in proxy.received] == [None]
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        with library.Client(auth=make()) as client:
+            client.get(place.url).raise_for_status()
+        assert [one.authorization for one in place.received] == [f"Bearer {me.token()}"]
+        assert len(proxy.received) == 1
+
+
 def aged(me: jitid.Identity, audience: str) -> str:
     """Return the shared token, as if it had been obtained a minute ago."""
     token = me.token(audience=audience)

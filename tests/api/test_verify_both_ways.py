@@ -62,20 +62,8 @@ def public(user: User, tmp_path: Path) -> Path:
     user.good("delegator", "add", "alice")
     permitted = [option for audience in TEMPLATES for option in ("--audience", audience)]
     permitted += [option for kind in KINDS for option in ("--kind", kind.value)]
-    user.good(
-        "agent",
-        "register",
-        "registered",
-        "--owner",
-        "alice",
-        "--purpose",
-        "p",
-        *permitted,
-        "--scope",
-        "repo:read",
-        "--scope",
-        "db:*",
-    )
+    permitted += ["--scope", "repo:read", "--scope", "db:*"]
+    user.good("agent", "register", "registered", "--owner", "alice", "--purpose", "p", *permitted)
     folder = tmp_path / "public"
     folder.mkdir()
     return folder
