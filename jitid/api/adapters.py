@@ -8,6 +8,7 @@ from http import HTTPStatus
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from jitid.api import forks
 from jitid.errors import ConfigurationError, UsageError
 from jitid.model.credential import Kind, RequestedKind
 from jitid.system.program_request import origin
@@ -31,9 +32,13 @@ NewToken = Callable[[str], str]
 
 @contextmanager
 def _library(package: str) -> Iterator[None]:
-    """Raise ConfigurationError with the command that installs a package, if the block cannot load it."""
+    """Raise ConfigurationError with the command that installs a package, if the block cannot load it.
+
+    No other thread forks meanwhile.
+    """
     try:
-        yield
+        with forks.operation():
+            yield
     except ImportError as error:
         from jitid.system.dependencies import installing
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from jitid.api import idle_authorities
+from jitid.api import forks, idle_authorities
 from jitid.api.authority_access import AuthorityChoice
 from jitid.api.stated import several
 from jitid.capabilities.identity.operations import Verify
@@ -122,7 +122,9 @@ def verify(
     source = place_of(published, jwks, status_list, issuer)
     effective = load(file=choice.file, profile=choice.profile, flags=choice.flags)
     if source is not None:
-        verified = verify_published(text, source, audiences, effective.text("issuer"), int(time.time()))
+        # It loads modules.
+        with forks.operation():
+            verified = verify_published(text, source, audiences, effective.text("issuer"), int(time.time()))
         return _of_claims(verified.claims)
     with idle_authorities.opened(effective) as authority:
         return _by_ledger(authority, Secret.single(text), claims, audiences)
