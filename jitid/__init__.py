@@ -52,7 +52,7 @@ __all__ = [
 
 
 _loading = _RLock()
-"""Held while a name loads its modules: a fork meanwhile would leave their locks taken for ever in the forked process."""
+"""Held while a name loads its modules: a fork meanwhile would leave their locks taken in the forked process."""
 
 
 def _before_fork() -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from jitid.api import forks, idle_authorities
 from jitid.api.authority_access import AuthorityChoice
-from jitid.api.stated import several
+from jitid.api.stated import seconds_of, several
 from jitid.capabilities.identity.operations import Verify
 from jitid.capabilities.identity.recognise_token import MISTYPED, NO_RIGHT
 from jitid.capabilities.issue.token_operations import Introspect
@@ -81,6 +81,7 @@ def verify(
     ledger: str | None = None,
     remote: str | None = None,
     credential_file: str | None = None,
+    timeout: int | str | timedelta | None = None,
 ) -> VerifiedToken:
     """Return the names and rights that a token proves, if it is valid now for the audience.
 
@@ -100,6 +101,7 @@ def verify(
         ledger: folder or address of the ledger.
         remote: address of a remote authority.
         credential_file: file with the credential for the remote authority.
+        timeout: limit of the wait for the ledger or the authority. Default: the setting `timeout`, 30 seconds.
 
     Raises:
         InvalidCredentialError: the token is not valid; the message says why, and never contains the token.
@@ -115,9 +117,14 @@ def verify(
     text = bare(token) if isinstance(token, str) else ""
     if not text:
         raise InvalidCredentialError("the token is empty")
-    claims = _stated(text)
+    claims = _stated(text, audiences)
     choice = AuthorityChoice(
-        config=config, profile=profile, ledger=ledger, remote=remote, credential_file=credential_file
+        config=config,
+        profile=profile,
+        ledger=ledger,
+        remote=remote,
+        credential_file=credential_file,
+        timeout=None if timeout is None else str(seconds_of(timeout, "timeout")),
     )
     source = place_of(published, jwks, status_list, issuer)
     effective = load(file=choice.file, profile=choice.profile, flags=choice.flags)
@@ -130,11 +137,11 @@ def verify(
         return _by_ledger(authority, Secret.single(text), claims, audiences)
 
 
-def _stated(text: str) -> Mapping[str, Any] | None:
+def _stated(text: str, audiences: tuple[str, ...]) -> Mapping[str, Any] | None:
     """Return the claims of a token before it is verified; None for an opaque token.
 
     Raises InvalidCredentialError for what is no token, and for a token that gives no right: both ways of verification
-    refuse it, however it was made.
+    refuse it, however it was made. A text that nobody can accept costs no request to an authority.
     """
     if text.startswith(OPAQUE_PREFIX):
         if not is_opaque(text):
@@ -143,6 +150,7 @@ def _stated(text: str) -> Mapping[str, Any] | None:
     parsed = jws.parse(text, types=jws.TOKENS)
     if parsed.typ == jws.SVID:
         raise InvalidCredentialError(NO_RIGHT, "use a credential of the kind jwt or opaque")
+    jws.check_audience(parsed.claims, audiences)
     return parsed.claims
 
 

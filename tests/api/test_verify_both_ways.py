@@ -159,4 +159,4 @@ def test_both_ways_refuse_an_assertion(tmp_path: Path, monkeypatch: pytest.Monke
         assert token
         for source in ({}, {"published": str(folder)}):
             with pytest.raises(jitid.InvalidCredentialError):
-                jitid.verify(token, audience=SERVER, **source)  # type: ignore[arg-type]
+                jitid.verify(token, audience=SERVER, **source)
