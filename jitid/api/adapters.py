@@ -152,10 +152,10 @@ def botocore_session(
 
     def exchanging(service: str, *, config: Config) -> Any:  # noqa: ANN401 - botocore has no types
         """Return the client that is shown a token: no variable and no file chooses its receiver."""
-        asking = BotocoreSession()
+        sts_session = BotocoreSession()
         own_data = Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
-        asking.register_component("data_loader", own_data)
-        return asking.create_client(
+        sts_session.register_component("data_loader", own_data)
+        return sts_session.create_client(
             service,
             region_name=session.get_config_variable("region"),
             endpoint_url=endpoint_url,

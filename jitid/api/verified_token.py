@@ -140,8 +140,8 @@ def verify(
 def _stated(text: str, audiences: tuple[str, ...]) -> Mapping[str, Any] | None:
     """Return the claims of a token before it is verified; None for an opaque token.
 
-    Raises InvalidCredentialError for what is no token, and for a token that gives no right: both ways of verification
-    refuse it, however it was made. A text that nobody can accept costs no request to an authority.
+    Raises InvalidCredentialError for any other text, a token for another audience, and a token that gives no right.
+    Both ways of verification refuse these, and they cost no request to an authority.
     """
     if text.startswith(OPAQUE_PREFIX):
         if not is_opaque(text):

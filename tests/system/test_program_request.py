@@ -1,4 +1,4 @@
-"""The server that a token is for: an address where nobody on the way can read it."""
+"""The server that a token is for: an address that the token reaches encrypted, or without leaving this machine."""
 
 from __future__ import annotations
 
