@@ -117,7 +117,6 @@ def verify(
     text = bare(token) if isinstance(token, str) else ""
     if not text:
         raise InvalidCredentialError("the token is empty")
-    claims = _stated(text, audiences)
     choice = AuthorityChoice(
         config=config,
         profile=profile,
@@ -131,10 +130,11 @@ def verify(
     if source is not None:
         # It loads modules.
         with forks.operation():
+            _stated(text, audiences)
             verified = verify_published(text, source, audiences, effective.text("issuer"), int(time.time()))
         return _of_claims(verified.claims)
     with idle_authorities.opened(effective) as authority:
-        return _by_ledger(authority, Secret.single(text), claims, audiences)
+        return _by_ledger(authority, Secret.single(text), _stated(text, audiences), audiences)
 
 
 def _stated(text: str, audiences: tuple[str, ...]) -> Mapping[str, Any] | None:

@@ -70,6 +70,9 @@ def server(reply: Callable[[Received], Reply], certificate: Path | None = None) 
             for name, value in {"Content-Type": "application/json", **headers}.items():
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(data)))
+            if "Transfer-Encoding" in self.headers:
+                # The body stays unread, and another request must not follow it.
+                self.send_header("Connection", "close")
             self.end_headers()
             self.wfile.write(data)
 
