@@ -3,6 +3,11 @@
 `import jitid` loads no other module: each name loads its module at its first use. See jitid-python(7).
 """
 
+# Python itself has loaded these.
+from _thread import RLock as _RLock
+from os import register_at_fork as _register_at_fork
+from sys import modules as _modules
+
 # The module `typing` would be loaded; type checkers know this name.
 TYPE_CHECKING = False
 
@@ -46,6 +51,30 @@ __all__ = [
 ]
 
 
+_loading = _RLock()
+"""Held while a name loads its modules: a fork meanwhile would leave their locks taken in the forked process."""
+
+
+def _before_fork() -> None:
+    _loading.acquire()
+    # The first use of a name may have loaded it during the wait.
+    while (forks := _modules.get("jitid.api.forks")) is not None and not forks.is_prepared():
+        _loading.release()
+        forks.prepare()
+        _loading.acquire()
+
+
+def _after_fork() -> None:
+    try:
+        _loading.release()
+    except RuntimeError:
+        # An interrupt has ended the preparation.
+        return
+
+
+_register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
+
+
 def __getattr__(name: str) -> object:
     """Return a public name from the module that has it. Raises AttributeError for any other name."""
     if name not in __all__:
@@ -58,7 +87,8 @@ def __getattr__(name: str) -> object:
         "identity": "api.new_identity",
         "verify": "api.verified_token",
     }.get(name, "errors")
-    value: object = getattr(import_module(f"jitid.{module}"), name)
+    with _loading:
+        value: object = getattr(import_module(f"jitid.{module}"), name)
     globals()[name] = value
     return value
 

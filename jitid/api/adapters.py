@@ -8,6 +8,7 @@ from http import HTTPStatus
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from jitid.api import forks
 from jitid.errors import ConfigurationError, UsageError
 from jitid.model.credential import Kind, RequestedKind
 from jitid.system.program_request import origin
@@ -31,9 +32,13 @@ NewToken = Callable[[str], str]
 
 @contextmanager
 def _library(package: str) -> Iterator[None]:
-    """Raise ConfigurationError with the command that installs a package, if the block cannot load it."""
+    """Raise ConfigurationError with the command that installs a package, if the block cannot load it.
+
+    No other thread forks meanwhile.
+    """
     try:
-        yield
+        with forks.operation():
+            yield
     except ImportError as error:
         from jitid.system.dependencies import installing
 
@@ -61,7 +66,13 @@ def httpx_auth(
     def server(request: httpx.Request) -> str | None:
         """Return the address of the server, without path and login; None if it gets no token."""
         address = f"{request.url.scheme}://{request.url.netloc.decode('ascii')}"
-        return address if not only or origin(address) in only else None
+        if not only:
+            return address
+        try:
+            return address if origin(address) in only else None
+        except UsageError:
+            # No token may be sent there.
+            return None
 
     def is_refused(request: httpx.Request, response: httpx.Response) -> bool:
         """Return whether a service refused the token of a request that can be sent again."""
@@ -107,13 +118,22 @@ def httpx_auth(
 
 
 def botocore_session(
-    held: HeldIdentity, new_token: NewToken, template: str | None, role_arn: str | None, audience: str
+    held: HeldIdentity,
+    new_token: NewToken,
+    template: str | None,
+    role_arn: str | None,
+    audience: str,
+    endpoint_url: str | None,
 ) -> Session:
     """Return the session of botocore that `Identity.botocore_session` describes."""
     if (template is None) is (role_arn is None):
         raise UsageError("state either a template or a role", 'such as botocore_session(template="deploy")')
+    if endpoint_url is not None and role_arn is None:
+        raise UsageError("the argument `endpoint_url` requires `role_arn`: the target states its own")
     with _library("botocore"):
         from botocore import credentials
+        from botocore.config import Config
+        from botocore.loaders import Loader
         from botocore.session import Session as BotocoreSession
 
     session = BotocoreSession()
@@ -130,10 +150,22 @@ def botocore_session(
             "expiry_time": format_time(usable_until(issued.expires_at, credential.facts)),
         }
 
+    def exchanging(service: str, *, config: Config) -> Any:  # noqa: ANN401 - botocore has no types
+        """Return the client that is shown a token: no variable and no file chooses its receiver."""
+        sts_session = BotocoreSession()
+        own_data = Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
+        sts_session.register_component("data_loader", own_data)
+        return sts_session.create_client(
+            service,
+            region_name=session.get_config_variable("region"),
+            endpoint_url=endpoint_url,
+            config=config.merge(Config(ignore_configured_endpoint_urls=True)),
+        )
+
     fetch: Callable[[], Mapping[str, str]] = of_target
     if role_arn is not None:
         fetch = credentials.AssumeRoleWithWebIdentityCredentialFetcher(
-            client_creator=session.create_client,
+            client_creator=exchanging,
             web_identity_token_loader=lambda: new_token(audience),
             role_arn=role_arn,
             # AWS logs this name with each call.
@@ -157,9 +189,12 @@ def azure_credential(
 ) -> TokenCredential:
     """Return the credential of Azure that `Identity.azure_credential` describes."""
     with _library("azure-identity"):
-        from azure.identity import ClientAssertionCredential
+        from azure.identity import AzureAuthorityHosts, ClientAssertionCredential
 
-    return ClientAssertionCredential(tenant_id, client_id, lambda: new_token(audience), **options)
+    # Otherwise a variable of the environment would choose the receiver of the token.
+    authority = options.get("authority") or AzureAuthorityHosts.AZURE_PUBLIC_CLOUD
+    chosen = {**options, "authority": authority}
+    return ClientAssertionCredential(tenant_id, client_id, lambda: new_token(audience), **chosen)
 
 
 def google_supplier(new_token: NewToken, audience: str | None) -> SubjectTokenSupplier:

@@ -44,6 +44,8 @@ _operations: Counter[int] = Counter()
 """The number of operations by thread."""
 _changed = threading.Condition()
 """Guards `_operations` and `_waiting`."""
+_prepared_by: int | None = None
+"""The thread that is about to fork, and for which no operation runs."""
 _waiting = 0
 """The number of threads that are about to fork."""
 
@@ -84,8 +86,14 @@ def operation() -> Iterator[None]:
             _changed.notify_all()
 
 
-def _before() -> None:
-    global _waiting
+def is_prepared() -> bool:
+    """Return whether this thread has called `prepare` for a fork that has not happened yet."""
+    return _prepared_by == threading.get_ident()
+
+
+def prepare() -> None:
+    """Wait until this thread may fork; no other operation begins before it has done so."""
+    global _waiting, _prepared_by
     thread = threading.get_ident()
     with ExitStack() as stack:
         stack.enter_context(_changed)
@@ -101,6 +109,7 @@ def _before() -> None:
             stack.callback(reactions.after)
             reactions.before()
         _after_fork.append(stack.pop_all())
+        _prepared_by = thread
 
 
 def _end_wait() -> None:
@@ -110,14 +119,16 @@ def _end_wait() -> None:
 
 
 def _after_in_parent() -> None:
+    global _prepared_by
     # Nothing, if an interrupt ended the preparation.
     if _after_fork:
+        _prepared_by = None
         _after_fork.pop().close()
 
 
 def _after_in_child() -> None:
-    global _lock, _changed, _waiting
-    _lock, _changed, _waiting = threading.RLock(), threading.Condition(), 0
+    global _lock, _changed, _waiting, _prepared_by
+    _lock, _changed, _waiting, _prepared_by = threading.RLock(), threading.Condition(), 0, None
     _operations.clear()
     for _, reset in _closing:
         reset()
@@ -139,5 +150,5 @@ def _end_all() -> None:
         close()
 
 
-os.register_at_fork(before=_before, after_in_parent=_after_in_parent, after_in_child=_after_in_child)
+os.register_at_fork(before=prepare, after_in_parent=_after_in_parent, after_in_child=_after_in_child)
 atexit.register(_end_all)

@@ -291,7 +291,12 @@ class Identity:
         return auth
 
     def botocore_session(
-        self, *, template: str | None = None, role_arn: str | None = None, audience: str = "sts.amazonaws.com"
+        self,
+        *,
+        template: str | None = None,
+        role_arn: str | None = None,
+        audience: str = "sts.amazonaws.com",
+        endpoint_url: str | None = None,
     ) -> Session:
         """Return a botocore session whose credentials are obtained when needed, and again before they expire.
 
@@ -299,12 +304,16 @@ class Identity:
             template: template of a target of the kind `aws-sts`; the identity needs `may_kind="aws-sts:TEMPLATE"`.
             role_arn: instead, a role that AWS gives in exchange for a token for `audience` (web identity).
             audience: audience of that token, as the identity provider in AWS states it.
+            endpoint_url: address of AWS STS for `role_arn`, if not that of the region. Neither the environment nor a
+                file of AWS chooses it.
 
         Raises UsageError unless exactly one of `template` and `role_arn` is stated.
         """
         from jitid.api import adapters
 
-        return adapters.botocore_session(self._entered(), self._new_token, template, role_arn, audience)
+        return adapters.botocore_session(
+            self._entered(), self._new_token, template, role_arn, audience, endpoint_url
+        )
 
     def azure_credential(
         self,
@@ -316,7 +325,9 @@ class Identity:
     ) -> TokenCredential:
         """Return a `TokenCredential` for an application in Microsoft Entra with a federated credential.
 
-        `options` are those of `azure.identity.ClientAssertionCredential` (needs the package azure-identity).
+        `options` are those of `azure.identity.ClientAssertionCredential` (needs the package azure-identity). For a
+        cloud other than the public one, state its `authority`: $AZURE_AUTHORITY_HOST does not choose who is shown the
+        token.
         """
         from jitid.api import adapters
 

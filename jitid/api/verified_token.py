@@ -5,21 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from jitid.api import idle_authorities
+from jitid.api import forks, idle_authorities
 from jitid.api.authority_access import AuthorityChoice
-from jitid.api.stated import several
+from jitid.api.stated import seconds_of, several
 from jitid.capabilities.identity.operations import Verify
+from jitid.capabilities.identity.recognise_token import MISTYPED, NO_RIGHT
 from jitid.capabilities.issue.token_operations import Introspect
 from jitid.capabilities.trust.published_place import place_of, verify_published
 from jitid.config.effective import load
 from jitid.crypto import jws
 from jitid.errors import InvalidCredentialError, UsageError
-from jitid.model.delegation import actors_of
-from jitid.redaction.token_format import bare
+from jitid.model.delegation import actors_of, delegator_of
+from jitid.redaction.token_format import OPAQUE_PREFIX, bare, is_opaque
 from jitid.values.field_types import AUDIENCE
 from jitid.values.scope import Scope, covers, parse_scope
 from jitid.values.secret import Secret
@@ -80,6 +81,7 @@ def verify(
     ledger: str | None = None,
     remote: str | None = None,
     credential_file: str | None = None,
+    timeout: int | str | timedelta | None = None,
 ) -> VerifiedToken:
     """Return the names and rights that a token proves, if it is valid now for the audience.
 
@@ -99,6 +101,7 @@ def verify(
         ledger: folder or address of the ledger.
         remote: address of a remote authority.
         credential_file: file with the credential for the remote authority.
+        timeout: limit of the wait for the ledger or the authority. Default: the setting `timeout`, 30 seconds.
 
     Raises:
         InvalidCredentialError: the token is not valid; the message says why, and never contains the token.
@@ -115,41 +118,61 @@ def verify(
     if not text:
         raise InvalidCredentialError("the token is empty")
     choice = AuthorityChoice(
-        config=config, profile=profile, ledger=ledger, remote=remote, credential_file=credential_file
+        config=config,
+        profile=profile,
+        ledger=ledger,
+        remote=remote,
+        credential_file=credential_file,
+        timeout=None if timeout is None else str(seconds_of(timeout, "timeout")),
     )
     source = place_of(published, jwks, status_list, issuer)
     effective = load(file=choice.file, profile=choice.profile, flags=choice.flags)
     if source is not None:
-        verified = verify_published(text, source, audiences, effective.text("issuer"), int(time.time()))
+        # It loads modules.
+        with forks.operation():
+            _stated(text, audiences)
+            verified = verify_published(text, source, audiences, effective.text("issuer"), int(time.time()))
         return _of_claims(verified.claims)
     with idle_authorities.opened(effective) as authority:
-        return _by_ledger(authority, Secret.single(text), audiences)
+        return _by_ledger(authority, Secret.single(text), _stated(text, audiences), audiences)
 
 
-def _by_ledger(authority: Authority, token: Secret, audiences: tuple[str, ...]) -> VerifiedToken:
+def _stated(text: str, audiences: tuple[str, ...]) -> Mapping[str, Any] | None:
+    """Return the claims of a token before it is verified; None for an opaque token.
+
+    Raises InvalidCredentialError for any other text, a token for another audience, and a token that gives no right.
+    Both ways of verification refuse these, and they cost no request to an authority.
+    """
+    if text.startswith(OPAQUE_PREFIX):
+        if not is_opaque(text):
+            raise InvalidCredentialError(MISTYPED)
+        return None
+    parsed = jws.parse(text, types=jws.TOKENS)
+    if parsed.typ == jws.SVID:
+        raise InvalidCredentialError(NO_RIGHT, "use a credential of the kind jwt or opaque")
+    jws.check_audience(parsed.claims, audiences)
+    return parsed.claims
+
+
+def _by_ledger(
+    authority: Authority, token: Secret, claims: Mapping[str, Any] | None, audiences: tuple[str, ...]
+) -> VerifiedToken:
     credential = authority.perform(Verify(token=token, audiences=audiences))
-    if credential.claims_hash is not None:
-        claims = _claims(token.reveal())
+    if claims is not None:
         return _of_credential(credential, claims, _chain(claims.get("act")))
     introspected = authority.perform(Introspect(token=token))
     chain = actors_of(introspected.trust_domain, [credential, *introspected.lineage])
     return _of_credential(credential, {}, chain)
 
 
-def _claims(text: str) -> Mapping[str, Any]:
-    """Return the claims of a token whose signature was verified."""
-    claims: Mapping[str, Any] = jws.decode_object(jws.split(text)[1], "payload")[1]
-    return claims
-
-
 def _of_claims(claims: Mapping[str, Any]) -> VerifiedToken:
-    """Return the names and rights in verified claims. Raises InvalidCredentialError for a JWT-SVID."""
+    """Return the names and rights in verified claims. Raises InvalidCredentialError if a name is missing."""
     if lacking := [name for name in ("jti", "sub", "client_id", "txn") if name not in claims]:
         raise InvalidCredentialError(f"the token lacks the claim `{lacking[0]}`")
     audiences = claims["aud"]
     return VerifiedToken(
         jti=claims["jti"],
-        delegator=claims["sub"],
+        delegator=delegator_of(claims),
         agent=claims["client_id"],
         task=claims["txn"],
         scopes=tuple(claims.get("scope", "").split()),

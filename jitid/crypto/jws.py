@@ -183,18 +183,9 @@ def check_claims(
 
     Raises InvalidCredentialError with a reason of one clause.
     """
-    if isinstance(audiences, str):
-        # `in` would find "a" in a string.
-        raise TypeError("audiences must be a collection of strings")
     if claims.get("iss") != issuer:
         raise InvalidCredentialError(f"{label} is from another issuer")
-    audience = claims.get("aud")
-    claimed_audiences = audience if type(audience) is list else [audience]
-    for claimed_audience in claimed_audiences:
-        if type(claimed_audience) is not str:
-            raise InvalidCredentialError(f"{label}'s audience is missing or not a string")
-    if set(claimed_audiences).isdisjoint(audiences):
-        raise InvalidCredentialError(f"{label} is for another audience")
+    check_audience(claims, audiences, label)
     for name in ("sub", "jti", "client_id", "scope"):
         if type(claims.get(name, "")) is not str:
             raise InvalidCredentialError(f"{label}'s `{name}` is not a string")
@@ -209,6 +200,20 @@ def check_claims(
         raise InvalidCredentialError(f"{label} is not valid yet")
     if now + leeway < issued_at:
         raise InvalidCredentialError(f"{label} was issued in the future")
+
+
+def check_audience(claims: Mapping[str, Any], audiences: Collection[str], label: str = "the token") -> None:
+    """Refuse claims for another audience, as `check_claims` does. Raises InvalidCredentialError."""
+    if isinstance(audiences, str):
+        # `in` would find "a" in a string.
+        raise TypeError("audiences must be a collection of strings")
+    audience = claims.get("aud")
+    claimed_audiences = audience if type(audience) is list else [audience]
+    for claimed_audience in claimed_audiences:
+        if type(claimed_audience) is not str:
+            raise InvalidCredentialError(f"{label}'s audience is missing or not a string")
+    if set(claimed_audiences).isdisjoint(audiences):
+        raise InvalidCredentialError(f"{label} is for another audience")
 
 
 def claimed_expiry(expires_at: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jitid.model.credential import Credential
@@ -35,6 +35,13 @@ class Widening(Record):
     what: str
     """`scope`, `audience`, `detail`, `kind`, `expiry` or `depth`."""
     values: tuple[str, ...]
+
+
+def delegator_of(claims: Mapping[str, Any]) -> str:
+    """Return the root delegator that a token's verified claims state: `sub`, unless that follows a template."""
+    context = claims.get("jitid")
+    stated = context.get("delegator") if isinstance(context, Mapping) else None
+    return str(claims["sub"] if stated is None else stated)
 
 
 def detail_texts(details: str | None) -> list[str]:

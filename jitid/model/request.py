@@ -26,11 +26,10 @@ from jitid.values.field_types import (
 )
 from jitid.values.names import check_delegator
 from jitid.values.record import Record
-from jitid.values.scope import Scope
+from jitid.values.scope import MOST_SCOPES, Scope
 from jitid.values.secret import Secret
 from jitid.values.text import refuse_token
 
-MOST_SCOPES = 128
 MOST_AUDIENCES = 128
 MOST_DETAILS = 128
 LONGEST_DETAILS = 1 << 16

@@ -23,7 +23,7 @@ from jitid.server import protected_resource
 from jitid.server.metrics import record_of
 from jitid.server.oauth_form import KEPT_NOWHERE, MAX_FORM, OAuthError, parse_form, plain
 from jitid.values.names import check_audience
-from jitid.values.scope import Scope, parse_scope, uncovered
+from jitid.values.scope import Scope, parse_scopes, uncovered
 from jitid.values.secret import Secret
 
 if TYPE_CHECKING:
@@ -203,7 +203,7 @@ def _requirements(request: Request) -> tuple[tuple[str, ...], tuple[Scope, ...],
         action = check_action(action)
     return (
         tuple(check_audience(audience) for audience in form.many("audience")),
-        tuple(parse_scope(scope) for text in form.many("scope") for scope in text.split(" ")),
+        parse_scopes(form.many("scope")),
         None if action is None else Scope(action),
     )
 

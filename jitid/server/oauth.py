@@ -41,7 +41,7 @@ from jitid.server.oauth_form import (
 from jitid.values import strict_json
 from jitid.values.names import check_audience, check_name
 from jitid.values.record import Record
-from jitid.values.scope import Scope, parse_scope
+from jitid.values.scope import Scope, parse_scopes
 from jitid.values.secret import Secret
 from jitid.values.times import parse_duration
 
@@ -409,8 +409,8 @@ def _checked(code: str, check: Any) -> Any:  # noqa: ANN401 - the type of the ch
 def _scopes(text: str | None) -> tuple[Scope, ...]:
     if text is None:
         return ()
-    # RFC 6749, section 3.3: scopes are separated by one space.
-    return tuple(_checked("invalid_scope", lambda: [parse_scope(scope) for scope in text.split(" ")]))
+    scopes: tuple[Scope, ...] = _checked("invalid_scope", lambda: parse_scopes([text]))
+    return scopes
 
 
 def _audiences(form: OAuthForm, *, needed: bool) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from jitid.errors import UsageError
 from jitid.server.answers import dumps
 from jitid.server.oauth_form import OAuthError, parse_form, usage
 from jitid.values.names import check_audience
-from jitid.values.scope import Scope, parse_scope
+from jitid.values.scope import Scope, parse_scopes
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -48,7 +48,7 @@ def routes(service: Service) -> list[BaseRoute]:
         try:
             # Without a parameter: the authority itself. Its bearer tokens are its own identity tokens.
             resource = _resource(form.one("resource") or issuer)
-            scopes = [parse_scope(scope) for text in form.many("scopes") for scope in text.split(" ")]
+            scopes = parse_scopes(form.many("scopes"))
         except UsageError as error:
             raise usage("invalid_request", error) from None
         metadata: dict[str, Any] = {

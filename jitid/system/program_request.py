@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from urllib.parse import urlsplit
@@ -60,7 +61,8 @@ _PORTS = {"https": 443, "http": 80}
 def origin(url: str) -> str:
     """Return scheme, host and port of a URL, the audience of a token for that server; without the scheme's own port.
 
-    Raises UsageError for an invalid address, or if the token would be sent unencrypted to another machine.
+    Raises UsageError for an invalid address, or if the token would be sent unencrypted to another machine, which may
+    be a proxy.
     """
     try:
         parts = urlsplit(url)
@@ -73,5 +75,22 @@ def origin(url: str) -> str:
         raise UsageError(
             f"a token for {quote(host)} would cross the network unencrypted; none was made", "use https"
         )
+    if parts.scheme == "http":
+        _must_be_direct(host)
     url_host = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{url_host}" + ("" if port in (None, _PORTS[parts.scheme]) else f":{port}")
+
+
+def _must_be_direct(host: str) -> None:
+    """Raise UsageError if a program might send unencrypted requests for this machine to a proxy; some do."""
+    # Both functions only read the settings; they make no request.
+    from urllib.request import getproxies, proxy_bypass
+
+    proxies = getproxies()
+    # Where `REQUEST_METHOD` is set, Python ignores HTTP_PROXY; other programs do not.
+    if not any((proxies.get("http"), proxies.get("all"), os.environ.get("HTTP_PROXY"))) or proxy_bypass(host):
+        return
+    raise UsageError(
+        f"a token for {quote(host)} would pass through a proxy unencrypted; none was made",
+        "except this machine from the proxy: NO_PROXY=localhost,127.0.0.1,::1",
+    )

@@ -63,6 +63,8 @@ Scope = NewType("Scope", str)
 MAX_LENGTH = 256
 """Characters of a scope; an action has the same limit, since it is compared with scopes."""
 MAX_SEGMENTS = 16
+MOST_SCOPES = 128
+"""The maximum number of scopes of one credential, and of one request: it bounds the cost before any is read."""
 
 ALIKE = 10
 """The maximum number of scopes that differ in a single segment before `gathered` merges them."""
@@ -98,6 +100,17 @@ def parse_scope(text: str) -> Scope:
         if "*" in segment[:-1]:
             raise UsageError(f"scope {quote(text)} has a `*` before the end of a segment", _SHAPE)
     return Scope(text)
+
+
+def parse_scopes(texts: Sequence[str]) -> tuple[Scope, ...]:
+    """Return the scopes of texts in which one space separates them (RFC 6749, section 3.3). Raises UsageError."""
+    count = sum(text.count(" ") + 1 for text in texts)
+    if count > MOST_SCOPES:
+        raise UsageError(
+            f"a request may have at most {MOST_SCOPES} scopes; this one has {count}",
+            "a wildcard scope replaces many",
+        )
+    return tuple([parse_scope(scope) for text in texts for scope in text.split(" ")])
 
 
 def has_wildcard(scope: Scope) -> bool:

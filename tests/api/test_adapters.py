@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import ssl
 import sys
@@ -69,6 +70,9 @@ def server(reply: Callable[[Received], Reply], certificate: Path | None = None) 
             for name, value in {"Content-Type": "application/json", **headers}.items():
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(data)))
+            if "Transfer-Encoding" in self.headers:
+                # The body stays unread, and another request must not follow it.
+                self.send_header("Connection", "close")
             self.end_headers()
             self.wfile.write(data)
 
@@ -182,6 +186,33 @@ def test_a_client_of_httpx_presents_another_token_once_if_one_was_refused(user: 
         assert len(place.received) == 8
 
 
+@pytest.mark.parametrize("package", ["httpx", "httpx2"])
+def test_no_proxy_sees_a_token_for_this_machine(
+    user: User, monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    library = module(package)
+    with (
+        server(plain) as place,
+        server(plain) as proxy,
+        jitid.identity(task="T1", delegator="alice", audience=place.url) as me,
+    ):
+        make = me.httpx_auth if package == "httpx" else me.httpx2_auth
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        with library.Client(auth=make()) as client, pytest.raises(jitid.UsageError, match="proxy"):
+            client.get(place.url)
+        with pytest.raises(jitid.UsageError, match="proxy"):
+            me.headers(place.url)
+        # Requests that get no token are sent as before.
+        with library.Client(auth=make(API)) as client:
+            client.get(place.url)
+        assert [one.authorization for one in proxy.received] == [None]
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        with library.Client(auth=make()) as client:
+            client.get(place.url).raise_for_status()
+        assert [one.authorization for one in place.received] == [f"Bearer {me.token()}"]
+        assert len(proxy.received) == 1
+
+
 def aged(me: jitid.Identity, audience: str) -> str:
     """Return the shared token, as if it had been obtained a minute ago."""
     token = me.token(audience=audience)
@@ -288,15 +319,16 @@ def test_a_session_of_botocore_has_credentials_of_a_web_identity(user: User, mot
             """
             import jitid, sys
             with jitid.identity(task="T1", delegator="alice", audience="sts.amazonaws.com") as me:
-                session = me.botocore_session(role_arn=sys.argv[1])
+                session = me.botocore_session(role_arn=sys.argv[1], endpoint_url=sys.argv[2])
                 print(session.create_client("sts").get_caller_identity()["Arn"], me.id)
-                for options in ({}, {"template": "a", "role_arn": "b"}):
+                for options in ({}, {"template": "a", "role_arn": "b"}, {"template": "a", "endpoint_url": "b"}):
                     try:
                         me.botocore_session(**options)
                     except jitid.UsageError as error:
                         print(error)
             """,
             arn,
+            moto_server.url,
             more=more,
         )
     finally:
@@ -304,7 +336,81 @@ def test_a_session_of_botocore_has_credentials_of_a_web_identity(user: User, mot
     first, *refused = printed.splitlines()
     session, id_ = first.split()
     assert session.endswith(f"/{id_}")
-    assert refused == ["state either a template or a role"] * 2
+    assert refused == [
+        *["state either a template or a role"] * 2,
+        "the argument `endpoint_url` requires `role_arn`: the target states its own",
+    ]
+
+
+class StoppedError(Exception):
+    """Raised in place of a request to another machine."""
+
+
+def test_no_variable_chooses_the_receiver_of_a_token_for_aws(
+    user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    botocore, http = module("botocore"), module("botocore.httpsession")
+    evil = "evil.example"
+    for name in ("endpoints.json", "partitions.json", "sts/2011-06-15/endpoint-rule-set-1.json.gz"):
+        data = Path(botocore.__file__).parent / "data" / name
+        text = gzip.decompress(data.read_bytes()) if data.suffix == ".gz" else data.read_bytes()
+        for place in (user.home / "data", user.home / ".aws/models"):
+            copied = (place / name).with_suffix("") if data.suffix == ".gz" else place / name
+            copied.parent.mkdir(parents=True, exist_ok=True)
+            copied.write_bytes(text.replace(b"amazonaws.com", evil.encode()))
+    config = user.home / "aws"
+    config.write_text(
+        f"[default]\nendpoint_url = http://{evil}\nservices = own\n"
+        f"[services own]\nsts =\n  endpoint_url = http://{evil}\n"
+    )
+    asked = []
+
+    def send(_: object, request: Any) -> None:
+        asked.append(request.url)
+        raise StoppedError
+
+    monkeypatch.setattr(http.URLLib3Session, "send", send)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    inherited = {
+        "AWS_ENDPOINT_URL": f"http://{evil}",
+        "AWS_ENDPOINT_URL_STS": f"http://{evil}",
+        "AWS_DATA_PATH": str(user.home / "data"),
+        "AWS_CONFIG_FILE": str(config),
+    }
+    with jitid.identity(task="T1", delegator="alice", audience="sts.amazonaws.com") as me:
+        for name, value in inherited.items():
+            with monkeypatch.context() as patch:
+                patch.setenv(name, value)
+                session = me.botocore_session(role_arn="arn:aws:iam::123456789012:role/x")
+                with pytest.raises(StoppedError):
+                    session.get_credentials().get_frozen_credentials()
+    assert asked == [f"https://sts.{REGION}.amazonaws.com/"] * len(inherited)
+
+
+def test_no_variable_chooses_the_receiver_of_a_token_for_azure(
+    user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module("azure.identity")
+    transport = module("azure.core.pipeline.transport")
+    asked = []
+
+    def send(_: object, request: Any, **__: object) -> None:
+        asked.append(request.url)
+        raise StoppedError
+
+    monkeypatch.setattr(transport.RequestsTransport, "send", send)
+    audience = "api://AzureADTokenExchange"
+    with jitid.identity(task="T1", delegator="alice", audience=audience) as me:
+        for name, value in {
+            "AZURE_AUTHORITY_HOST": "https://evil.example",
+            "AZURE_REGIONAL_AUTHORITY_NAME": "evil.example/x",
+        }.items():
+            with monkeypatch.context() as patch:
+                patch.setenv(name, value)
+                credential = me.azure_credential(tenant_id="tenant", client_id="client")
+                with pytest.raises(StoppedError):
+                    credential.get_token("https://vault.azure.net/.default")
+    assert asked == ["https://login.microsoftonline.com/tenant/oauth2/v2.0/token"] * 2
 
 
 def test_a_credential_of_azure_presents_a_new_token_each_time(user: User, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.api.conftest import User
+from tests.api.conftest import API, User
 from tests.real import module
 from tests.serving import serving
 
@@ -128,6 +128,67 @@ def test_forks_among_busy_threads_neither_block_nor_share(user: User) -> None:
     # An inherited connection would damage the database.
     user.good("audit", "verify")
     user.good("ledger", "check")
+
+
+FIRST_USE = """
+import os, signal, sys, threading
+import jitid
+
+module, place, *source = sys.argv[1:]
+text = open(place).read()
+options = {"published": source[0]} if source else {}
+loading, forking = threading.Event(), threading.Event()
+
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name == module and not loading.is_set():
+            loading.set()
+            forking.wait()
+
+def prove():
+    assert jitid.verify(text, audience="https://api.example", **options).agent == "agent"
+
+sys.meta_path.insert(0, Watch())
+first = threading.Thread(target=prove)
+first.start()
+assert loading.wait(30)
+# Of these functions, the one registered last is called first.
+os.register_at_fork(before=forking.set)
+pid = os.fork()
+if pid == 0:
+    # A process that waits for a lock which nobody holds any more is killed.
+    signal.alarm(30)
+    prove()
+    os._exit(0)
+first.join()
+assert os.waitpid(pid, 0)[1] == 0
+"""
+"""Forks while a thread loads a module at its first verification; the forked process verifies, too."""
+
+
+@pytest.mark.parametrize(
+    ("module", "is_offline"),
+    [
+        ("jitid.api.verified_token", False),
+        ("jitid.api.forks", False),
+        ("jitid.errors", False),
+        ("jitid.values.scope", False),
+        ("jitid.authority.open_local", False),
+        ("cryptography.exceptions", False),
+        ("jitid.capabilities.trust.offline", True),
+        ("cryptography.exceptions", True),
+    ],
+)
+def test_a_fork_waits_until_a_first_use_has_loaded_its_modules(
+    user: User, module: str, is_offline: bool
+) -> None:
+    user.environment["JITID_PUBLISH_URL"] = "https://www.example/jitid"
+    token = user.home / "token"
+    token.write_text(user.good("issue", "--task", "T1", "--delegator", "alice", "--audience", API))
+    folder = user.home / "public"
+    folder.mkdir()
+    user.good("publish", str(folder))
+    user.printed(FIRST_USE, module, str(token), *([str(folder)] if is_offline else []))
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])

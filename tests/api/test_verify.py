@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import json
 import pickle
+import socket
 import traceback
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,8 @@ import pytest
 
 import jitid
 from tests.api.conftest import API, User
+from tests.real import until
+from tests.serving import serving
 
 OTHER = "https://other.example"
 
@@ -139,3 +142,41 @@ def test_published_keys_and_lists_replace_the_ledger(
     user.good("publish", str(folder))
     with pytest.raises(jitid.InvalidCredentialError, match="revoked"):
         jitid.verify(token, audience=API, published=str(folder))
+
+
+def test_a_text_that_nobody_accepts_costs_no_request_to_an_authority(user: User) -> None:
+    place = user.home / "credential"
+    place.touch(0o600)
+    granted = user.good("access", "grant", "system:api", "--role", "verifier", "--audience", API)
+    place.write_text(granted.split()[-1])
+    options = ["issue", "--task", "T1", "--delegator", "alice"]
+    token, other = (user.good(*options, "--audience", audience).strip() for audience in (API, OTHER))
+    opaque = user.good(*options, "--audience", API, "--kind", "opaque").strip()
+    mistyped = f"{opaque[:-1]}{'a' if opaque[-1] != 'a' else 'b'}"
+    with serving(user.home, ledger=user.ledger) as served:
+        assert isinstance(served.address, tuple)
+        at: Any = {"remote": "http://{}:{}".format(*served.address), "credential_file": str(place)}
+        assert jitid.verify(token, audience=API, **at).delegator == "user:alice"
+        until(lambda: bool(served.lines()), "the request is not logged")
+        before = len(served.lines())
+        for text in ("garbage", "a.b.c", "x" * 20_000, f"{token}.", token[1:], other, mistyped):
+            with pytest.raises(jitid.InvalidCredentialError):
+                jitid.verify(text, audience=API, **at)
+        jitid.verify(token, audience=API, **at)
+        until(lambda: len(served.lines()) > before, "the request is not logged")
+        assert len(served.lines()) == before + 1
+
+
+def test_the_wait_for_an_authority_is_limited(user: User) -> None:
+    with jitid.identity(task="T1", delegator="alice", audience=API) as me:
+        token = me.token()
+    place = user.home / "credential"
+    place.touch(0o600)
+    place.write_text("jitid_unknown")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        remote = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(jitid.StorageError):
+            jitid.verify(token, audience=API, remote=remote, credential_file=str(place), timeout=1)
+    for never in (0, True, "x"):
+        with pytest.raises(jitid.UsageError):
+            jitid.verify(token, audience=API, timeout=never)

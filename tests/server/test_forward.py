@@ -159,7 +159,16 @@ def test_nobody_fills_the_ledger_with_what_is_not_valid(asked: Asked) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["audienc=x", "audience=a b", "scope=%ff", "action=http:*", "action=a&action=b"]
+    "query",
+    [
+        "audienc=x",
+        "audience=a b",
+        "scope=%ff",
+        "scope=a" + "%20a" * 128,
+        "scope=a" + "&scope=a" * 128,
+        "action=http:*",
+        "action=a&action=b",
+    ],
 )
 def test_a_proxy_that_is_set_up_wrongly_lets_nobody_through(asked: Asked, live: str, query: str) -> None:
     """Every status except 401 and 403 becomes 500 at nginx."""

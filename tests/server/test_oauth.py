@@ -206,6 +206,7 @@ def test_several_resources_and_audiences_are_all_meant(full: Asked) -> None:
         ({"audience": "", "resource": "https://a.example/#fragment"}, "invalid_target"),
         ({"audience": "a b"}, "invalid_target"),
         ({"scope": "repo:read  repo:write"}, "invalid_scope"),
+        ({"scope": " ".join(["a"] * 129)}, "invalid_scope"),
         ({"scope": "repo:<script>"}, "invalid_scope"),
         ({"authorization_details": "{}"}, "invalid_authorization_details"),
         ({"authorization_details": "[]"}, "invalid_authorization_details"),

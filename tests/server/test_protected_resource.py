@@ -103,6 +103,8 @@ def test_the_authority_is_a_resource_too(asked: Asked) -> None:
         f"resource={API}&authorization_servers=https://evil.example",
         f"resource={API}&scopes=%00",
         f"resource={API}&scopes=a%20%20b",
+        f"resource={API}&scopes={'%20'.join(['a'] * 129)}",
+        f"resource={API}{'&scopes=a' * 129}",
     ],
 )
 def test_a_hostile_resource_is_refused_and_not_repeated_unsafely(asked: Asked, query: str) -> None:
@@ -113,6 +115,11 @@ def test_a_hostile_resource_is_refused_and_not_repeated_unsafely(asked: Asked, q
         "nosniff",
     )
     assert not re.search(rb"[\x00-\x1f\x7f-\xff]", done.body)
+
+
+def test_a_service_may_state_as_many_scopes_as_a_credential_has(asked: Asked) -> None:
+    done = asked.served.ask("GET", f"{PLACE}?resource={API}&scopes={'%20'.join(['a'] * 128)}")
+    assert (done.status, len(done.json["scopes_supported"])) == (200, 128)
 
 
 def test_a_ledger_whose_issuer_is_no_address_has_no_metadata(tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jitid.model.delegation import Grant, widenings
-from jitid.model.request import MOST_AUDIENCES, MOST_DETAILS, MOST_SCOPES
+from jitid.model.request import MOST_AUDIENCES, MOST_DETAILS
 from jitid.values import audience, scope
-from jitid.values.scope import Scope, common, covers, intersection, normalise, uncovered
+from jitid.values.scope import MOST_SCOPES, Scope, common, covers, intersection, normalise, uncovered
 
 # With few letters and short segments, most pairs of scopes are related to each other.
 _literals = st.text("ab", min_size=1, max_size=3)

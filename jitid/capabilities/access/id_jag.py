@@ -13,7 +13,7 @@ from jitid.errors import InvalidCredentialError, UsageError
 from jitid.model.access import GrantBounds
 from jitid.values import strict_json
 from jitid.values.names import check_audience
-from jitid.values.scope import parse_scope
+from jitid.values.scope import MOST_SCOPES, parse_scope
 
 TYPE = "oauth-id-jag+jwt"
 """The type in the header, exactly (RFC 8725, section 3.11)."""
@@ -22,7 +22,7 @@ LONGEST = 3_600
 """The maximum lifetime in seconds; the mark of its use is kept beyond it."""
 
 _LONGEST_ID = 256
-_MOST = 128
+_MOST = MOST_SCOPES
 """The maximum number of scopes, resources and details."""
 
 T = TypeVar("T")

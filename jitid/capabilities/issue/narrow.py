@@ -12,14 +12,14 @@ from jitid.model.credential import MOST_KINDS, PROOFS, USUAL_KINDS, Credential, 
 from jitid.model.delegation import Grant
 from jitid.model.directory import Agent
 from jitid.model.ledger_rows import Ancestor, Names
-from jitid.model.request import MOST_SCOPES, IssueRequest
+from jitid.model.request import IssueRequest
 from jitid.model.task import Task, most_sensitive
 from jitid.operation import reach
 from jitid.operation.context import Terms
 from jitid.policy.decision import Decision
 from jitid.values.names import may_reach
 from jitid.values.record import Record
-from jitid.values.scope import Scope, may_overlap, normalise, uncovered
+from jitid.values.scope import MOST_SCOPES, Scope, may_overlap, normalise, uncovered
 from jitid.values.text import label, quote
 from jitid.values.times import format_duration
 

@@ -19,7 +19,8 @@ app = Flask(__name__)
 def guard() -> None:
     """Verify the bearer token of the request (RFC 6750)."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    g.token = jitid.verify(token if scheme.lower() == "bearer" else "", audience=AUDIENCE)
+    presented = token if scheme.lower() == "bearer" else ""
+    g.token = jitid.verify(presented, audience=AUDIENCE, timeout=10)
 
 
 @app.errorhandler(jitid.InvalidCredentialError)

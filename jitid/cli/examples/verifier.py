@@ -46,4 +46,6 @@ def verified(token: str, scope: str) -> dict[str, Any]:
 if __name__ == "__main__":
     claims = verified(sys.stdin.read().strip(), "repo:read:acme")
     # Both names belong into the service's own log: the delegator, and the acting agent.
-    print(f"{claims['sub']} by {claims['act']['sub']}, task {claims['txn']}, until {claims['exp']}")
+    # If `sub` follows a template of the audience, `jitid.delegator` names the delegator.
+    delegator = claims["jitid"].get("delegator", claims["sub"])
+    print(f"{delegator} by {claims['act']['sub']}, task {claims['txn']}, until {claims['exp']}")

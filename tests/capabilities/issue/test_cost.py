@@ -20,8 +20,8 @@ from jitid.capabilities.issue.operations import Attach
 from jitid.errors import JitidError, PolicyDeniedError, UsageError
 from jitid.ledger.sqlite.ledger import SqliteLedger
 from jitid.model import request as requests
-from jitid.model.request import MOST_AT_ONCE, MOST_QUESTIONS, MOST_SCOPES, AttachRequest, RenewRequest
-from jitid.values.scope import Scope
+from jitid.model.request import MOST_AT_ONCE, MOST_QUESTIONS, AttachRequest, RenewRequest
+from jitid.values.scope import MOST_SCOPES, Scope
 from jitid.values.secret import Secret
 from tests.builders import Made, World, request
 
