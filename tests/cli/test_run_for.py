@@ -177,6 +177,24 @@ anthropic.Anthropic(max_retries=0).models.list()
     assert [exchange.refusal for exchange in loopback.exchanges] == [None, None]
 
 
+def test_a_token_that_was_read_is_replaced_until_the_run_ends(shell: Shell) -> None:
+    """The first token already lives as long as the run, and still each reader finds a fresh `jti`."""
+    script = """
+import base64, json, os, time
+path = os.environ["ANTHROPIC_IDENTITY_TOKEN_FILE"]
+found, end = [], time.monotonic() + 60
+while len(found) < 3 and time.monotonic() < end:
+    claims = json.loads(base64.urlsafe_b64decode(open(path).read().split(".")[1] + "==="))
+    if claims["jti"] not in [each["jti"] for each in found]:
+        found.append(claims)
+    time.sleep(0.2)
+print(len(found), len({each["exp"] for each in found}))
+"""
+    done = shell.run(*RUN, "--deadline", "10m", "--for", "anthropic", "--", sys.executable, "-c", script)
+    assert (done.returncode, done.stdout) == (0, "3 1\n"), done.stderr
+    assert "warning" not in done.stderr
+
+
 @pytest.mark.parametrize("vendor", SDKS)
 def test_after_a_revocation_no_sdk_can_refresh(shell: Shell, loopback: Vendors, vendor: str) -> None:
     """The file keeps the last token until that expires; no new one is written, so that a new exchange is refused."""
