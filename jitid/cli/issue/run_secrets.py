@@ -240,7 +240,7 @@ class Secrets:
 
     def hidden(self) -> frozenset[str]:
         """Return the inherited variables to hide from the command, because programs would use them instead."""
-        hidden = frozenset() if self._vendors is None else self._vendors.hidden()
+        hidden = frozenset() if self._vendors is None else self._vendors.hidden(os.environ)
         return hidden.union(*(delivery.hidden() for delivery in self._ways.values()))
 
     def renew_when_due(self, now: float, token: Secret, command_end: float) -> float:
