@@ -584,3 +584,28 @@ def test_nothing_of_a_run_is_left_in_its_folder(shell: Shell) -> None:
     assert (identity, token) == ("identity", "token-aws")
     assert not list((shell.home / "held").iterdir())
     until(lambda: not list((shell.home / "held").iterdir()), "the folder has a file")
+
+
+def test_the_tokens_of_a_killed_run_are_deleted_by_the_next_one(shell: Shell) -> None:
+    """Also one with other names. Other files of the user's stay, and so does a token that a run kept."""
+    process = subprocess.Popen(
+        [*command(*RUN, "--for", "aws", "--file", "held", "--"), "sh", "-c", "echo started; exec sleep 600"],
+        env=shell.environment,
+        cwd=shell.home,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "started\n"
+    process.kill()
+    process.communicate()
+    held = shell.home / "held"
+    assert {path.name for path in held.iterdir()} == {"identity", "token-aws"}
+    (held / "token-mine").write_text("a file of the user's\n")
+    (held / "token-link").symlink_to(held / "token-aws")
+    (held / "token-folder").mkdir()
+    others = {"token-mine", "token-link", "token-folder"}
+    shell.good(*RUN, "--file", "held", "--on-exit", "keep", "--audience", "https://a.example", "--", "true")
+    assert {path.name for path in held.iterdir()} == {*others, "identity", "token"}
+    shell.good(*RUN, "--file", "held", "--", "true")
+    assert {path.name for path in held.iterdir()} == {*others, "identity"}
