@@ -92,10 +92,11 @@ def _guide(cli: Invocation, args: FederateCommand, found: Federation, audience: 
 def _algorithm(authority: Authority, audience: str, configured: Mapping[str, str]) -> str:
     """Return the algorithm with which the authority signs tokens for an audience."""
     try:
-        return of_audience(authority.perform(ListAlgorithms()), audience)
+        listed = authority.perform(ListAlgorithms())
     except RefusedError:
         # A caller of a remote authority may need a role to read its settings.
         return choose(FOR_SERVICES, [audience], configured)
+    return of_audience(listed, audience)
 
 
 def _issuer(cli: Invocation) -> str:
