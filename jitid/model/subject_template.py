@@ -99,10 +99,16 @@ def fields_of(template: str) -> frozenset[str]:
     return frozenset({part.text for part in parse_template(template) if part.is_field})
 
 
+def names_someone(template: str) -> bool:
+    """Return whether a template has the name of a delegator or of an agent."""
+    return not fields_of(template).isdisjoint({"delegator", "agent"})
+
+
 def unproved(template: str, names: SubjectNames) -> str | None:
     """Return why a name in a template is not proved; None if all are."""
     used = fields_of(template)
-    if "delegator" in used and names.delegator_proof == "asserted":
+    if ("delegator" in used or used <= {"trust_domain"}) and names.delegator_proof == "asserted":
+        # Without a field of an identity, all identities have one `sub`, and each would have its rights.
         return f"the delegator {quote(names.delegator)} is stated, not proved"
     if "agent" in used and not names.registered:
         return (

@@ -39,6 +39,13 @@ class Vendor(Record):
     """The longest lifetime of an exchanged token in seconds, unless the table states another."""
     hidden: tuple[str, ...]
     """Further variables with which its programs would use another credential; they are hidden from the command."""
+    families: tuple[str, ...]
+    """Variables of its programs: names, and starts of names, which end with `_`.
+
+    One of them may lead the token to another server, so each is hidden from the command unless it is `passed`.
+    """
+    passed: tuple[str, ...]
+    """Names and starts of names of these families that choose neither a server nor a credential."""
     compares: Literal["prefix", "exact"] = "exact"
     """How the vendor's rule compares `sub`; `prefix`: a rule that ends with `*` matches every `sub` with that start."""
     kept: int = 0
@@ -46,8 +53,8 @@ class Vendor(Record):
     once: bool = False
     """Whether the vendor accepts each `jti` once."""
     longest_subject: int = 255
-    addresses: tuple[str, ...] = ()
-    """Variables that give its programs another address to send the token to; the command inherits them."""
+    folders: tuple[str, ...] = ()
+    """Variables with another folder for the settings of its programs; the command inherits them."""
     note: str = ""
     """A hint for users: values that its programs do not read by themselves."""
 
@@ -56,6 +63,16 @@ class Vendor(Record):
         """The variables that the programs of the vendor read; an inherited value is hidden from the command."""
         named = [setting.variable for setting in self.settings.values() if setting.variable is not None]
         return frozenset({*self.hidden, *named, self.token_file})
+
+    def hides(self, variable: str) -> bool:
+        """Return whether an inherited variable is hidden from the command."""
+        if variable in self.variables:
+            return True
+        return _is_among(variable, self.families) and not _is_among(variable, (*self.passed, *self.folders))
+
+
+def _is_among(variable: str, names: tuple[str, ...]) -> bool:
+    return any(variable.startswith(name) if name.endswith("_") else variable == name for name in names)
 
 
 VENDORS: Mapping[str, Vendor] = {
@@ -77,6 +94,9 @@ VENDORS: Mapping[str, Vendor] = {
             "workspace": VendorSetting(
                 "id of the workspace, such as wrkspc_01AbC", "ANTHROPIC_WORKSPACE_ID", required=False
             ),
+            "base_url": VendorSetting(
+                "address of a gateway", "ANTHROPIC_BASE_URL", required=False, is_address=True
+            ),
         },
         "ANTHROPIC_IDENTITY_TOKEN_FILE",
         HOUR,
@@ -89,9 +109,30 @@ VENDORS: Mapping[str, Vendor] = {
             "ANTHROPIC_SCOPE",
             "CLAUDE_CODE_OAUTH_TOKEN",
         ),
+        (
+            "ANTHROPIC_",
+            "CLAUDE_CODE_OAUTH_",
+            "CLAUDE_LOCAL_OAUTH_",
+            "CLAUDE_CODE_API_BASE_URL",
+            "CLAUDE_CODE_CUSTOM_OAUTH_URL",
+            "CLAUDE_CODE_HOST_AUTH_ENV_VAR",
+            "CLAUDE_CODE_SESSION_ACCESS_TOKEN",
+            "CLAUDE_CODE_USE_GATEWAY",
+            "CLAUDE_SESSION_INGRESS_TOKEN_FILE",
+        ),
+        (
+            "ANTHROPIC_BETAS",
+            "ANTHROPIC_CUSTOM_MODEL_",
+            "ANTHROPIC_DEFAULT_",
+            "ANTHROPIC_LOG",
+            "ANTHROPIC_MODEL",
+            "ANTHROPIC_OPEN_TELEMETRY",
+            "ANTHROPIC_OPEN_TELEMETRY_",
+            "ANTHROPIC_SMALL_FAST_MODEL",
+        ),
         compares="prefix",
         once=True,
-        addresses=("ANTHROPIC_BASE_URL",),
+        folders=("CLAUDE_CONFIG_DIR",),
     ),
     # openai 3.57: the audience of its provider for Google, and no variable for the ids.
     "openai": Vendor(
@@ -108,12 +149,32 @@ VENDORS: Mapping[str, Vendor] = {
             "service_account": VendorSetting(
                 "id of the service account, for the SDK", "OPENAI_SERVICE_ACCOUNT_ID", required=False
             ),
+            "base_url": VendorSetting(
+                "address of a gateway, for the SDK", "OPENAI_BASE_URL", required=False, is_address=True
+            ),
         },
         "OPENAI_IDENTITY_TOKEN_FILE",
         HOUR,
         ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY", "CODEX_API_KEY"),
+        ("OPENAI_", "CODEX_"),
+        (
+            "OPENAI_API_VERSION",
+            "OPENAI_DEFAULT_MODEL",
+            "OPENAI_LOG",
+            "OPENAI_MODEL",
+            "OPENAI_ORGANIZATION",
+            "OPENAI_ORG_ID",
+            "OPENAI_PROJECT_ID",
+            "CODEX_CA_CERTIFICATE",
+            "CODEX_NON_INTERACTIVE",
+            "CODEX_SANDBOX",
+            "CODEX_SANDBOX_NETWORK_DISABLED",
+            "CODEX_SESSION_ID",
+            "CODEX_SQLITE_HOME",
+            "CODEX_THREAD_ID",
+        ),
         compares="prefix",
-        addresses=("OPENAI_BASE_URL",),
+        folders=("CODEX_HOME",),
         note="the Python SDK takes ids and file as workload_identity=; see jitid-federation(7)",
     ),
     # google-auth 2.63: `external_account` with `credential_source.file`, read at each refresh, with its line breaks.
@@ -143,6 +204,24 @@ VENDORS: Mapping[str, Vendor] = {
             "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE",
             "CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE",
         ),
+        ("GOOGLE_", "GEMINI_", "CLOUDSDK_", "GCE_", "GCLOUD_"),
+        (
+            "GOOGLE_CLOUD_LOCATION",
+            "GOOGLE_CLOUD_QUOTA_PROJECT",
+            "GOOGLE_CLOUD_REGION",
+            "GOOGLE_GENAI_USE_VERTEXAI",
+            "GEMINI_MODEL",
+            "CLOUDSDK_COMPUTE_REGION",
+            "CLOUDSDK_COMPUTE_ZONE",
+            "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE",
+            "CLOUDSDK_CORE_DISABLE_PROMPTS",
+            "CLOUDSDK_CORE_PROJECT",
+            "CLOUDSDK_CORE_VERBOSITY",
+            "CLOUDSDK_PROXY_",
+            "CLOUDSDK_PYTHON",
+            "CLOUDSDK_PYTHON_SITEPACKAGES",
+            "CLOUDSDK_RUN_REGION",
+        ),
         longest_subject=127,
     ),
     # azure-identity 1.27: it presents a token for 600 s after reading it.
@@ -171,6 +250,22 @@ VENDORS: Mapping[str, Vendor] = {
             "AZURE_PASSWORD",
             "AZURE_TOKEN_CREDENTIALS",
         ),
+        ("AZURE_", "MSAL_", "MSI_", "IDENTITY_ENDPOINT", "IDENTITY_HEADER", "IDENTITY_SERVER_THUMBPRINT"),
+        (
+            "AZURE_CORE_COLLECT_TELEMETRY",
+            "AZURE_CORE_NO_COLOR",
+            "AZURE_CORE_ONLY_SHOW_ERRORS",
+            "AZURE_CORE_OUTPUT",
+            "AZURE_DEFAULTS_",
+            "AZURE_HTTP_USER_AGENT",
+            "AZURE_LOCATION",
+            "AZURE_LOG_LEVEL",
+            "AZURE_RESOURCE_GROUP",
+            "AZURE_SDK_LOGGING_MULTIRECORD",
+            "AZURE_SDK_TRACING_IMPLEMENTATION",
+            "AZURE_SUBSCRIPTION_ID",
+            "AZURE_TRACING_ENABLED",
+        ),
         kept=600,
     ),
     # botocore 1.44: keys and profiles of the environment precede the file of a web identity.
@@ -182,6 +277,12 @@ VENDORS: Mapping[str, Vendor] = {
             "role": VendorSetting("ARN of the role: arn:aws:iam::NUMBER:role/NAME", "AWS_ROLE_ARN"),
             "region": VendorSetting(
                 "region, such as eu-central-1", "AWS_REGION", required=False, is_label=True
+            ),
+            "endpoint": VendorSetting(
+                "address of the token service, if not AWS's",
+                "AWS_ENDPOINT_URL_STS",
+                required=False,
+                is_address=True,
             ),
         },
         "AWS_WEB_IDENTITY_TOKEN_FILE",
@@ -202,8 +303,27 @@ VENDORS: Mapping[str, Vendor] = {
             "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
             "AWS_CONTAINER_CREDENTIALS_FULL_URI",
         ),
+        ("AWS_", "BOTO_CONFIG"),
+        (
+            "AWS_CA_BUNDLE",
+            "AWS_CLI_AUTO_PROMPT",
+            "AWS_CLI_FILE_ENCODING",
+            "AWS_DEFAULTS_MODE",
+            "AWS_DEFAULT_OUTPUT",
+            "AWS_EC2_METADATA_DISABLED",
+            "AWS_EXECUTION_ENV",
+            "AWS_MAX_ATTEMPTS",
+            "AWS_PAGER",
+            "AWS_REQUEST_CHECKSUM_CALCULATION",
+            "AWS_RESPONSE_CHECKSUM_VALIDATION",
+            "AWS_RETRY_MODE",
+            "AWS_SDK_LOAD_CONFIG",
+            "AWS_SDK_UA_APP_ID",
+            "AWS_STS_REGIONAL_ENDPOINTS",
+            "AWS_USE_DUALSTACK_ENDPOINT",
+            "AWS_USE_FIPS_ENDPOINT",
+        ),
         compares="prefix",
-        addresses=("AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"),
     ),
     # Vault and OpenBao: the method `jwt`; their programs do not read the file of a JWT automatically.
     "vault": Vendor(
@@ -220,6 +340,26 @@ VENDORS: Mapping[str, Vendor] = {
         # The maximum of a server with its usual settings: 768 hours.
         768 * HOUR,
         ("VAULT_TOKEN", "BAO_TOKEN", "BAO_ADDR", "BAO_NAMESPACE"),
+        ("VAULT_", "BAO_"),
+        tuple(
+            f"{program}_{name}"
+            for program in ("VAULT", "BAO")
+            for name in (
+                "CACERT",
+                "CACERT_BYTES",
+                "CAPATH",
+                "CLIENT_CERT",
+                "CLIENT_KEY",
+                "CLIENT_TIMEOUT",
+                "CLI_NO_COLOR",
+                "DISABLE_REDIRECTS",
+                "FORMAT",
+                "LOG_FORMAT",
+                "LOG_LEVEL",
+                "MAX_RETRIES",
+                "RATE_LIMIT",
+            )
+        ),
         note="to log in: vault write auth/jwt/login role=$JITID_VAULT_ROLE jwt=@$JITID_VAULT_TOKEN_FILE",
     ),
 }

@@ -135,6 +135,79 @@ def test_a_rule_with_an_open_end_is_reported_where_subjects_are_compared_exactly
     assert not any("compares `sub` exactly" in warning for warning in found["warnings"])
 
 
+def test_the_algorithm_is_the_one_of_the_tokens(shell: Shell) -> None:
+    """Also after a change of the ledger's own, for each vendor, without a table and with one."""
+
+    def is_accepted(name: str, audience: str) -> str:
+        found = shown(shell, name)
+        text = token(shell, audience)
+        assert jwt.get_unverified_header(text.strip())["alg"] == found["algorithm"]
+        done = shell.run(
+            "--config", "settings.toml", "federate", name, "--check", "-", "-d", LOGIN, stdin=text
+        )
+        assert done.returncode == 0, done.stderr
+        return str(found["algorithm"])
+
+    with (shell.home / "settings.toml").open("a") as settings:
+        settings.write('[federate.vault]\naddress = "https://v.example"\nrole = "agent"\n')
+    good(shell, "keys", "algorithm", "RS256")
+    assert is_accepted("anthropic", "https://api.anthropic.com") == "RS256"
+    assert is_accepted("vault", "vault") == "ES256"
+    assert is_accepted("azure", "api://AzureADTokenExchange") == "RS256"
+    (shell.home / "settings.toml").write_text(f'issuer = "{ISSUER}"\n')
+    assert is_accepted("vault", "vault") == "RS256"
+
+
+def test_both_names_of_a_provider_are_checked(shell: Shell) -> None:
+    """By default, Google accepts the name of the provider with and without its scheme."""
+    for scheme in ("https:", ""):
+        text = token(shell, f"{scheme}//iam.googleapis.com/{PROVIDER}")
+        words = ("--config", "settings.toml", "federate", "google", "-d", LOGIN, "--check", "-")
+        done = shell.run(*words, stdin=text)
+        assert done.returncode == 0, done.stderr
+
+
+def test_a_check_fails_where_the_vendor_cannot_have_the_configuration(shell: Shell) -> None:
+    """It names the obstacle and a way out."""
+    words = ("--config", "settings.toml", "federate")
+    with (shell.home / "settings.toml").open("a") as settings:
+        settings.write('[federate.azure]\nsubject = "jitid/{delegator}/{id}/"\n')
+    text = token(shell, "api://AzureADTokenExchange")
+    done = shell.run(*words, "azure", "-d", LOGIN, "--check", "-", stdin=text)
+    assert (done.returncode, "compares `sub` exactly" in done.stderr) == (8, True), done.stderr
+    good(shell, "ledger", "issuer", "set", "urn:jitid:x", "--yes")
+    (shell.home / "settings.toml").write_text("")
+    text = token(shell, "https://api.anthropic.com")
+    done = shell.run(*words, "anthropic", "-d", LOGIN, "--check", "-", stdin=text)
+    assert (done.returncode, "vendors require an https issuer" in done.stderr) == (8, True), done.stderr
+    assert "ledger issuer set URL" in done.stderr
+
+
+def test_a_vendor_sees_no_svid(shell: Shell) -> None:
+    """Its `sub` is a SPIFFE id, which follows no template and may have an unproved name."""
+    with (shell.home / "settings.toml").open("a") as settings:
+        settings.write('subject = "jitid/{delegator}/"\n')
+    text = token(shell, "https://api.anthropic.com", LOGIN, "--kind", "jwt-svid")
+    done = shell.run("--config", "settings.toml", "federate", "anthropic", "--check", "-", stdin=text)
+    assert (done.returncode, "type is not accepted" in done.stderr) == (8, True), done.stderr
+    words = ("--config", "settings.toml", "issue", "--task", "T1", "-d", LOGIN, "--kind", "jwt-svid")
+    done = shell.run(*words, "--audience", "sts.amazonaws.com")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "the `sub` of a JWT-SVID cannot" in done.stderr
+
+
+@pytest.mark.parametrize("template", ["jitid/", "jitid/{trust_domain}/"])
+def test_a_template_without_a_name_is_for_proved_delegators(shell: Shell, template: str) -> None:
+    """All identities have one `sub` then."""
+    with (shell.home / "settings.toml").open("a") as settings:
+        settings.write(f'subject = "{template}"\n')
+    words = ("--config", "settings.toml", "issue", "--task", "T1", "--audience", "sts.amazonaws.com")
+    done = shell.run(*words, "-d", "alice")
+    assert (done.returncode, "stated, not proved" in done.stderr) == (4, True), done.stderr
+    assert shell.run(*words, "-d", LOGIN).returncode == 0
+    assert shown(shell, "aws")["required"] == {"delegator_proof": ["os-user", "credential", "oidc"]}
+
+
 def test_what_is_missing_is_named(shell: Shell) -> None:
     assert shown(shell, "anthropic")["missing"] == [
         "federate.anthropic.rule",

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from threading import Thread
+from typing import Any, NamedTuple
 
 import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from jitid.model.vendor import VENDORS
 from tests.openbao import OpenBaoServer
 from tests.openbao import program as openbao_program
 from tests.real import Shell, command, module, until
@@ -87,6 +92,14 @@ STATIC = {
     "AWS_PROFILE": "static",
 }
 """Variables that a developer's shell may have; each of these would be used instead of the token."""
+
+
+class Stranger(NamedTuple):
+    """A server that no table names."""
+
+    address: str
+    seen: list[bytes]
+    """The beginnings of its requests."""
 
 
 @pytest.fixture
@@ -177,6 +190,24 @@ anthropic.Anthropic(max_retries=0).models.list()
     assert [exchange.refusal for exchange in loopback.exchanges] == [None, None]
 
 
+def test_a_token_that_was_read_is_replaced_until_the_run_ends(shell: Shell) -> None:
+    """The first token already has the lifetime of the run, and still each reader finds a fresh `jti`."""
+    script = """
+import base64, json, os, time
+path = os.environ["ANTHROPIC_IDENTITY_TOKEN_FILE"]
+found, end = [], time.monotonic() + 60
+while len(found) < 3 and time.monotonic() < end:
+    claims = json.loads(base64.urlsafe_b64decode(open(path).read().split(".")[1] + "==="))
+    if claims["jti"] not in [each["jti"] for each in found]:
+        found.append(claims)
+    time.sleep(0.2)
+print(len(found), len({each["exp"] for each in found}))
+"""
+    done = shell.run(*RUN, "--deadline", "10m", "--for", "anthropic", "--", sys.executable, "-c", script)
+    assert (done.returncode, done.stdout) == (0, "3 1\n"), done.stderr
+    assert "warning" not in done.stderr
+
+
 @pytest.mark.parametrize("vendor", SDKS)
 def test_after_a_revocation_no_sdk_can_refresh(shell: Shell, loopback: Vendors, vendor: str) -> None:
     """The file keeps the last token until that expires; no new one is written, so that a new exchange is refused."""
@@ -256,7 +287,7 @@ print(len(seen))
     assert (done.returncode, done.stdout) == (0, "4\n"), done.stderr
 
 
-def test_a_vault_logs_in_by_the_file(shell: Shell, tmp_path: Path) -> None:
+def test_a_vault_logs_in_by_the_file(shell: Shell, tmp_path: Path, stranger: Stranger) -> None:
     """A real OpenBao verifies the token by its key, its audience and its subject; after a revocation it is the last."""
     folder = tmp_path / "bao"
     folder.mkdir()
@@ -280,9 +311,23 @@ def test_a_vault_logs_in_by_the_file(shell: Shell, tmp_path: Path) -> None:
             settings.write(f'[federate.vault]\naddress = "{server.address}"\nrole = "agent"\n')
         login = "write -field=token auth/jwt/login role=$JITID_VAULT_ROLE jwt=@$JITID_VAULT_TOKEN_FILE"
         script = f'test -z "$VAULT_TOKEN" && {openbao_program()} {login}'
-        more = {"BAO_CACERT": str(server.ca_file), "VAULT_TOKEN": "static"}
+        misled = {
+            f"{program}_{name}": stranger.address
+            for program in ("VAULT", "BAO")
+            for name in (
+                "ADDR",
+                "AGENT_ADDR",
+                "PROXY_ADDR",
+                "HTTP_PROXY",
+                "TLS_SERVER_NAME",
+                "CONFIG_PATH",
+                "MFA",
+            )
+        }
+        more = {**misled, "BAO_CACERT": str(server.ca_file), "VAULT_TOKEN": "static", "BAO_SRV_LOOKUP": "1"}
         done = shell.run(*RUN, "--for", "vault", "--", "sh", "-c", script, more=more)
         assert done.returncode == 0, done.stderr
+        assert not stranger.seen
         found = server.ask("GET", "auth/token/lookup-self", token=done.stdout.strip())["data"]
         assert found["path"] == "auth/jwt/login"
         other = ("run", "--task", "T2", "--delegator", "bob", "--for", "vault", "--", "sh", "-c", script)
@@ -373,7 +418,7 @@ assert aud("ANTHROPIC_IDENTITY_TOKEN_FILE") == "https://api.anthropic.com"
 
 
 def test_another_address_for_a_token_is_reported(shell: Shell) -> None:
-    """The token gives the agent's rights to every program that has it; an address with a password is not shown."""
+    """The token gives the agent's rights to every program that has it: only the table names an address."""
     with (shell.home / "settings.toml").open("a") as settings:
         settings.write(
             '[federate.g]\nvendor = "google"\nprovider = "p/x"\ntoken_url = "https://other.example/t"\n'
@@ -382,16 +427,131 @@ def test_another_address_for_a_token_is_reported(shell: Shell) -> None:
         "ANTHROPIC_BASE_URL": "https://name:secret@gateway.example",
         "OPENAI_BASE_URL": "https://gateway.example",
         "AWS_ENDPOINT_URL_STS": "https://gateway.example",
+        "CODEX_HOME": "/nowhere",
     }
     vendors_ = [word for name in ("anthropic", "openai", "aws", "g") for word in ("--for", name)]
-    done = shell.run(*RUN, *vendors_, "--", "true", more=more)
-    assert done.returncode == 0, done.stderr
-    for name in more:
-        assert f"{name} is set; programs may send the token to that address" in done.stderr
+    script = "import os; print(*[name for name in os.environ if name.endswith(('_URL', '_STS', '_HOME'))])"
+    done = shell.run(*RUN, *vendors_, "--", sys.executable, "-c", script, more=more)
+    assert (done.returncode, done.stdout) == (0, "CODEX_HOME\n"), done.stderr
+    for name in ("ANTHROPIC_BASE_URL", "OPENAI_BASE_URL", "AWS_ENDPOINT_URL_STS"):
+        assert f"hidden from the command: {name}; for settings: jitid federate " in done.stderr
+    assert "OpenAI: CODEX_HOME is set; settings in that folder may name another address" in done.stderr
     assert "sent to `https://other.example/t` (federate.g.token_url)" in done.stderr
     assert "secret@" not in done.stderr
-    done = shell.run(*RUN, *vendors_[:2], "--", "true")
+    done = shell.run(*RUN, *vendors_[:2], "--", "true", more={"ANTHROPIC_MODEL": "m"})
     assert "the token" not in done.stderr, done.stderr
+    assert "hidden" not in done.stderr
+
+
+def test_a_table_may_name_a_gateway(shell: Shell) -> None:
+    """It is reported, and an inherited address does not take its place."""
+    tables = shell.home / "settings.toml"
+    text = tables.read_text()
+    for name, key in (("anthropic", "base_url"), ("openai", "base_url"), ("aws", "endpoint")):
+        text = text.replace(f"[federate.{name}]", f'[federate.{name}]\n{key} = "https://{name}.example/v1"')
+    tables.write_text(text)
+    inherited = dict.fromkeys(
+        ("ANTHROPIC_BASE_URL", "OPENAI_BASE_URL", "AWS_ENDPOINT_URL_STS"), "https://e.example"
+    )
+    vendors_ = [word for name in ("anthropic", "openai", "aws") for word in ("--for", name)]
+    done = shell.run(*RUN, *vendors_, "--", "printenv", *inherited, more=inherited)
+    gateways = [f"https://{name}.example/v1" for name in ("anthropic", "openai", "aws")]
+    assert (done.returncode, done.stdout.split()) == (0, gateways), done.stderr
+    for gateway in gateways:
+        assert f"the token is sent to `{gateway}`" in done.stderr
+    assert "hidden" not in done.stderr
+
+
+@pytest.fixture
+def stranger() -> Iterator[Stranger]:
+    """Listen as a server that no table names."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        made = Stranger(f"http://127.0.0.1:{listener.getsockname()[1]}", [])
+
+        def answer() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    connection.settimeout(5)
+                    with connection, suppress(OSError):
+                        made.seen.append(connection.recv(65_536))
+                        connection.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+
+        Thread(target=answer, daemon=True).start()
+        yield made
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def misleading(vendor: str, stranger: Stranger, packages: list[str]) -> dict[str, str]:
+    """Return all variables of a vendor that the sources of its packages have and that do not pass, each misleading."""
+    starts = "|".join(VENDORS[vendor].families)
+    pattern = re.compile(rf"""["']((?:{starts})[A-Z0-9_]*)["']""")
+    found = {
+        name
+        for package in packages
+        for path in Path(next(iter(module(package).__path__))).rglob("*.py")
+        for name in pattern.findall(path.read_text(errors="ignore"))
+    }
+    return {name: stranger.address for name in found if VENDORS[vendor].hides(name)}
+
+
+PACKAGES = {
+    "anthropic": ["anthropic"],
+    "openai": ["openai"],
+    "google": ["google.auth"],
+    "azure": ["azure.identity", "azure.core", "msal"],
+    "aws": ["botocore", "boto3"],
+}
+RECEIVERS = {
+    "anthropic": "ANTHROPIC_BASE_URL",
+    "openai": "OPENAI_BASE_URL",
+    "google": "GCE_METADATA_HOST",
+    "azure": "AZURE_AUTHORITY_HOST",
+    "aws": "AWS_ENDPOINT_URL",
+}
+"""For each vendor, one of the variables that must be found."""
+
+
+@pytest.mark.parametrize("vendor", SDKS)
+def test_no_inherited_variable_chooses_the_receiver_of_a_token(
+    shell: Shell, loopback: Vendors, stranger: Stranger, vendor: str
+) -> None:
+    """All variables that the SDK reads are set, and the token reaches the vendor alone."""
+    module(MODULES[vendor])
+    more = misleading(vendor, stranger, PACKAGES[vendor])
+    assert RECEIVERS[vendor] in more
+    if vendor == "aws":
+        more |= {"AWS_ENDPOINT_URL_STS": stranger.address, "AWS_DATA_PATH": str(other_data(shell.home))}
+    done = shell.run(
+        *RUN, "--for", vendor, "--", sys.executable, "-c", SDKS[vendor],
+        more={**STATIC, **more, **loopback.environment},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert not stranger.seen
+    assert [(exchange.vendor, exchange.refusal) for exchange in loopback.exchanges] == [(vendor, None)]
+    assert len(loopback.calls) == 1
+
+
+def other_data(folder: Path) -> Path:
+    """Return a folder with data of botocore by which AWS has another domain."""
+    (made := folder / "data").mkdir()
+    data = Path(module("botocore").__file__).parent / "data"
+    for name in ("endpoints.json", "partitions.json"):
+        (made / name).write_text((data / name).read_text().replace("amazonaws.com", "evil.example"))
+    return made
+
+
+@pytest.mark.parametrize("name", VENDORS)
+def test_what_chooses_no_server_passes(name: str) -> None:
+    """A closed list: an unknown variable of a family does not pass."""
+    vendor = VENDORS[name]
+    for passed in vendor.passed:
+        assert not vendor.hides(passed), passed
+        assert any(passed.startswith(family) for family in vendor.families), passed
+    for family in vendor.families:
+        assert vendor.hides(f"{family}UNKNOWN" if family.endswith("_") else family)
+    for general in ("HTTPS_PROXY", "https_proxy", "NO_PROXY", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PATH"):
+        assert not vendor.hides(general)
 
 
 def test_a_life_that_is_shorter_than_an_sdk_keeps_the_token_is_reported(shell: Shell) -> None:
@@ -424,3 +584,28 @@ def test_nothing_of_a_run_is_left_in_its_folder(shell: Shell) -> None:
     assert (identity, token) == ("identity", "token-aws")
     assert not list((shell.home / "held").iterdir())
     until(lambda: not list((shell.home / "held").iterdir()), "the folder has a file")
+
+
+def test_the_tokens_of_a_killed_run_are_deleted_by_the_next_one(shell: Shell) -> None:
+    """Also one with other names. Other files of the user's stay, and so does a token that a run kept."""
+    process = subprocess.Popen(
+        [*command(*RUN, "--for", "aws", "--file", "held", "--"), "sh", "-c", "echo started; exec sleep 600"],
+        env=shell.environment,
+        cwd=shell.home,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "started\n"
+    process.kill()
+    process.communicate()
+    held = shell.home / "held"
+    assert {path.name for path in held.iterdir()} == {"identity", "token-aws"}
+    (held / "token-mine").write_text("a file of the user's\n")
+    (held / "token-link").symlink_to(held / "token-aws")
+    (held / "token-folder").mkdir()
+    others = {"token-mine", "token-link", "token-folder"}
+    shell.good(*RUN, "--file", "held", "--on-exit", "keep", "--audience", "https://a.example", "--", "true")
+    assert {path.name for path in held.iterdir()} == {*others, "identity", "token"}
+    shell.good(*RUN, "--file", "held", "--", "true")
+    assert {path.name for path in held.iterdir()} == {*others, "identity"}

@@ -49,6 +49,28 @@ def test_each_vendor_is_told_with_its_settings_and_figures(name: str) -> None:
     assert told.count("Required.") == len(required)
 
 
+@pytest.mark.parametrize("name", VENDORS)
+def test_what_passes_is_told(name: str) -> None:
+    """And no other variable."""
+    vendor, told = VENDORS[name], of(name)
+    families, passed = (
+        {
+            word.replace("*", "")
+            for line in told.split(start)[1].split("\n.Pp")[0].splitlines()
+            if line.startswith((".Ev ", ".Li "))
+            for word in line.split()[1:]
+            if word not in (",", ".")
+        }
+        for start in ("Families:\n", "Passed")
+    )
+    if name == "vault":
+        # The page has each name once for both programs.
+        starts = {"VAULT_", "BAO_"}
+        passed = {f"{start}{word}" for start in starts for word in passed - starts}
+    assert families == set(vendor.families)
+    assert passed == set(vendor.passed)
+
+
 def test_what_cannot_be_done_is_told() -> None:
     told = plain(of("Others")).lower()
     assert [name for name in UNSUPPORTED if name not in told] == []

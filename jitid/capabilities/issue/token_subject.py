@@ -41,18 +41,16 @@ def stated(
 
     Raises:
         PolicyDeniedError: a name in the template is not proved.
-        UsageError: the audiences have different templates, `sub` would be too long, or it is an assertion: its `sub`
-            follows no template.
+        UsageError: the audiences have different templates, `sub` would be too long, or it is a JWT-SVID or an
+            assertion: its `sub` follows no template.
         ConfigurationError: the template is in a file that the environment selects.
 
     """
     life = _exchange_life(draft.audiences, terms.exchanges)
     if life is not None:
         draft = draft._replace(exchange_life=life)
-    if kind != Kind.JWT:
-        return draft
-    if "assertion" in draft.options:
-        _must_have_no_template(draft, terms)
+    if kind != Kind.JWT or "assertion" in draft.options:
+        _must_have_no_template(draft, "a JWT-SVID" if kind == Kind.JWT_SVID else "an assertion", terms)
         return draft
     if terms.subjects.keys().isdisjoint(draft.audiences):
         if life is not None and proof == "asserted" and terms.is_served:
@@ -78,12 +76,12 @@ def stated(
     return draft._replace(subject=template)
 
 
-def _must_have_no_template(draft: Draft, terms: Terms) -> None:
-    """Refuse an assertion for an audience with a template: the assertion's own `sub` is another one."""
+def _must_have_no_template(draft: Draft, own: str, terms: Terms) -> None:
+    """Refuse a token whose `sub` is not by a template (`own` is its name) for an audience with one."""
     audience = next((name for name in draft.audiences if name in terms.subjects), None)
     if audience is not None:
         raise UsageError(
-            f"the `sub` of tokens for {quote(audience)} follows the setting `subject`, and the `sub` of an assertion "
+            f"the `sub` of tokens for {quote(audience)} follows the setting `subject`, and the `sub` of {own} "
             "cannot; nothing was issued",
             "remove the setting `subject` of that audience, or use another template",
         )

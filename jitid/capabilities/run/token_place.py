@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 from contextlib import suppress
 from typing import Protocol
 
@@ -232,10 +233,42 @@ def _hold(folder: str) -> int:
 
 
 def _tidy(folder: str) -> None:
-    """Delete the temporary files of a run that was killed while it wrote."""
-    for name in os.listdir(folder):
+    """Delete the files of a run that was killed: its temporary files, and the tokens of a run for vendors.
+
+    A run for vendors keeps no token; any other run may have kept its tokens.
+    """
+    names = os.listdir(folder)
+    for name in names:
         if name.startswith((f".{_FILE}.", f".{_FILE}-", f".{IDENTITY}.")):
             os.unlink(os.path.join(folder, name))
+    of_vendors = [
+        name for name in names if name.startswith(f"{_FILE}-") and name[len(_FILE) + 1 :][:1].isalpha()
+    ]
+    deleted = [name for name in of_vendors if _delete_token(os.path.join(folder, name))]
+    if deleted and IDENTITY in names:
+        _delete_token(os.path.join(folder, IDENTITY))
+
+
+def _delete_token(path: str) -> bool:
+    """Delete a file if it has a token of jitid; return whether it did. Another file of the user's stays."""
+    # Imported here: only a killed run leaves such a file.
+    from jitid.crypto import jws
+    from jitid.errors import InvalidCredentialError
+    from jitid.redaction.token_format import OPAQUE_PREFIX
+
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return False
+            text = file.read(jws.MAX_TOKEN + 2)
+        token = text.decode("ascii").strip()
+        if not (token.startswith(OPAQUE_PREFIX) and token.removeprefix(OPAQUE_PREFIX).isalnum()):
+            jws.parse(token, types=jws.TOKENS)
+        os.unlink(path)
+    except (OSError, UnicodeDecodeError, InvalidCredentialError):
+        return False
+    return True
 
 
 def private_folder(longest: int | None = None) -> str:

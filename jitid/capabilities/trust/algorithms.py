@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from jitid.capabilities.trust.operations import AlgorithmChange, AlgorithmRow
 from jitid.ledger.transaction import Transaction
 from jitid.model.ledger_rows import Names
-from jitid.model.signature_algorithm import ACCEPTED, INSIDE, choose
+from jitid.model.signature_algorithm import ACCEPTED, INSIDE, Acceptance, choose
 
 LEGACY = "ledger of an earlier version"
 
@@ -32,6 +32,16 @@ def rows(names: Names, configured: Mapping[str, str]) -> list[AlgorithmRow]:
         if audience != names.issuer
     ]
     return listed
+
+
+def of_audience(listed: Sequence[AlgorithmRow], audience: str) -> str:
+    """Return the algorithm of the tokens for an audience, by `rows`."""
+
+    def nearness(row: AlgorithmRow) -> tuple[bool, int]:
+        return row.audience == audience, len(row.audience)
+
+    covering = [row for row in listed if Acceptance(row.audience, (), "").covers(audience)]
+    return max(covering, key=nearness).algorithm
 
 
 def _origin(audience: str, configured: Mapping[str, str]) -> str:

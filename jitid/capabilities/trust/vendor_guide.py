@@ -9,15 +9,13 @@ from jitid.capabilities.trust import offline
 from jitid.crypto import jws
 from jitid.errors import InvalidCredentialError
 from jitid.model.federation import Federation
-from jitid.model.subject_template import encoded, parse_template
+from jitid.model.subject_template import encoded, names_someone, parse_template
 from jitid.model.vendor import Vendor
 from jitid.policy.policy_request import PROOFS
 from jitid.values import strict_json
 from jitid.values.record import Record
 from jitid.values.text import quote
 
-TYPES = frozenset({"at+jwt", jws.SVID})
-"""The types of tokens that a vendor may see; never an identity token."""
 CLAIMS = ("delegator_proof", "jitid.sensitivity", "jitid.depth")
 """Claims besides `sub` that a caller cannot choose, so that a rule of a vendor may match them."""
 PROVED = tuple(proof for proof in PROOFS if proof != "asserted")
@@ -46,9 +44,10 @@ class Guide(Record):
     def required(self) -> Mapping[str, Sequence[str]]:
         """The claims that the rule must require besides `sub`, each with its values.
 
-        A template has proved names only; without one, the delegator in `sub` may be merely stated.
+        The names in a template are proved; without a name from a template, the delegator may be merely stated.
         """
-        return {"delegator_proof": PROVED} if self.template is None else {}
+        proves = self.template is not None and names_someone(self.template)
+        return {} if proves else {"delegator_proof": PROVED}
 
 
 def subject_rule(template: str | None, trust_domain: str, delegator: str | None, agent: str | None) -> str:
@@ -76,10 +75,11 @@ def check(guide: Guide, token: str, now: int) -> Mapping[str, Any]:
     """Return the claims of a token that the vendor would accept by this configuration.
 
     Raises:
-        InvalidCredentialError: it would refuse the token; the message says why and never contains it.
+        InvalidCredentialError: it would refuse the token; the message says why and never contains it. It refuses every
+            token if it cannot have this configuration.
 
     """
-    parsed = jws.parse(token, types=TYPES)
+    parsed = jws.parse(token)
     if parsed.alg != guide.algorithm:
         raise InvalidCredentialError(
             f"the token is signed by {parsed.alg}; {guide.vendor.title} needs {guide.algorithm}"
@@ -89,7 +89,7 @@ def check(guide: Guide, token: str, now: int) -> Mapping[str, Any]:
     if key is None:
         raise InvalidCredentialError("unknown `kid`: the key set to enter has no key that signed this token")
     jws.verify_signature(parsed, *key)
-    jws.check_claims(parsed.claims, issuer=guide.issuer, audiences=[guide.audience], now=now)
+    jws.check_claims(parsed.claims, issuer=guide.issuer, audiences=guide.federation.audiences, now=now)
     subject = parsed.claims.get("sub")
     if not isinstance(subject, str) or not matches(guide.subject, subject):
         raise InvalidCredentialError(f"the token's `sub` does not match the rule {quote(guide.subject)}")
@@ -103,7 +103,26 @@ def check(guide: Guide, token: str, now: int) -> Mapping[str, Any]:
             f"the token's `sub` has {len(subject)} characters; {guide.vendor.title} accepts "
             f"{guide.vendor.longest_subject} at most"
         )
+    if impossible := _impossible(guide):
+        raise InvalidCredentialError(*impossible[0])
     return parsed.claims
+
+
+def _impossible(guide: Guide) -> Sequence[tuple[str, str]]:
+    """Return the reasons for which the vendor cannot have a configuration, each with a hint."""
+    found = []
+    if not guide.issuer.startswith("https://"):
+        found.append(
+            (f"vendors require an https issuer, not {guide.issuer}", "jitid ledger issuer set URL"),
+        )
+    if guide.subject.endswith("*") and guide.subject != "*" and guide.vendor.compares == "exact":
+        found.append(
+            (
+                f"{guide.vendor.title} compares `sub` exactly",
+                "make one rule for each name, with --delegator and --agent, and use no {id}",
+            )
+        )
+    return found
 
 
 def matches(rule: str, subject: str) -> bool:
@@ -113,9 +132,7 @@ def matches(rule: str, subject: str) -> bool:
 
 def warnings(guide: Guide) -> Sequence[str]:
     """Return warnings for the operator who enters it."""
-    found = []
-    if not guide.issuer.startswith("https://"):
-        found.append(f"vendors require an https issuer, not {guide.issuer}: jitid ledger issuer set URL")
+    found = [f"{reason}: {hint}" for reason, hint in _impossible(guide)]
     if not guide.keys["keys"]:
         found.append(
             f"there is no key of the algorithm {guide.algorithm} yet: jitid keys rotate --algorithm {guide.algorithm}"
@@ -128,10 +145,5 @@ def warnings(guide: Guide) -> Sequence[str]:
     if guide.subject == "*":
         found.append(
             "the rule matches every delegator: name one with --delegator, or set the setting `subject`"
-        )
-    elif guide.subject.endswith("*") and guide.vendor.compares == "exact":
-        found.append(
-            f"{guide.vendor.title} compares `sub` exactly: make one rule for each name, with --delegator and --agent, "
-            "and use no {id}"
         )
     return found

@@ -92,18 +92,20 @@ class _HeldSecret(Record):
     not_before: float = 0.0
     """Time before which it is not renewed because it was read."""
 
-    @property
-    def once(self) -> bool:
-        """Whether its token is replaced once it was read: the vendor accepts each `jti` once."""
+    def is_once(self, now: float) -> bool:
+        """Return whether its token is replaced once it was read: the vendor accepts each `jti` once.
+
+        This holds until it expires, even if it needs no renewal for its lifetime (`due`).
+        """
         federation = self.wanted.federation
-        return federation is not None and federation.vendor.once and self.due != _NEVER
+        return federation is not None and federation.vendor.once and now < self.ends_at
 
     def is_due(self, now: float) -> bool:
         """Return whether it must be renewed."""
         if self.due <= now:
             return True
         file = self.wanted.place
-        return self.once and self.not_before <= now and file is not None and file.was_read()
+        return self.is_once(now) and self.not_before <= now and file is not None and file.was_read()
 
 
 def of_services(requests: Sequence[SecretRequest], audiences: tuple[str, ...]) -> list[SecretRequest]:
@@ -238,7 +240,7 @@ class Secrets:
 
     def hidden(self) -> frozenset[str]:
         """Return the inherited variables to hide from the command, because programs would use them instead."""
-        hidden = frozenset() if self._vendors is None else self._vendors.hidden()
+        hidden = frozenset() if self._vendors is None else self._vendors.hidden(os.environ)
         return hidden.union(*(delivery.hidden() for delivery in self._ways.values()))
 
     def renew_when_due(self, now: float, token: Secret, command_end: float) -> float:
@@ -270,7 +272,8 @@ class Secrets:
                     due=max(renewed.due, now + _PAUSE), not_before=now + _PAUSE
                 )
         times = [
-            min(secret.due, now + _LOOK) if secret.once else secret.due for secret in self._held.values()
+            min(secret.due, now + _LOOK) if secret.is_once(now) else secret.due
+            for secret in self._held.values()
         ]
         return min(times, default=_NEVER)
 

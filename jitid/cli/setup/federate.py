@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.authority.open import open_authority
 from jitid.capabilities.trust import vendor_guide as trust
-from jitid.capabilities.trust.operations import PublishBundle, PublishKeys
+from jitid.capabilities.trust.algorithms import of_audience
+from jitid.capabilities.trust.operations import ListAlgorithms, PublishBundle, PublishKeys
 from jitid.capabilities.trust.vendor_guide import CHOSEN, CLAIMS, Guide
-from jitid.errors import ConfigurationError, UsageError
+from jitid.errors import ConfigurationError, RefusedError, UsageError
 from jitid.model.credential import exchanged_until
 from jitid.model.federation import Federation, find
 from jitid.model.signature_algorithm import FOR_SERVICES, choose
@@ -23,6 +24,7 @@ from jitid.values.times import format_duration, optional_time
 if TYPE_CHECKING:
     from jitid.cli.invocation import Invocation
     from jitid.cli.setup.commands import FederateCommand
+    from jitid.operation.base import Authority
 
 
 def federate(cli: Invocation, args: FederateCommand) -> None:
@@ -79,12 +81,22 @@ def _guide(cli: Invocation, args: FederateCommand, found: Federation, audience: 
         )
     authority = open_authority(config)
     issuer = _issuer(cli)
-    algorithm = choose(FOR_SERVICES, [audience], config.algorithms)
+    algorithm = _algorithm(authority, audience, config.algorithms)
     trust_domain = authority.perform(PublishBundle()).trust_domain
     jwks = authority.perform(PublishKeys())
     keys = trust.of_algorithm(jwks, algorithm)
     subject = trust.subject_rule(template, trust_domain, args.delegator, args.agent)
     return Guide(found.name, found.vendor, issuer, audience, algorithm, keys, template, subject, found)
+
+
+def _algorithm(authority: Authority, audience: str, configured: Mapping[str, str]) -> str:
+    """Return the algorithm with which the authority signs tokens for an audience."""
+    try:
+        listed = authority.perform(ListAlgorithms())
+    except RefusedError:
+        # A caller of a remote authority may need a role to read its settings.
+        return choose(FOR_SERVICES, [audience], configured)
+    return of_audience(listed, audience)
 
 
 def _issuer(cli: Invocation) -> str:

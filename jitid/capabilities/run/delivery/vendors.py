@@ -15,6 +15,7 @@ _GOOGLE, _GCLOUD = "GOOGLE_APPLICATION_CREDENTIALS", "CLOUDSDK_AUTH_CREDENTIAL_F
 _AWS_CONFIG, _AWS_KEYS = "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"
 _STS = "https://sts.googleapis.com/v1/token"
 _JWT = "urn:ietf:params:oauth:token-type:jwt"
+_MOST_NAMES = 8
 
 
 class Vendors:
@@ -36,14 +37,13 @@ class Vendors:
             variables |= self._of(federation, self._paths[name])
         return variables
 
-    def hidden(self) -> frozenset[str]:
-        """Return the inherited variables with which the programs would use other credentials or settings."""
-        return frozenset[str]().union(
-            *(federation.vendor.variables for federation in self._federations.values())
-        )
+    def hidden(self, environ: Mapping[str, str]) -> frozenset[str]:
+        """Return the inherited variables with which the programs might use other credentials, servers or settings."""
+        vendors = [federation.vendor for federation in self._federations.values()]
+        return frozenset(name for name in environ if any(vendor.hides(name) for vendor in vendors))
 
     def destinations(self, environ: Mapping[str, str]) -> list[str]:
-        """Return notes on other addresses than the vendors' own, to which the programs send a token."""
+        """Return notes on other addresses than the vendors' own, and on variables that might name some."""
         notes = []
         for name, federation in self._federations.items():
             vendor, settings = federation.vendor, federation.settings
@@ -52,12 +52,19 @@ class Vendors:
                 for key, setting in vendor.settings.items()
                 if setting.is_address and key in settings
             ]
-            # The value may have a password.
             notes += [
-                f"{vendor.title}: {variable} is set; programs may send the token to that address"
-                for variable in vendor.addresses
+                f"{vendor.title}: {variable} is set; settings in that folder may name another address for the token"
+                for variable in vendor.folders
                 if environ.get(variable)
             ]
+            hidden = _surprising(federation, environ)
+            if hidden:
+                more = f" and {len(hidden) - _MOST_NAMES} more" if len(hidden) > _MOST_NAMES else ""
+                # The values may have passwords.
+                notes.append(
+                    f"{vendor.title}: hidden from the command: {', '.join(hidden[:_MOST_NAMES])}{more}; for settings: "
+                    f"jitid federate {name}; otherwise: -- env NAME=VALUE COMMAND"
+                )
         return notes
 
     def close(self) -> None:
@@ -107,6 +114,14 @@ def external_account(settings: Mapping[str, str], path: str) -> dict[str, Any]:
             f"https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/{account}:generateAccessToken"
         )
     return document
+
+
+def _surprising(federation: Federation, environ: Mapping[str, str]) -> list[str]:
+    """Return the hidden variables that are neither credentials nor replaced by the table of the vendor."""
+    vendor = federation.vendor
+    stated = [setting.variable for key, setting in vendor.settings.items() if key in federation.settings]
+    usual = {*vendor.hidden, vendor.token_file, *stated}
+    return sorted(name for name in environ if vendor.hides(name) and name not in usual)
 
 
 def check(federations: Mapping[str, Federation]) -> None:
