@@ -81,6 +81,7 @@ TARGETS = [
 FREE: Mapping[str, str] = {
     "exchanged": "only with a parent, of which this side says it",
     "agent_suggested": "it only forbids the name of a registered agent, and is checked when the approval is used",
+    "proved_login": "it names the login that proves the delegator, and is checked when the approval is used",
     "proved_at": "it says whether a proof is too old to count, and gives nothing",
 }
 """Fields of `IssueRequest` that an approval does not cover, each with the reason."""
