@@ -326,7 +326,7 @@ __jitid_table() {
         options="--out|-o=files $everywhere"
         ;;
     'keys list')
-        options="--field+=:kid,use,algorithm,state,created_at,retired_at,revoked_at,needed_until $everywhere"
+        options="--field+=:kid,use,algorithm,state,created_at,retired_at,revoked_at,needed_until,machine $everywhere"
         ;;
     'keys revoke')
         options="--reason=nothing --dry-run|-n --max=nothing --yes|-y --field+=:kid,ended,identities,successor,offline_until,event $everywhere"

@@ -919,7 +919,7 @@ complete -c jitid -n '__jitid_at "keys export krl" --out -o' -l out -s o -r -F -
 complete -c jitid -n '__jitid_at "keys export ssh" --out -o' -l out -s o -r -F -d 'Write to FILE, readable by all (0644)'
 
 # jitid keys list
-complete -c jitid -n '__jitid_at "keys list"' -l field -r -fka 'kid\\tfield use\\tfield algorithm\\tfield state\\tfield created_at\\tfield retired_at\\tfield revoked_at\\tfield needed_until\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "keys list"' -l field -r -fka 'kid\\tfield use\\tfield algorithm\\tfield state\\tfield created_at\\tfield retired_at\\tfield revoked_at\\tfield needed_until\\tfield machine\\tfield' -d 'Print this field only; repeatable'
 
 # jitid keys revoke
 complete -c jitid -n '__jitid_at "keys revoke" --reason' -l reason -x -d 'Reason, stored in the audit log'
