@@ -312,6 +312,7 @@ def test_a_missing_setting_is_named_with_the_page_that_explains_it(shell: Shell)
         (("--for", "aws", "--on-exit", "keep"), "--for and --on-exit keep exclude each other"),
         (("--for", "aws", "--secret", "x=aws-sts"), "use the same variables"),
         (("--for", "../x"), "is not the name of a federation"),
+        (("--for", "aws,anthropic"), "repeat the option: --for aws --for anthropic"),
     ],
 )
 def test_what_cannot_be_done_is_refused_before_anything_is_issued(
