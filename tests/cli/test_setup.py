@@ -252,11 +252,26 @@ def test_the_command_in_the_note_starts_the_client_with_its_token(shell: Shell, 
     program = shell.home / "bin" / words[-1]
     program.write_text("#!/bin/sh\nenv | cut -d= -f1\n")
     program.chmod(0o755)
-    variables = shell.good(*words[:1], "--task", "T1", "--delegator", "alice", *words[1:]).split()
+    variables = shell.good(*words).split()
     path = shell.good("setup", client, "--undo", "--dry-run", "--field", "path").strip()
     named = re.search(r"Bearer \$?\{?(?:\{?env:|file:\{env:)?(\w+)", Path(path).read_text())
     assert named is not None
     assert named[1] in variables
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("setup", client) for client in ("claude-code", "gemini", "copilot", "cursor", "vscode", "gh")]
+    + [("setup", "mcp"), ("setup", "opencode", "--tools"), ("setup", "--help")],
+)
+def test_each_command_that_is_recommended_states_what_run_requires(
+    shell: Shell, words: tuple[str, ...]
+) -> None:
+    done = shell.run(*words)
+    said = " ".join((done.stdout + done.stderr).split())
+    recommended = re.findall(r"jitid run [^`;]*?-- \S+", said)
+    assert recommended or words[-1] == "--tools"
+    assert all("--task" in line and "--delegator" in line for line in recommended), recommended
 
 
 SCHEMAS = {
@@ -646,7 +661,7 @@ def test_the_help_names_the_clients_and_whom_an_option_is_for(shell: Shell) -> N
     projects = [name for name, client in CLIENT_SETUPS.items() if "project" not in client.takes.split()]
     assert projects == ["mcp", "gh", "aws", "kube"], "`mcp` is always a project's; gh gets nothing"
     assert "jitid setup claude-code --gateway https://llm.example" in text
-    assert "jitid run --for anthropic -- claude" in text
+    assert "jitid run --task T1 --delegator NAME --for anthropic -- claude" in " ".join(text.split())
 
 
 LINES = [

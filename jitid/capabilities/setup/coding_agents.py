@@ -89,7 +89,7 @@ def claude_notes(request: SetupRequest) -> list[str]:
     if request.model_audience() is None:
         notes.append(
             "the hooks record sessions and subagents; for tokens to a gateway add: --gateway URL; "
-            "for Anthropic's own API: jitid run --for anthropic -- claude"
+            "for Anthropic's own API: jitid run --task TASK --delegator NAME --for anthropic -- claude"
         )
     if request.servers:
         notes.append("Claude Code runs the headers helper when it connects or reconnects, not at each call")

@@ -40,7 +40,10 @@ _REQUIRED = {
 """The options of which a client needs at least one."""
 _GH = (
     "gh has no setting for a command that prints its token; nothing was changed",
-    "pass a token to one run: jitid run --audience https://github.example --env GH_TOKEN -- gh …",
+    (
+        "pass a token to one run: jitid run --task TASK --delegator NAME --audience https://github.example "
+        "--env GH_TOKEN -- gh …"
+    ),
 )
 
 
