@@ -61,9 +61,9 @@ class RunCommand(RequestOptions, Verb):
     """Run a command with its own identity; revoke it at the end.
 
     The file $JITID_TOKEN_FILE has a token for --audience, $JITID_PARENT_FILE the identity token; both are renewed.
-    Each --secret is a file $JITID_SECRET_NAME. Under your own user it can read the signing key. $JITID_EXPIRES_AT is
-    after 1h by default, 8h with --sensitivity low. Then it gets TERM, and KILL after --grace: status 124. Status 125:
-    it did not start.
+    Each --secret is a file $JITID_SECRET_NAME. CMD can read the signing key under your own user. $JITID_EXPIRES_AT is
+    after 1h by default, 8h with --sensitivity low. Then CMD gets TERM, and KILL after --grace: status 124. 125: it did
+    not start.
     """
 
     verb = "run"
