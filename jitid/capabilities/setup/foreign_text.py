@@ -50,7 +50,7 @@ def shown(form: Form, text: str, own: OwnText) -> str:
 
 
 def inserted_values(form: Form, steps: Iterable[Sequence[Splice]]) -> frozenset[str]:
-    """Return the long values that changes inserted; a short one, such as a number, may be anybody's."""
+    """Return the long values that changes inserted; a short one, such as a number, may be the user's."""
     return frozenset(
         splice.inserted[start:end]
         for step in steps
