@@ -331,7 +331,7 @@ complete -c jitid -n '__jitid_at "run" --on-exit' -l on-exit -r -fka 'revoke\\to
 complete -c jitid -n '__jitid_at "run" --grace' -l grace -x -d 'Time from TERM to KILL (default: 10s)'
 complete -c jitid -n '__jitid_at "run" --wait' -l wait -x -d 'Maximum time to wait for an approval'
 complete -c jitid -n '__jitid_at "run"' -l secret -x -d 'Further credential: NAME=KIND[:TEMPLATE]'
-complete -c jitid -n '__jitid_at "run"' -l for -r -fka 'anthropic\\tfor openai\\tfor google\\tfor azure\\tfor aws\\tfor vault\\tfor' -d 'Vendor that exchanges a token: see `federate`'
+complete -c jitid -n '__jitid_at "run"' -l for -r -fka 'anthropic\\tfor openai\\tfor google\\tfor azure\\tfor aws\\tfor vault\\tfor' -d 'Vendor, see `federate`; repeatable'
 complete -c jitid -n '__jitid_read; and test \'run\' = $__jitid_verb' -xa '(__jitid_command_line)'
 
 # jitid issue
@@ -1100,7 +1100,7 @@ complete -c jitid -n '__jitid_at "helper pgpass" --out -o' -l out -s o -r -F -d 
 complete -c jitid -n '__jitid_at "helper session start" --client' -l client -r -fka 'claude-code\\tclient codex\\tclient gemini\\tclient copilot\\tclient cursor\\tclient opencode\\tclient' -d 'The client: claude-code, codex, …'
 complete -c jitid -n '__jitid_at "helper session start" --task -t' -l task -s t -r -fka '(__jitid_ask tasks)' -d 'Task of the identity'
 complete -c jitid -n '__jitid_at "helper session start" --delegator -d' -l delegator -s d -r -fka '(__jitid_ask delegators)' -d 'Delegator: NAME, user:NAME or system:NAME'
-complete -c jitid -n '__jitid_at "helper session start" --agent -a' -l agent -s a -r -fka '(__jitid_ask agents)' -d 'Agent (default: agent)'
+complete -c jitid -n '__jitid_at "helper session start" --agent -a' -l agent -s a -r -fka '(__jitid_ask agents)' -d 'Agent (default: the client\'s name)'
 complete -c jitid -n '__jitid_at "helper session start"' -l scope -s s -x -d 'Scope; repeatable'
 complete -c jitid -n '__jitid_at "helper session start"' -l audience -x -d 'Service; repeatable'
 complete -c jitid -n '__jitid_at "helper session start"' -l may-audience -x -d 'Service to obtain tokens for; repeatable'

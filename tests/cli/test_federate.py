@@ -97,6 +97,14 @@ def test_a_token_is_checked_as_the_vendor_would(shell: Shell) -> None:
     assert (code, "would accept `sub`" in said, "expires at the latest at" in said) == (0, True, True)
 
 
+def test_the_recommended_command_runs(shell: Shell) -> None:
+    line = next(
+        line for line in good(shell, "federate", "aws").splitlines() if "A command gets them by" in line
+    )
+    words = line.partition(" jitid ")[2].replace("TASK", "T1").replace("COMMAND", "env").split()
+    assert "AWS_WEB_IDENTITY_TOKEN_FILE=" in good(shell, *words)
+
+
 def test_without_a_template_the_rule_is_the_delegator(shell: Shell) -> None:
     """Exactly that one: `user:ali` does not match alice."""
     assert shown(shell, "aws", "--delegator", "alice")["subject"] == "user:alice"

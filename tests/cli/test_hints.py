@@ -141,3 +141,23 @@ def test_a_short_option_is_refused_as_a_long_one(shell: Shell) -> None:
         "there is no option `-n`",
         "see: jitid list --help",
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "stdin", "advice"),
+    [
+        (("token", "--audience", "https://a.example"), "", "add --task TASK --delegator NAME to its line"),
+        (("git", "get"), "protocol=https\nhost=git.example\n\n", "jitid setup git … --task TASK"),
+        (("aws", "--template", "deploy"), "", "jitid setup aws … --task TASK"),
+        (("docker", "get"), "registry.example\n", "set JITID_TASK and JITID_DELEGATOR"),
+    ],
+)
+def test_a_helper_without_an_identity_names_a_way_to_one(
+    held: Shell, words: tuple[str, ...], stdin: str, advice: str
+) -> None:
+    """No user types the line of a helper."""
+    done = held.run("helper", *words, stdin=stdin)
+    assert done.returncode == 2
+    assert "no session of a client and no `jitid run` is above this process" in done.stderr
+    assert "start the program by `jitid run --task TASK --delegator NAME -- PROGRAM`" in done.stderr
+    assert advice in done.stderr

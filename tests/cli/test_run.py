@@ -9,12 +9,14 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
 
 from jitid.cli.issue.commands import RunCommand
 from jitid.cli.issue.run import CONSUMED
+from jitid.values.times import parse_time
 from tests.builders import edit
 from tests.cli.test_terminal import Terminal
 from tests.real import Shell, command, faked, need, need_root, other_user, reachable, tmpfs
@@ -80,6 +82,16 @@ def test_a_command_elsewhere_finds_the_same_ledger(shell: Shell) -> None:
     del shell.environment["JITID_LEDGER"]
     done = shell.run(*RUN, "--ledger", "ledger", "--", "sh", "-c", "cd / && jitid list --live --field task")
     assert done.stdout.split()[0] == "T1", done.stderr
+
+
+@pytest.mark.parametrize(("words", "hours"), [((), 1), (("--sensitivity", "low"), 8)])
+def test_the_help_names_the_usual_end_of_a_command(shell: Shell, words: tuple[str, ...], hours: int) -> None:
+    """The lifetime of each token is shorter, and renewed."""
+    before = int(time.time())
+    end = parse_time(shell.good(*RUN, *words, "--", "sh", "-c", 'echo "$JITID_EXPIRES_AT"').strip())
+    assert before + hours * 3_600 <= end <= time.time() + hours * 3_600
+    said = " ".join(shell.good("help", "run").split())
+    assert f"{hours}h {'with --sensitivity low' if words else 'by default'}" in said
 
 
 def test_the_agent_is_the_programs_name(shell: Shell) -> None:

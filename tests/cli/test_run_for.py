@@ -357,6 +357,7 @@ def test_a_missing_setting_is_named_with_the_page_that_explains_it(shell: Shell)
         (("--for", "aws", "--on-exit", "keep"), "--for and --on-exit keep exclude each other"),
         (("--for", "aws", "--secret", "x=aws-sts"), "use the same variables"),
         (("--for", "../x"), "is not the name of a federation"),
+        (("--for", "aws,anthropic"), "repeat the option: --for aws --for anthropic"),
     ],
 )
 def test_what_cannot_be_done_is_refused_before_anything_is_issued(
@@ -396,7 +397,7 @@ assert "JITID_TOKEN_FILE_2" not in os.environ
     done = shell.run(*RUN, "--for", "aws", "--for", "azure", "--", sys.executable, "-c", script)
     assert done.returncode == 0, done.stderr
     assert "warning" not in done.stderr
-    assert "$JITID_TOKEN_FILE is an identity token, for jitid only" in done.stderr
+    assert "$JITID_TOKEN_FILE" not in done.stderr, "the tokens of the vendors are the purpose"
 
 
 def test_a_service_gets_no_token_of_a_vendor(shell: Shell) -> None:

@@ -92,7 +92,7 @@ def test_a_dry_run_changes_nothing(shell: Shell) -> None:
 def test_a_terminal_asks_and_any_answer_but_yes_changes_nothing(shell: Shell) -> None:
     for answer, status in (("n", 2), ("", 2), ("y", 0)):
         terminal = Terminal(shell, "setup", "claude-code", columns=200)
-        terminal.until("write 1 file? [y/N]")
+        terminal.until(f"write `{settings(shell)}`? [y/N]")
         assert not settings(shell).exists()
         terminal.type(answer)
         done, shown = terminal.end()
@@ -100,14 +100,19 @@ def test_a_terminal_asks_and_any_answer_but_yes_changes_nothing(shell: Shell) ->
         assert ("nothing was changed" in shown) == bool(status)
         assert "\x1b[32m+" in terminal.shown, "added lines are green"
         assert settings(shell).exists() == (not status)
-    terminal = Terminal(shell, "setup", "claude-code", "--undo", "--yes", columns=200)
-    assert terminal.end()[0] == 0
+        assert (f"note: wrote {settings(shell)}" in shown) == (not status)
+    terminal = Terminal(shell, "setup", "claude-code", "--undo", columns=200)
+    terminal.until(f"delete `{settings(shell)}`? [y/N]")
+    terminal.type("y")
+    done, shown = terminal.end()
+    assert done == 0
+    assert f"note: deleted {settings(shell)}" in shown
     assert not settings(shell).exists()
 
 
 def test_a_file_that_changes_while_a_user_reads_the_diff_is_not_written(shell: Shell) -> None:
     terminal = Terminal(shell, "setup", "claude-code", columns=200)
-    terminal.until("write 1 file? [y/N]")
+    terminal.until("? [y/N]")
     settings(shell).parent.mkdir()
     settings(shell).write_text('{"mine": 1}')
     terminal.type("y")
@@ -213,6 +218,13 @@ def test_undo_of_a_user_of_a_kubeconfig_that_somebody_changed_says_what_is_left(
         (("git",), "git requires --host"),
         (("aws",), "aws requires --template"),
         (("opencode",), "opencode requires --gateway or --mcp or --tools"),
+        (("opencode",), "such as --gateway https://llm.example"),
+        (
+            ("aws",),
+            "a template of a target in the configuration, such as --template deploy: see jitid-aws(7)",
+        ),
+        (("git",), "--host git.example"),
+        (("claude-code", "--host", "git.example"), "its options: --gateway, --audience, --mcp"),
         (("gh",), "gh has no setting for a command that prints its token"),
         (("nobody",), "invalid client: `nobody`"),
         (("claude-code", "--gateway", "ftp://x"), "is not an address"),
@@ -252,11 +264,26 @@ def test_the_command_in_the_note_starts_the_client_with_its_token(shell: Shell, 
     program = shell.home / "bin" / words[-1]
     program.write_text("#!/bin/sh\nenv | cut -d= -f1\n")
     program.chmod(0o755)
-    variables = shell.good(*words[:1], "--task", "T1", "--delegator", "alice", *words[1:]).split()
+    variables = shell.good(*words).split()
     path = shell.good("setup", client, "--undo", "--dry-run", "--field", "path").strip()
     named = re.search(r"Bearer \$?\{?(?:\{?env:|file:\{env:)?(\w+)", Path(path).read_text())
     assert named is not None
     assert named[1] in variables
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("setup", client) for client in ("claude-code", "codex", "gemini", "copilot", "cursor", "vscode", "gh")]
+    + [("setup", "mcp"), ("setup", "opencode", "--tools"), ("setup", "--help")],
+)
+def test_each_command_that_is_recommended_states_what_run_requires(
+    shell: Shell, words: tuple[str, ...]
+) -> None:
+    done = shell.run(*words)
+    said = " ".join((done.stdout + done.stderr).split())
+    recommended = re.findall(r"jitid run [^`;]*?-- \S+", said)
+    assert recommended or words[-1] == "--tools"
+    assert all("--task" in line and "--delegator" in line for line in recommended), recommended
 
 
 SCHEMAS = {
@@ -347,6 +374,62 @@ def check(shell: Shell, *words: str, **variables: str) -> tuple[int, list[tuple[
 
 def test_check_of_a_client_that_is_not_set_up_is_not_found(shell: Shell) -> None:
     assert check(shell, "claude-code")[0] == 3
+
+
+def test_check_without_a_finding_says_so(shell: Shell) -> None:
+    done = shell.run("setup", "claude-code", "--check")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "none" not in done.stderr
+    shell.good("setup", "claude-code", "--gateway", GATEWAY)
+    done = shell.run("setup", "claude-code", "--check")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "note: claude-code: nothing bypasses jitid" in done.stderr
+    terminal = Terminal(shell, "setup", "claude-code", "--check", columns=200)
+    assert "none" not in terminal.end()[1]
+
+
+def test_a_key_of_a_setup_without_a_gateway_is_beside_no_token(shell: Shell) -> None:
+    shell.good("setup", "claude-code")
+    done = shell.run("setup", "claude-code", "--check", more={"ANTHROPIC_API_KEY": "sk-static"})
+    assert done.returncode == 10
+    assert "is the credential for models: jitid supplies none without --gateway" in done.stdout
+    assert "beside" not in done.stdout
+
+
+def test_setup_names_a_key_that_bypasses_its_gateway(shell: Shell) -> None:
+    settings(shell).parent.mkdir()
+    settings(shell).write_text('{"env": {"ANTHROPIC_API_KEY": "sk-static"}}')
+    done = shell.run("setup", "claude-code", "--gateway", GATEWAY)
+    assert done.returncode == 0
+    assert f"note: bypass: {settings(shell)}: env.ANTHROPIC_API_KEY is sent as X-Api-Key" in done.stderr
+    assert "sk-static" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "noted"),
+    [
+        ((), True),
+        (("--scope", "repo:read"), True),
+        (("--task", "T"), True),
+        (("--task", "T", "--delegator", "alice"), False),
+        (("--parent-file", "p.jwt"), False),
+    ],
+)
+def test_a_line_without_an_identity_is_noted(shell: Shell, words: tuple[str, ...], noted: bool) -> None:
+    done = shell.run("setup", "git", "--host", "git.example", *words)
+    assert done.returncode == 0, done.stderr
+    assert ("works only in `jitid run` and in sessions" in done.stderr) == noted
+
+
+def test_undo_of_a_changed_file_shows_the_lines_of_jitid_and_no_others(shell: Shell) -> None:
+    shell.good("setup", "git", "--host", "git.example", "--task", "T", "--delegator", "alice")
+    path = shell.home / ".gitconfig"
+    text = path.read_text().replace("\thelper = !", "\tusername = hunter2-hunter2\n\thelper = !")
+    path.write_text(f"{text}[user]\n\tname = me-myself\n")
+    shown = shell.good("setup", "git", "--undo", "--dry-run")
+    assert "helper git --task T --delegator user:alice" in shown
+    assert "hunter2" not in shown
+    assert "me-myself" not in shown
 
 
 def test_check_names_what_bypasses_jitid_in_claude_code(shell: Shell) -> None:
@@ -646,7 +729,7 @@ def test_the_help_names_the_clients_and_whom_an_option_is_for(shell: Shell) -> N
     projects = [name for name, client in CLIENT_SETUPS.items() if "project" not in client.takes.split()]
     assert projects == ["mcp", "gh", "aws", "kube"], "`mcp` is always a project's; gh gets nothing"
     assert "jitid setup claude-code --gateway https://llm.example" in text
-    assert "jitid run --for anthropic -- claude" in text
+    assert "jitid run --task T1 --delegator NAME --for anthropic -- claude" in " ".join(text.split())
 
 
 LINES = [

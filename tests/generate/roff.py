@@ -108,7 +108,8 @@ def spaced(blocks: Iterable[list[str]]) -> list[str]:
 
 def _macro(core: str, metavars: Collection[str]) -> str | None:
     if core.startswith("`"):
-        quoted = core.strip("`")
+        # A line break would end the macro.
+        quoted = core.strip("`").replace("\n", " ")
         return _options(quoted) if quoted.startswith("--") else f"Ql {argument(quoted)}"
     if _OPTION.fullmatch(core):
         return f"Fl {core[1:]}"

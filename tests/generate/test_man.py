@@ -265,6 +265,7 @@ def test_no_verb_is_told_of_that_cannot_come() -> None:
         ("JITID_TASK is set", [".Ev JITID_TASK", "is set"]),
         ("naïve …", [r"na\[u00EF]ve \[u2026]"]),
         ("a `x:` b", ["a", r".Ql x:\&", "b"]),
+        ("a `jitid\nrun --x\ny`.", ["a", r".Ql jitid run \-\-x y ."]),
     ],
 )
 def test_a_sentence_becomes_lines_of_mdoc(text: str, lines: list[str]) -> None:

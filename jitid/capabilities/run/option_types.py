@@ -49,7 +49,9 @@ def _federation(text: str) -> str:
     from jitid.model.federation import is_name
 
     if not is_name(text):
-        raise UsageError(f"{quote(text)} is not the name of a federation", "such as --for anthropic")
+        example = " ".join(f"--for {part}" for part in text.split(",") if is_name(part))
+        hint = f"repeat the option: {example}" if "," in text and example else "such as --for anthropic"
+        raise UsageError(f"{quote(text)} is not the name of a federation", hint)
     return text
 
 

@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 
 from jitid.capabilities.scan.agent_places import PROJECT, FoundPlace, all_places, own_places
 from jitid.capabilities.scan.hits import Hit, Item, Searcher
+from jitid.formats.cell import counted
 from jitid.model.leak import starred
 from jitid.redaction.token_format import MAX_TOKEN
 from jitid.search.find import SecretSearch, mark
@@ -80,25 +81,37 @@ class Scrub:
         self._quiet = quiet
         self._found: list[FoundPlace] | None = None
 
-    def files(self, hits: Iterable[Hit]) -> Iterator[ScrubbedFile]:
-        """Replace the strings of these places, and yield the result for each file."""
+    def files(self, hits: Iterable[Hit], kept: Iterable[tuple[Hit, str]] = ()) -> Iterator[ScrubbedFile]:
+        """Replace the strings of these places, and yield the result for each file.
+
+        `kept` are places of strings that stay, each with the reason.
+        """
         by_file: dict[str, list[Hit]] = {}
+        clients: dict[str, str] = {}
+        reasons: dict[str, dict[str, set[bytes]]] = {}
         for hit in hits:
             by_file.setdefault(hit.place, []).append(hit)
-        for path, file_hits in sorted(by_file.items()):
-            client = file_hits[0].context.client if file_hits[0].context else ""
-            try:
-                count, left = self._file(path, file_hits)
-            except _KeptError as error:
-                yield ScrubbedFile(starred(path), client, "kept", 0, str(error))
-            except OSError as error:
-                yield ScrubbedFile(
-                    starred(path), client, "kept", 0, (error.strerror or "it cannot be read").lower()
-                )
-            else:
-                reason = f"{left} in another encoding stay" if left else None
-                state = "would-scrub" if self._dry_run else "scrubbed"
-                yield ScrubbedFile(starred(path), client, state if count else "kept", count, reason)
+            clients.setdefault(hit.place, hit.context.client if hit.context else "")
+        for hit, reason in kept:
+            reasons.setdefault(hit.place, {}).setdefault(reason, set()).add(hit.mark)
+            clients.setdefault(hit.place, hit.context.client if hit.context else "")
+        for path, client in sorted(clients.items()):
+            count, facts = 0, []
+            if path in by_file:
+                try:
+                    count, left = self._file(path, by_file[path])
+                except _KeptError as error:
+                    facts.append(str(error))
+                except OSError as error:
+                    facts.append((error.strerror or "it cannot be read").lower())
+                else:
+                    facts += [f"{left} in another encoding stay"] if left else []
+            facts += [
+                f"{counted(len(marks), 'secret stays', 'secrets stay')}: {reason}"
+                for reason, marks in sorted(reasons.get(path, {}).items())
+            ]
+            state = "kept" if not count else "would-scrub" if self._dry_run else "scrubbed"
+            yield ScrubbedFile(starred(path), client, state, count, "; ".join(facts) or None)
 
     def _file(self, path: str, hits: Sequence[Hit]) -> tuple[int, int]:
         """Replace the strings in a file. Return the numbers of replaced places and of strings that stay."""

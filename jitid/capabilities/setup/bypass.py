@@ -107,15 +107,12 @@ _REFERENCE = re.compile(r"\$\{?\w|\{(?:env|file):")
 
 def claude_code(request: SetupRequest, configured: Configured) -> list[Ambient]:
     """Return the credentials of Claude Code, in its order of precedence."""
+    effect, about = _second("apiKeyHelper" in configured, "apiKeyHelper")
+    # Without a token of jitid, a key is not sent beside or instead of one.
+    reasons = _CLAUDE if "apiKeyHelper" in configured else {**_CLAUDE, **dict.fromkeys(_KEYS, about)}
     first = [
-        *_variables(
-            request,
-            _PROVIDERS,
-            "bypass",
-            _CLAUDE[_PROVIDERS[0]],
-        ),
-        *_variables(request, ("ANTHROPIC_AUTH_TOKEN",), "bypass", _CLAUDE["ANTHROPIC_AUTH_TOKEN"]),
-        *_variables(request, ("ANTHROPIC_API_KEY",), "bypass", _CLAUDE["ANTHROPIC_API_KEY"]),
+        *_variables(request, _PROVIDERS, "bypass", reasons[_PROVIDERS[0]]),
+        *(found for name in _KEYS for found in _variables(request, (name,), "bypass", reasons[name])),
     ]
     folder = claude_folder(request)
     names = (*redirection.claude_managed(), ".claude/settings.local.json", ".claude/settings.json")
@@ -129,9 +126,8 @@ def claude_code(request: SetupRequest, configured: Configured) -> list[Ambient]:
             first.append(
                 Ambient("setting", f"{path}: apiKeyHelper", "bypass", "comes before the user's settings")
             )
-        first += _claude_env(path, content)
-    first += _claude_env(f"{folder}/settings.json", _json(f"{folder}/settings.json"))
-    effect, about = _second("apiKeyHelper" in configured, "apiKeyHelper")
+        first += _claude_env(path, content, reasons)
+    first += _claude_env(f"{folder}/settings.json", _json(f"{folder}/settings.json"), reasons)
     return [
         *first,
         *_variables(request, ("CLAUDE_CODE_OAUTH_TOKEN",), effect, about),
@@ -143,14 +139,15 @@ def claude_code(request: SetupRequest, configured: Configured) -> list[Ambient]:
     ]
 
 
-def _claude_env(path: str, content: object) -> Iterator[Ambient]:
+def _claude_env(path: str, content: object, reasons: Mapping[str, str]) -> Iterator[Ambient]:
     variables = content.get("env") if isinstance(content, dict) else None
-    for name, about in _CLAUDE.items():
+    for name, about in reasons.items():
         if isinstance(variables, dict) and variables.get(name) not in (None, "", "0", "false"):
             yield Ambient("setting", f"{path}: env.{name}", "bypass", about)
 
 
 _PROVIDERS = ("CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "CLAUDE_CODE_USE_FOUNDRY")
+_KEYS = ("ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_API_KEY")
 _CLAUDE = {
     **dict.fromkeys(_PROVIDERS, "selects another provider, with its own credentials"),
     "ANTHROPIC_AUTH_TOKEN": "is sent as Authorization instead of the token",

@@ -17,7 +17,7 @@ from typing import Any
 from jitid.capabilities.setup import entries
 from jitid.capabilities.setup.client_file import FileContent
 from jitid.capabilities.setup.entries import AddedEntry, Entry, Form
-from jitid.capabilities.setup.foreign_text import OwnText
+from jitid.capabilities.setup.foreign_text import OwnText, inserted_values
 from jitid.capabilities.setup.splice import Splice, applied, reversed_splices
 from jitid.errors import ConfigurationError
 from jitid.system import xdg
@@ -256,10 +256,13 @@ def latest_of_others(client: str, path: str, text: str) -> tuple[ChangeRecord, s
 
 
 def own_text(text: str, record: ChangeRecord | None) -> OwnText:
-    """Return the characters of a text that jitid inserted; none if the text is not as jitid wrote it."""
-    before = _reversed(text, record) if record is not None else None
-    if record is None or before is None:
+    """Return the characters of a text that jitid inserted; of a text that has changed, the values that stayed."""
+    if record is None:
         return OwnText(len(text))
+    before = _reversed(text, record)
+    if before is None:
+        form = entries.form_of(record.form, text)
+        return OwnText(len(text), values=inserted_values(form, record.steps))
     return OwnText(len(before), record.steps)
 
 

@@ -152,4 +152,5 @@ def start_line(request: SetupRequest, program: str, *, variable: bool) -> str:
     """Return the command that starts a client with its tokens."""
     words = [word for audience in request.audiences() for word in ("--audience", audience)]
     words += ("--env", TOKEN_VARIABLE) if variable else ()
-    return shlex.join(["jitid", "run", *words, "--", program])
+    required = ("--task", "TASK", "--delegator", "NAME")
+    return shlex.join(["jitid", "run", *required, *words, "--", program])

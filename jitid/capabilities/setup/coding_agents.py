@@ -22,6 +22,10 @@ _HOOK_SECONDS = 30
 _END_SECONDS = 3
 """The most that Codex gives to the hooks of a session's end."""
 _TIMEOUT_MS = 30_000
+_HOOKS_ONLY = (
+    "the hooks record sessions and subagents; for tokens to a gateway add: --gateway URL; for {} own API: "
+    "jitid run --task TASK --delegator NAME --for {}"
+)
 
 
 def claude_folder(request: SetupRequest) -> str:
@@ -87,10 +91,7 @@ def claude_notes(request: SetupRequest) -> list[str]:
     """Return sentences about the result in Claude Code."""
     notes = []
     if request.model_audience() is None:
-        notes.append(
-            "the hooks record sessions and subagents; for tokens to a gateway add: --gateway URL; "
-            "for Anthropic's own API: jitid run --for anthropic -- claude"
-        )
+        notes.append(_HOOKS_ONLY.format("Anthropic's", "anthropic -- claude"))
     if request.servers:
         notes.append("Claude Code runs the headers helper when it connects or reconnects, not at each call")
     return notes
@@ -152,9 +153,12 @@ def _bare_line(request: SetupRequest, *words: str) -> str:
     return " ".join([*folders, request.line(*words)])
 
 
-def codex_notes(request: SetupRequest) -> list[str]:  # noqa: ARG001 - as its siblings
+def codex_notes(request: SetupRequest) -> list[str]:
     """Return sentences about the result in Codex."""
-    return ["Codex runs new hooks only after a review: type /hooks in a session of Codex, and trust them"]
+    notes = ["Codex runs new hooks only after a review: type /hooks in a session of Codex, and trust them"]
+    if request.gateway is None:
+        notes.append(_HOOKS_ONLY.format("OpenAI's", "openai -- codex"))
+    return notes
 
 
 def opencode_files(request: SetupRequest) -> list[ClientFile]:

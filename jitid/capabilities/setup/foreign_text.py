@@ -19,8 +19,14 @@ _Range = tuple[int, int]
 class OwnText:
     """The characters of a text that jitid inserted: one byte for each character, 1 for its own."""
 
-    def __init__(self, length: int, steps: Iterable[Sequence[Splice]] = ()) -> None:
-        """Apply changes, in order, to a foreign text of a length."""
+    def __init__(
+        self, length: int, steps: Iterable[Sequence[Splice]] = (), values: frozenset[str] = frozenset()
+    ) -> None:
+        """Apply changes, in order, to a foreign text of a length.
+
+        `values` are texts that jitid once inserted: they are its own wherever they stand.
+        """
+        self.values = values
         own = bytearray(length)
         for step in steps:
             for splice in sorted(step, key=lambda splice: splice.offset, reverse=True):
@@ -37,12 +43,24 @@ def shown(form: Form, text: str, own: OwnText) -> str:
     pieces: list[str] = []
     position = 0
     for start, end in _hidden(form, text):
-        if start < end and not own.covers(start, end):
+        if start < end and not own.covers(start, end) and text[start:end] not in own.values:
             pieces += (text[position:start], _NOT_BREAK.sub(MASK, text[start:end]))
             position = end
     return "".join((*pieces, text[position:]))
 
 
+def inserted_values(form: Form, steps: Iterable[Sequence[Splice]]) -> frozenset[str]:
+    """Return the long values that changes inserted; a short one, such as a number, may be the user's."""
+    return frozenset(
+        splice.inserted[start:end]
+        for step in steps
+        for splice in step
+        for start, end in _hidden(form, splice.inserted)
+        if end - start >= _LONG
+    )
+
+
+_LONG = 8
 _NOT_BREAK = re.compile(r"[^\r\n]+")
 
 

@@ -107,7 +107,9 @@ def mcp_notes(request: SetupRequest) -> list[str]:
     return notes
 
 
-_IN_RUN = "`jitid mcp` requires an identity: start the client by: jitid run -- PROGRAM"
+_IN_RUN = (
+    "`jitid mcp` requires an identity: start the client by: jitid run --task TASK --delegator NAME -- PROGRAM"
+)
 
 
 def start_notes(title: str, program: str) -> Callable[[SetupRequest], list[str]]:

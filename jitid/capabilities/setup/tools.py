@@ -69,7 +69,7 @@ def _git_value(value: str) -> str:
 
 def git_notes(request: SetupRequest) -> list[str]:
     """Return sentences about the result in git."""
-    return [_elsewhere("git")] if not request.options else []
+    return _elsewhere(request, "git")
 
 
 def aws_files(request: SetupRequest) -> list[ClientFile]:
@@ -86,7 +86,7 @@ def aws_files(request: SetupRequest) -> list[ClientFile]:
 def aws_notes(request: SetupRequest) -> list[str]:
     """Return sentences about the result in AWS's tools."""
     notes = [f"to use it: aws --profile {request.name} …, or AWS_PROFILE={request.name}"]
-    return notes if request.options else [*notes, _elsewhere("aws")]
+    return [*notes, *_elsewhere(request, "aws")]
 
 
 def kube_files(request: SetupRequest) -> list[ClientFile]:
@@ -110,13 +110,16 @@ def kube_notes(request: SetupRequest) -> list[str]:
     """Return sentences about the result in kubectl."""
     name = request.name
     notes = [f"to use it: kubectl --user {name} …, or: kubectl config set-context --current --user {name}"]
-    return notes if request.options else [*notes, _elsewhere("kubectl")]
+    return [*notes, *_elsewhere(request, "kubectl")]
 
 
-def _elsewhere(program: str) -> str:
-    return (
+def _elsewhere(request: SetupRequest, program: str) -> list[str]:
+    """Return a note unless the line names an identity by itself; other options, such as a scope, name none."""
+    if "--parent-file" in request.options or {"--task", "--delegator"} <= set(request.options):
+        return []
+    return [
         f"without --task and --delegator, the helper of {program} works only in `jitid run` and in sessions"
-    )
+    ]
 
 
 def gh_files(request: SetupRequest) -> list[ClientFile]:  # noqa: ARG001 - as its siblings

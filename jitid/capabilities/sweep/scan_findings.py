@@ -13,7 +13,7 @@ from jitid.capabilities.sweep.finding import Finding, Severity
 from jitid.capabilities.sweep.findings_view import RuleInfo
 from jitid.errors import StorageError
 from jitid.model.access import AccessState
-from jitid.model.credential import Credential, State
+from jitid.model.credential import Credential, Kind, State
 from jitid.model.leak import starred
 from jitid.search.find import Finds, mark
 from jitid.values.times import format_time
@@ -108,6 +108,7 @@ _MATCHES = {
 }
 NO_LEDGER = "no ledger was queried"
 _UNKNOWN = "this ledger does not know it"
+_STILL_VALID = "still valid, revoke it first"
 _JITID_FORMS = frozenset({"opaque", "signed", "cut"})
 """Types of strings in jitid's own form."""
 
@@ -160,6 +161,31 @@ def refused_marks(traced: Traced) -> frozenset[bytes]:
             for mark in match.marks
         )
     )
+
+
+def kept_marks(traced: Traced) -> dict[bytes, str]:
+    """Return the marks of known secrets that a verifier may still accept, each with the reason to keep it."""
+    refused = refused_marks(traced)
+    kept = {
+        mark: _reason_to_keep(match)
+        for match in traced.matches
+        if match.evidence.proof
+        for mark in match.marks
+        if mark not in refused
+    }
+    for stray in traced.strays:
+        if stray.known:
+            kept.update((mark, _STILL_VALID) for mark in stray.marks if mark not in refused)
+    return kept
+
+
+def _reason_to_keep(match: Match) -> str:
+    honoured_by, until = honour(match)
+    if match.credential.kind == Kind.ADOPTED and (match.reason is None or match.at_target):
+        return "adopted and live, end it first: jitid adopt end"
+    if match.reason is None or match.endable or until is None:
+        return _STILL_VALID
+    return f"{honoured_by} may accept it until {format_time(until)}; repeat then"
 
 
 def offline(hits: list[Hit]) -> Iterator[Finding]:

@@ -16,6 +16,7 @@ from jitid.capabilities.sweep.scan_findings import (
     Counted,
     FindingStore,
     findings,
+    kept_marks,
     known,
     offline,
     refused_marks,
@@ -121,6 +122,10 @@ class ScanResult:
         """The leaks that were recorded."""
         self.refused: list[Hit] | None = None
         """The places of secrets that no verifier accepts; None unless they are requested."""
+        self.kept: list[tuple[Hit, str]] = []
+        """The places of secrets that a verifier may accept, each with the reason to keep it, if they are requested."""
+        self.unknown: set[bytes] = set()
+        """The marks of strings in jitid's form that the ledger does not know, if they are requested."""
         self.events: list[int] = []
         """The audit events that recorded them."""
 
@@ -228,6 +233,13 @@ class ScanResult:
         if batch.traced is not None and self.refused is not None:
             marks = refused_marks(batch.traced)
             self.refused += [hit for hit in batch.hits if hit.mark in marks]
+            reasons, known_marks = kept_marks(batch.traced), known(batch.traced)
+            self.kept += [(hit, reasons[hit.mark]) for hit in batch.hits if hit.mark in reasons]
+            self.unknown.update(
+                hit.mark
+                for hit in batch.hits
+                if hit.sort in ("opaque", "signed") and hit.mark not in known_marks
+            )
         if batch.traced is None:
             self.store.extend(offline(batch.hits))
         elif self._action is None:

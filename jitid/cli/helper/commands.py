@@ -233,6 +233,7 @@ class HelperSessionStartCommand(HelperOptions, Verb):
     takes = "client task delegator agent scope audience may_audience may_kind ttl parent_file"
 
     client: str = required_opt(CLIENT, "--client", help="The client: claude-code, codex, …")
+    agent: str | None = opt(AGENT, "--agent", "-a", help="Agent (default: the client's name).", default=None)
 
 
 class HelperSessionStopCommand(Verb):

@@ -61,8 +61,8 @@ class RunCommand(RequestOptions, Verb):
     """Run a command with its own identity; revoke it at the end.
 
     The file $JITID_TOKEN_FILE has a token for --audience, $JITID_PARENT_FILE the identity token; both are renewed.
-    Each --secret is a file $JITID_SECRET_NAME. A command under your own user is not confined: it can read the signing
-    key (see the man page). At $JITID_EXPIRES_AT it gets TERM, and KILL after --grace: status 124. Status 125: it did
+    Each --secret is a file $JITID_SECRET_NAME. CMD can read the signing key under your own user. $JITID_EXPIRES_AT is
+    after 1h by default, 8h with --sensitivity low. Then CMD gets TERM, and KILL after --grace: status 124. 125: it did
     not start.
     """
 
@@ -85,7 +85,7 @@ class RunCommand(RequestOptions, Verb):
         help="Further credential: NAME=KIND[:TEMPLATE].",
         env="JITID_SECRET",
     )
-    for_: tuple[str, ...] = opts(FEDERATION, "--for", help="Vendor that exchanges a token: see `federate`.")
+    for_: tuple[str, ...] = opts(FEDERATION, "--for", help="Vendor, see `federate`; repeatable.")
 
 
 class RenewCommand(Verb):

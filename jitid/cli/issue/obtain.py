@@ -79,7 +79,7 @@ def obtain(
         ttl=usual_ttl if options.ttl is None else options.ttl,
         parent_file=parent_file,
     )
-    request, proof = stated_request(cli, stated)
+    request, proof = stated_request(cli, stated, of_helper=getattr(options, "verb", None))
     if request.kind in SHOWN:
         # Without an audience in the request, an authority whose settings name no service makes an identity token.
         request = request._replace(audiences=request.audiences or cli.config().many("audience"))

@@ -19,7 +19,12 @@ if TYPE_CHECKING:
     from jitid.cli.invocation import Invocation
     from jitid.values.secret import Secret
 
-_VARIABLES = "for a program that passes no options, set JITID_TASK and JITID_DELEGATOR"
+_IN_RUN = "start the program by `jitid run --task TASK --delegator NAME -- PROGRAM`, or "
+_SETUP = "write both into its line: jitid setup {} … --task TASK --delegator NAME"
+_IN_LINE = {
+    **{f"helper {name}": _SETUP.format(name) for name in ("git", "kube", "aws")},
+    "helper docker": "set JITID_TASK and JITID_DELEGATOR",
+}
 _BEFORE = (
     "put the options of `jitid run` before its command: jitid run --task NAME --delegator NAME -- COMMAND"
 )
@@ -36,11 +41,13 @@ def stated_request(
     public_key: str | None = None,
     usual_agent: str | None = None,
     identity: bool = False,
+    of_helper: str | None = None,
 ) -> tuple[IssueRequest, Secret | None]:
     """Return a request from the stated options, and the ID token that proves its delegator, if any.
 
     `public_key` is a file. Without a stated or configured agent, use `usual_agent`, or the setting's default. With
-    `identity`, request an identity token, even if audiences are stated.
+    `identity`, request an identity token, even if audiences are stated. `of_helper` is the verb of the helper that
+    found no identity.
 
     Raises:
         UsageError: a value is invalid.
@@ -53,7 +60,7 @@ def stated_request(
     # With a parent, the task is the parent's unless it is stated.
     if task is None and parent_file is None and (configured := config.text("task")):
         task = TASK.check(configured)
-    _check_missing(cli, options, task)
+    _check_missing(cli, options, task, of_helper)
     suggested = agent is None and config.is_of_project("agent")
     if agent is None:
         default_agent = usual_agent if config.origin("agent") == "default" else None
@@ -92,7 +99,7 @@ def stated_request(
     return request, proof
 
 
-def _check_missing(cli: Invocation, options: RequestOptions, task: str | None) -> None:
+def _check_missing(cli: Invocation, options: RequestOptions, task: str | None, of_helper: str | None) -> None:
     """Raise UsageError if both the task and the delegator are missing: the user should not learn of one at a time."""
     sources = (
         options.parent_file,
@@ -101,10 +108,15 @@ def _check_missing(cli: Invocation, options: RequestOptions, task: str | None) -
         getattr(options, "from_file", None),
     )
     if task is None and not any(sources) and cli.config().remote is None:
+        if of_helper is not None:
+            raise UsageError(
+                "no session of a client and no `jitid run` is above this process, and `--task` and `--delegator` are "
+                "missing",
+                _IN_RUN + _IN_LINE.get(of_helper, "add --task TASK --delegator NAME to its line"),
+            )
         command: tuple[str, ...] = getattr(options, "command", ())
-        of_helper = getattr(options, "verb", "").startswith("helper ")
         after = any(word.partition("=")[0] in ("--task", "-t", "--delegator", "-d") for word in command)
-        hint = _BEFORE if after else _VARIABLES if of_helper else _EXAMPLE
+        hint = _BEFORE if after else _EXAMPLE
         raise UsageError("`--task` and `--delegator` are missing", hint)
 
 

@@ -207,7 +207,10 @@ class _Start:
             left=max([request.left for request in self._secret_requests], default=0),
         )
         _report(self._cli, issued, self._args.env)
-        if not any(secret_request.is_for_service for secret_request in self._secret_requests):
+        # The tokens of --for are for vendors, by their own variables.
+        if not self._args.for_ and not any(
+            secret_request.is_for_service for secret_request in self._secret_requests
+        ):
             self._cli.note(
                 "$JITID_TOKEN_FILE is an identity token, for jitid only; for a service token use --audience"
             )

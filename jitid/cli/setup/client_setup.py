@@ -21,7 +21,7 @@ from jitid.errors import ExitStatus, NotFoundError, PartialError, StorageError, 
 from jitid.system import output
 from jitid.system.installation import program
 from jitid.system.program_request import origin
-from jitid.values.text import number_of, quote
+from jitid.values.text import quote
 from jitid.values.times import format_duration
 
 if TYPE_CHECKING:
@@ -38,9 +38,17 @@ _REQUIRED = {
     "aws": ("template",),
 }
 """The options of which a client needs at least one."""
+_EXAMPLES = {
+    "opencode": "such as --gateway https://llm.example, or --tools for the tools of `jitid mcp` alone",
+    "git": "the server that accepts the tokens: --host git.example",
+    "aws": "a template of a target in the configuration, such as --template deploy: see jitid-aws(7)",
+}
 _GH = (
     "gh has no setting for a command that prints its token; nothing was changed",
-    "pass a token to one run: jitid run --audience https://github.example --env GH_TOKEN -- gh …",
+    (
+        "pass a token to one run: jitid run --task TASK --delegator NAME --audience https://github.example "
+        "--env GH_TOKEN -- gh …"
+    ),
 )
 
 
@@ -66,9 +74,23 @@ def setup(cli: Invocation, args: commands.SetupCommand) -> None:
         planned = _change(cli, args, client, lambda: change.plan_setup(client, request))
         for note in client.notes(request) if any(each.changes for each in planned) else ():
             cli.note(note)
+        if request.gateway is not None and any(each.changes for each in planned):
+            _note_bypasses(cli, client, request, planned)
         for each in planned:
             if each.changes and each.exists and _is_shared(request, client, each.content.path):
                 cli.note(f"{each.content.path} names programs and folders of this machine: do not commit it")
+
+
+def _note_bypasses(
+    cli: Invocation, client: ClientSetup, request: SetupRequest, planned: Sequence[FileChange]
+) -> None:
+    """Note the credentials that the client uses instead of the new entries, or beside them."""
+    configured = frozenset(
+        added.entry.path[0] for each in planned if each.new_record for added in each.new_record.entries
+    )
+    for each in client.ambient(request, configured):
+        if each.effect == "bypass":
+            cli.note(f"bypass: {each.name} {each.about}")
 
 
 def _is_shared(request: SetupRequest, client: ClientSetup, path: str) -> bool:
@@ -169,7 +191,10 @@ def _request(cli: Invocation, args: commands.SetupCommand, client: ClientSetup) 
     for name in (*_OPTIONS, *_OF_HELPERS):
         if getattr(args, name) and name not in taken:
             raise UsageError(
-                f"`--{name.replace('_', '-')}` does not apply to {client.name}; nothing was changed"
+                f"`--{name.replace('_', '-')}` does not apply to {client.name}; nothing was changed",
+                f"its options: {', '.join('--' + each.replace('_', '-') for each in taken)}"
+                if taken
+                else None,
             )
     if args.audience is not None and args.gateway is None and client.name == "codex":
         raise UsageError("--audience requires --gateway here; nothing was changed")
@@ -246,7 +271,9 @@ def _check_enough(args: commands.SetupCommand, client: ClientSetup) -> None:
     needs = _REQUIRED.get(client.name, ())
     if needs and not any(getattr(args, name) for name in needs):
         options = [f"--{name}" for name in needs]
-        raise UsageError(f"{client.name} requires {' or '.join(options)}; nothing was changed")
+        raise UsageError(
+            f"{client.name} requires {' or '.join(options)}; nothing was changed", _EXAMPLES[client.name]
+        )
 
 
 def _change(
@@ -261,7 +288,7 @@ def _change(
         change.check(planned)
         _show(cli, args, planned)
         if any(each.changes for each in planned):
-            _confirm(sum(each.changes for each in planned))
+            _confirm(planned)
         with client_file.locked(change_record.folder()):
             again = plan()
             if [_essence(each) for each in again] != [_essence(each) for each in planned]:
@@ -269,6 +296,9 @@ def _change(
                     "a file changed since the diff was shown; nothing was changed", "try again"
                 )
             change.carry_out(again)
+        for each in planned:
+            if each.changes:
+                cli.note(f"{'wrote' if each.exists else 'deleted'} {each.content.path}")
     else:
         with client_file.locked(change_record.folder()):
             planned = plan()
@@ -287,10 +317,16 @@ def _essence(each: FileChange) -> tuple[object, ...]:
     return each.content, each.text, each.exists
 
 
-def _confirm(count: int) -> None:
+def _confirm(planned: Sequence[FileChange]) -> None:
     from jitid.cli.input_lines import answer
 
-    output.print_message(f"jitid: write {number_of(count, 'file')}? [y/N]")
+    # The diff may be longer than the screen.
+    files = [
+        f"{'write' if each.exists else 'delete'} {quote(each.content.path, 200)}"
+        for each in planned
+        if each.changes
+    ]
+    output.print_message(f"jitid: {', '.join(files)}? [y/N]")
     if answer().lower() not in ("y", "yes"):
         raise UsageError("not confirmed; nothing was changed", "to skip the question: --yes")
 
@@ -338,7 +374,12 @@ def _check(
             absent.append(client.name)
         found += ambient
         rows += [{"client": client.name, **each._asdict()} for each in ambient]
-    cli.show_records(args.shown_view(), rows)
+    for_people = not cli.field and cli.format_name() is None
+    if rows or not for_people:
+        cli.show_records(args.shown_view(), rows)
+    elif not absent or len(clients) > 1:
+        names = ", ".join(client.name for client in clients)
+        cli.note(f"{names}: nothing bypasses jitid" if names else "no client is set up")
     effects = {each.effect for each in found}
     if absent and len(clients) == 1:
         raise NotFoundError(f"{absent[0]} is not set up", f"to set it up: jitid setup {absent[0]}")

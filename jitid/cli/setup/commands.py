@@ -147,7 +147,7 @@ class SetupCommand(Verb):
     entries of jitid. No secret is written or copied.
 
     Such as: `jitid setup claude-code --gateway https://llm.example`. For the API of a vendor no gateway is required:
-    `jitid run --for anthropic -- claude`; see `jitid federate --help`.
+    `jitid run --task T1 --delegator NAME --for anthropic -- claude`; see `jitid federate --help`.
     """
 
     verb = "setup"

@@ -163,7 +163,9 @@ def _text(guide: Guide, row: Mapping[str, Any]) -> str:
         state = found.settings.get(name) or ("missing" if setting.required else "not set")
         reads = f", read as {setting.variable}" if setting.variable else ""
         lines.append(f"  {name:<16} {state} ({setting.meaning}{reads})")
-    lines.append(f"A command gets them by: jitid run --for {guide.name} -- COMMAND")
+    lines.append(
+        f"A command gets them by: jitid run --task TASK --delegator NAME --for {guide.name} -- COMMAND"
+    )
     lines.append(f"  hidden from it: {', '.join(row['hidden'])}")
     if vendor.note:
         lines.append(f"  {vendor.note}")
