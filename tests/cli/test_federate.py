@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
+import pwd
 import sys
 from pathlib import Path
 from typing import Any
@@ -241,12 +243,29 @@ def test_a_file_that_the_environment_selects_has_no_template(shell: Shell) -> No
     done = shell.run(*words, more={"JITID_CONFIG": str(shell.home / "settings.toml")})
     assert (done.returncode, done.stdout) == (2, "")
     assert "a file that the environment selects" in done.stderr
-    assert (
-        shell.run("federate", "openai", more={"JITID_CONFIG": str(shell.home / "settings.toml")}).returncode
-        == 2
-    )
+    done = shell.run("federate", "openai", more={"JITID_CONFIG": str(shell.home / "settings.toml")})
+    assert done.returncode == 2
+    assert f"in {shell.home / 'settings.toml'}, which JITID_CONFIG selects" in done.stderr
+    assert f"hint: name the file: --config {shell.home / 'settings.toml'}" in done.stderr
     # A file that the command line names takes precedence over the environment.
     assert good(shell, "-q", *words)
+
+
+def test_a_template_in_another_home_is_reported_with_the_file_that_counts(shell: Shell) -> None:
+    """The home folder of a container or of sudo is often not that of the password database."""
+    counted = f"{pwd.getpwuid(os.geteuid()).pw_dir.rstrip('/')}/.config/jitid/config.toml"
+    path = shell.home / ".config" / "jitid" / "config.toml"
+    done = shell.run("config", "set", "federate.aws.subject", "jitid/{delegator}/")
+    assert done.returncode == 0
+    assert f"is in {path}, which HOME selects: there it does not count" in done.stderr
+    assert f"--config {path}; or set it in {counted}" in done.stderr
+    done = shell.run("federate", "aws")
+    assert (done.returncode, f"{path}, which HOME selects" in done.stderr) == (2, True), done.stderr
+    assert f"or set it in {counted}" in done.stderr
+    # Other settings count there, and so does this one in a file that the command line names.
+    assert not shell.run("config", "set", "federate.aws.role", "arn:aws:iam::123456789012:role/a").stderr
+    words = ("config", "set", "federate.openai.subject", "x/{id}/")
+    assert not shell.run("--config", "settings.toml", *words).stderr
 
 
 def test_a_file_that_the_environment_selects_shortens_no_lifetime(shell: Shell) -> None:

@@ -11,7 +11,7 @@ from jitid.authority.open import open_authority
 from jitid.capabilities.trust import vendor_guide as trust
 from jitid.capabilities.trust.operations import PublishBundle, PublishKeys
 from jitid.capabilities.trust.vendor_guide import CHOSEN, CLAIMS, Guide
-from jitid.errors import ConfigurationError, UsageError
+from jitid.errors import UsageError
 from jitid.model.credential import exchanged_until
 from jitid.model.federation import Federation, find
 from jitid.model.signature_algorithm import FOR_SERVICES, choose
@@ -71,12 +71,9 @@ def _list(cli: Invocation, args: FederateCommand) -> None:
 
 def _guide(cli: Invocation, args: FederateCommand, found: Federation, audience: str) -> Guide:
     config = cli.config()
+    if (refused := config.subject_refused(audience)) is not None:
+        raise refused
     template, _ = config.subjects.get(audience, (None, 0))
-    if audience in config.subjects and template is None:
-        raise ConfigurationError(
-            f"the template of `sub` for {quote(audience)} is in a file that the environment selects; it does not count",
-            "name the file with --config, or set it in your own file: jitid config path",
-        )
     authority = open_authority(config)
     issuer = _issuer(cli)
     algorithm = choose(FOR_SERVICES, [audience], config.algorithms)
