@@ -229,7 +229,10 @@ class Identity:
         except PolicyDeniedError as error:
             if "rule `attenuation`" in error.message:
                 # The hint for the command line speaks of a parent: here that is this identity.
-                error.hint = f"issue this identity for it: audience={service!r}; in `jitid run`, the run too: --may-audience"
+                error.hint = (
+                    f"issue this identity for it: audience={service!r}; in `jitid run`, "
+                    "the run too: --may-audience"
+                )
             raise
 
     def headers(self, url: str) -> dict[str, str]:
