@@ -16,7 +16,7 @@ from jitid.model.credential import exchanged_until
 from jitid.model.federation import Federation, find
 from jitid.model.signature_algorithm import FOR_SERVICES, choose
 from jitid.model.vendor import VENDORS
-from jitid.system import read_input
+from jitid.system import output, read_input
 from jitid.values.text import quote, safe
 from jitid.values.times import format_duration, optional_time
 
@@ -52,7 +52,8 @@ def federate(cli: Invocation, args: FederateCommand) -> None:
     if cli.field or cli.format_name() is not None:
         cli.show_records(args.view, [row], lambda each: each)
         return
-    cli.show_record(args.view, row, _text(guide, row))
+    for line in _lines(guide, row):
+        output.write_line(safe(line))
 
 
 def _list(cli: Invocation, args: FederateCommand) -> None:
@@ -125,8 +126,8 @@ def _row(cli: Invocation, guide: Guide) -> dict[str, Any]:
     }
 
 
-def _text(guide: Guide, row: Mapping[str, Any]) -> str:
-    """Return the configuration as text: the values to enter there, the settings here, and notes."""
+def _lines(guide: Guide, row: Mapping[str, Any]) -> list[str]:
+    """Return the configuration as lines of text: the values to enter there, the settings here, and notes."""
     vendor, found = guide.vendor, guide.federation
     compared = "as a prefix" if guide.subject.endswith("*") else "exactly"
     token, exchanged = format_duration(row["token_lifetime"]), format_duration(found.lifetime)
@@ -152,5 +153,4 @@ def _text(guide: Guide, row: Mapping[str, Any]) -> str:
     lines.append(f"  hidden from it: {', '.join(row['hidden'])}")
     if vendor.note:
         lines.append(f"  {vendor.note}")
-    lines += [f"Note: {warning}" for warning in row["warnings"]]
-    return "".join([f"{safe(line)}\n" for line in lines])
+    return lines + [f"Note: {warning}" for warning in row["warnings"]]
