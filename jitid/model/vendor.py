@@ -41,6 +41,8 @@ class Vendor(Record):
     """Further variables with which its programs would use another credential; they are hidden from the command."""
     compares: Literal["prefix", "exact"] = "exact"
     """How the vendor's rule compares `sub`; `prefix`: a rule that ends with `*` matches every `sub` with that start."""
+    by_subject_alone: bool = False
+    """Whether its rules compare `sub` besides issuer and audience, and no other claim of jitid's tokens."""
     kept: int = 0
     """The seconds for which its programs present a token again after they have read it."""
     once: bool = False
@@ -171,6 +173,7 @@ VENDORS: Mapping[str, Vendor] = {
             "AZURE_PASSWORD",
             "AZURE_TOKEN_CREDENTIALS",
         ),
+        by_subject_alone=True,
         kept=600,
     ),
     # botocore 1.44: keys and profiles of the environment precede the file of a web identity.
@@ -203,6 +206,7 @@ VENDORS: Mapping[str, Vendor] = {
             "AWS_CONTAINER_CREDENTIALS_FULL_URI",
         ),
         compares="prefix",
+        by_subject_alone=True,
         addresses=("AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"),
     ),
     # Vault and OpenBao: the method `jwt`; their programs do not read the file of a JWT automatically.

@@ -127,6 +127,23 @@ def test_a_rule_without_a_template_requires_a_proved_delegator(shell: Shell) -> 
     assert shown(shell, "openai")["required"] == {}
 
 
+@pytest.mark.parametrize("name", ["aws", "azure"])
+def test_a_vendor_that_compares_sub_alone_is_not_told_of_claims(shell: Shell, name: str) -> None:
+    """It could not enter them; a template protects it instead."""
+    text = good(shell, "federate", name, "--delegator", "alice")
+    assert "none besides `sub` can be matched" in text
+    assert "required" not in text
+    assert "may be matched" not in text
+    assert f"jitid config set federate.{name}.subject jitid/{{delegator}}/" in text
+    assert shown(shell, name)["claims"] == []
+    with (shell.home / "settings.toml").open("a") as settings:
+        settings.write(
+            '[federate.other]\nvendor = "aws"\nrole = "arn:aws:iam::1:role/x"\nsubject = "x/{delegator}/"\n'
+        )
+        settings.write('audience = "https://other.example"\n')
+    assert "merely stated" not in good(shell, "federate", "other", "--delegator", "alice")
+
+
 def test_a_rule_with_an_open_end_is_reported_where_subjects_are_compared_exactly(shell: Shell) -> None:
     with (shell.home / "settings.toml").open("a") as settings:
         settings.write('[federate.azure]\nsubject = "jitid/{agent}/"\n')

@@ -108,7 +108,7 @@ def _row(cli: Invocation, guide: Guide) -> dict[str, Any]:
         "jwks_uri": None if url is None else f"{url}/jwks.json",
         "subject": guide.subject,
         "template": guide.template,
-        "claims": list(CLAIMS),
+        "claims": [] if vendor.by_subject_alone else list(CLAIMS),
         "required": {claim: list(values) for claim, values in guide.required.items()},
         "token_lifetime": cli.config().number("ttl"),
         "exchanged_lifetime": found.lifetime,
@@ -131,14 +131,22 @@ def _lines(guide: Guide, row: Mapping[str, Any]) -> list[str]:
     vendor, found = guide.vendor, guide.federation
     compared = "as a prefix" if guide.subject.endswith("*") else "exactly"
     token, exchanged = format_duration(row["token_lifetime"]), format_duration(found.lifetime)
+    if vendor.by_subject_alone:
+        claims = ["  claims     none besides `sub` can be matched"]
+    else:
+        claims = [
+            f"  required   {claim}: one of {', '.join(values)}" for claim, values in guide.required.items()
+        ]
+        claims.append(
+            f"  claims     may be matched: {', '.join(CLAIMS)}; chosen by callers: {', '.join(CHOSEN)}"
+        )
     lines = [
         f"{vendor.title}: enter there",
         f"  issuer     {guide.issuer}",
         f"  audience   {guide.audience}",
         f"  algorithm  {guide.algorithm}",
         f"  subject    {guide.subject} (compared {compared}; template: {guide.template or 'the root delegator'})",
-        *(f"  required   {claim}: one of {', '.join(values)}" for claim, values in guide.required.items()),
-        f"  claims     may be matched: {', '.join(CLAIMS)}; chosen by callers: {', '.join(CHOSEN)}",
+        *claims,
         f"  lifetime   of a token: {token}; of an exchanged token: {exchanged} more, without revocation",
         f"  keys       {row['jwks_uri'] or 'inline, since `publish_url` is not set:'}",
     ]
