@@ -69,7 +69,9 @@ def issue_identity(
         (issued,) = access.issue(Issue(requests=(request,), delegator_token=proof), note)
     except PolicyDeniedError as error:
         if "rule `task-ended`" in error.message:
-            error.hint = "use a new name. The block that opens a task ends it, too; keep_task=True leaves the task open"
+            error.hint = (
+                "use a new name. The block that opens a task retires the task; keep_task=True leaves it open"
+            )
         raise
     if keep_task:
         issued = issued._replace(opened=False)

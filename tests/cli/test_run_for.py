@@ -299,7 +299,7 @@ def test_a_missing_setting_is_named_with_the_page_that_explains_it(shell: Shell)
     assert done.returncode == 125
     assert "federate.anthropic.organization" in done.stderr
     assert "jitid federate anthropic" in done.stderr
-    # The page needs no ledger, and the hint says what the value is.
+    # The page needs no ledger, and the hint describes the value.
     assert "jitid-federation(7)" in done.stderr
     assert "organization" in done.stderr.partition("hint: ")[2]
     assert not shell.good("list", "--task", "T1")

@@ -48,9 +48,33 @@ _MEANT: Mapping[str, str] = {
 """Words that are neither verbs nor topics -> the command about them."""
 
 
-PAGES = (
-    "agent-files agents author authority aws benchmarks exec federation fleet governor login oauth openbao operator "
-    "policy postgres promises python responder scanners ssh svid systems verifiers"
+PAGES = frozenset(
+    {
+        "agent-files",
+        "agents",
+        "author",
+        "authority",
+        "aws",
+        "benchmarks",
+        "exec",
+        "federation",
+        "fleet",
+        "governor",
+        "login",
+        "oauth",
+        "openbao",
+        "operator",
+        "policy",
+        "postgres",
+        "promises",
+        "python",
+        "responder",
+        "scanners",
+        "ssh",
+        "svid",
+        "systems",
+        "verifiers",
+    }
 )
 """The man pages of section 7, without `jitid-`."""
 
@@ -59,7 +83,7 @@ def _instead(words: str) -> str:
     """Return the hint about a word that is neither a verb nor a topic."""
     from jitid.cli.mistakes import verbs_like
 
-    if words.lower() in PAGES.split():
+    if words.lower() in PAGES:
         return f"the page about it: man jitid-{words.lower()}; to list verbs and topics: jitid help"
     meant = _MEANT.get(words.lower())
     if meant is None:
