@@ -62,12 +62,24 @@ class JitidError(Exception):
     def __init__(self, message: str, hint: str | None = None) -> None:
         # Every message passes here: it may contain a value of the caller, and a token must never be repeated.
         self.message = masked(message)
-        self.hint = hint and masked(hint)
         super().__init__(self.message)
+        self._hint: str | None = None
+        self.hint = hint and masked(hint)
         self.position: int | None = None
         """The number of the failed request among several, counted from 0."""
         self.inward = False
         """Whether it reveals internal facts of a server, such as the place of the database, to be kept from callers."""
+
+    @property
+    def hint(self) -> str | None:
+        """The next step. It is also a note of the exception, so that the traceback of a program shows it."""
+        return self._hint
+
+    @hint.setter
+    def hint(self, hint: str | None) -> None:
+        former, self._hint = self._hint, hint
+        notes = [note for note in getattr(self, "__notes__", ()) if note != f"hint: {former}"]
+        self.__notes__ = [*notes, f"hint: {hint}"] if hint else notes
 
 
 class UsageError(JitidError):

@@ -12,7 +12,7 @@ from jitid.api.authority_access import AuthorityAccess, AuthorityChoice
 from jitid.api.held_identity import HeldIdentity
 from jitid.api.issue_identity import IssueRight, issue_identity
 from jitid.api.stated import detail_texts, kinds_of, seconds_of, several
-from jitid.errors import JitidError, UsageError
+from jitid.errors import JitidError, PolicyDeniedError, UsageError
 from jitid.model.request import IssueRequest
 from jitid.system.program_request import origin
 from jitid.values.field_types import AGENT, AUDIENCE, REACH, SCOPE
@@ -223,7 +223,17 @@ class Identity:
             StorageError: the ledger or the authority cannot be reached, and no earlier token works.
 
         """
-        return self._entered().service_token(self._audience(audience), fresh=fresh).reveal()
+        held, service = self._entered(), self._audience(audience)
+        try:
+            return held.service_token(service, fresh=fresh).reveal()
+        except PolicyDeniedError as error:
+            if "rule `attenuation`" in error.message:
+                # The hint for the command line speaks of a parent: here that is this identity.
+                error.hint = (
+                    f"issue this identity for it: audience={service!r}; in `jitid run`, "
+                    "the run too: --may-audience"
+                )
+            raise
 
     def headers(self, url: str) -> dict[str, str]:
         """Return the header `Authorization` for a request to a URL, with a token for the URL's origin alone.
@@ -375,7 +385,10 @@ class Identity:
             return AUDIENCE.check(stated)
         audiences = self._request.audiences or self._entered().access.config.many("audience")
         if len(audiences) != 1:
-            raise UsageError("an audience is required", 'name the service: token(audience="https://…")')
+            named = f"; this identity is for {', '.join(audiences)}" if audiences else ""
+            raise UsageError(
+                "an audience is required", f'name the service: token(audience="https://…"){named}'
+            )
         return audiences[0]
 
     def _entered(self) -> HeldIdentity:

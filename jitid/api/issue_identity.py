@@ -9,7 +9,7 @@ from jitid.api.authority_access import DELEGATOR, DELEGATOR_TOKEN, AuthorityAcce
 from jitid.api.held_identity import HeldIdentity
 from jitid.capabilities.issue.operations import Issue
 from jitid.capabilities.run.token_place import RUN_TOKEN
-from jitid.errors import UsageError
+from jitid.errors import PolicyDeniedError, UsageError
 from jitid.model.request import IssueRequest
 from jitid.model.types import TASK
 from jitid.system.processes import this_process
@@ -65,7 +65,14 @@ def issue_identity(
         parent=parent,
         process=this_process(renews_until=LATEST if until is None else until),
     )
-    (issued,) = access.issue(Issue(requests=(request,), delegator_token=proof), note)
+    try:
+        (issued,) = access.issue(Issue(requests=(request,), delegator_token=proof), note)
+    except PolicyDeniedError as error:
+        if "rule `task-ended`" in error.message:
+            error.hint = (
+                "use a new name. The block that opens a task retires the task; keep_task=True leaves it open"
+            )
+        raise
     if keep_task:
         issued = issued._replace(opened=False)
     return HeldIdentity(access, issued, ttl=request.ttl, allow_narrower=request.allow_narrower, until=until)

@@ -21,7 +21,12 @@ T = TypeVar("T")
 def several(stated: str | Iterable[str], type_: FieldType[T]) -> tuple[T, ...]:
     """Return the checked values of an argument that may have several; a text is one value. Raises UsageError."""
     values = (stated,) if isinstance(stated, str) else stated
-    return tuple([type_.check(value) for value in values])
+    try:
+        return tuple([type_.check(value) for value in values])
+    except UsageError as error:
+        if error.hint is not None and "repeat the option" in error.hint:
+            error.hint = 'for several values, use a list: ["one", "two"]'
+        raise
 
 
 def kinds_of(stated: str | Iterable[str]) -> tuple[str, ...]:

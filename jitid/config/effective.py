@@ -146,6 +146,24 @@ class Trusted:
         )
         return next(variables, "HOME"), "select the file with --config"
 
+    def advice(self, origin: str) -> tuple[str, str]:
+        """Return where a value is that does not count, with the variable that selected it; and the remedy."""
+        from shlex import quote as word
+
+        variable, remedy = self._named_by(origin)
+        file, _, profile = origin.partition(" ")[2].partition(" [profile.")
+        if profile:
+            return (
+                f"in the profile {quote(profile.removesuffix(']'))} of {safe(file)}, which {variable} selects",
+                remedy,
+            )
+        counted = next(iter(own_files()[0]), None)
+        own = "" if counted is None else f"; or set it in {safe(counted)}, which counts without --config"
+        return (
+            f"in {safe(file)}, which {variable} selects",
+            f"name the file: --config {safe(word(file))}{own}",
+        )
+
 
 def _value_text(setting: Setting, value: Value) -> str:
     if setting.kind == "duration" and isinstance(value, int):
@@ -234,6 +252,51 @@ class Config:
             return {}
         found = {audience: (None, longest) for audience, (_, longest) in _subjects(self._layers).items()}
         return {**found, **_subjects(self._trusted.layers)}
+
+    def subject_refused(self, audience: str) -> ConfigurationError | None:
+        """Return the error for a template of `sub` that does not count; None if the audience has none of those."""
+        if self.subjects.get(audience, ("", 0))[0] is not None:
+            return None
+        from jitid.model.federation import Federation
+
+        origin = next(
+            layer.origin
+            for layer in self._layers
+            for name, table in layer.federations.items()
+            if "subject" in table and audience in Federation(name, self.federations[name]).audiences
+        )
+        where, remedy = self._trusted.advice(origin)
+        return ConfigurationError(
+            f"the template of `sub` for {quote(audience)} is {where}: a template that a variable can replace does not "
+            "count",
+            remedy,
+        )
+
+    def settings_refused(self, issuer: OidcIssuer) -> ConfigurationError:
+        """Return the error for the settings of an issuer that do not count for logins."""
+        origin = next(layer.origin for layer in self._layers if issuer.issuer in layer.oidc)
+        where, remedy = self._trusted.advice(origin)
+        return ConfigurationError(
+            f"the settings of {quote(issuer.issuer, 200)} are {where}: settings that a variable can replace do not "
+            "count for logins beside a ledger",
+            remedy,
+        )
+
+    def set_in_vain(self, key: str) -> tuple[str, str] | None:
+        """Return where a setting is that has just been written, and the remedy, if it does not count there."""
+        if key.startswith("federate.") and key.endswith(".subject"):
+            name = key.removeprefix("federate.").removesuffix(".subject")
+            found = next(
+                (layer for layer in self._layers if "subject" in layer.federations.get(name, {})), None
+            )
+        elif key.startswith("oidc.") and self.remote is None:
+            issuer = key.removeprefix("oidc.").rpartition(".")[0]
+            found = next((layer for layer in self._layers if issuer in layer.oidc), None)
+        else:
+            return None
+        if found is None or any(layer.origin == found.origin for layer in self._trusted.layers):
+            return None
+        return self._trusted.advice(found.origin)
 
     @property
     def exchanges(self) -> dict[str, int]:

@@ -135,7 +135,8 @@ def reference(token: Mapping[str, Any]) -> StatusReference:
     if status is None:
         raise InvalidCredentialError(
             "the token names no status list: a revocation would stay unnoticed",
-            "set publish_url, run jitid publish, and issue the token again",
+            "jitid config set publish_url URL (the address of the published folder); then run jitid publish, and issue "
+            "the token again",
         )
     entry = status.get("status_list") if type(status) is dict else None
     uri, index = (entry.get("uri"), entry.get("idx")) if type(entry) is dict else (None, None)

@@ -48,6 +48,8 @@ class Vendor(Record):
     """Names and starts of names of these families that choose neither a server nor a credential."""
     compares: Literal["prefix", "exact"] = "exact"
     """How the vendor's rule compares `sub`; `prefix`: a rule that ends with `*` matches every `sub` with that start."""
+    by_subject_alone: bool = False
+    """Whether its rules compare `sub` besides issuer and audience, and no other claim of jitid's tokens."""
     kept: int = 0
     """The seconds for which its programs present a token again after they have read it."""
     once: bool = False
@@ -266,6 +268,7 @@ VENDORS: Mapping[str, Vendor] = {
             "AZURE_SUBSCRIPTION_ID",
             "AZURE_TRACING_ENABLED",
         ),
+        by_subject_alone=True,
         kept=600,
     ),
     # botocore 1.44: keys and profiles of the environment precede the file of a web identity.
@@ -324,6 +327,7 @@ VENDORS: Mapping[str, Vendor] = {
             "AWS_USE_FIPS_ENDPOINT",
         ),
         compares="prefix",
+        by_subject_alone=True,
     ),
     # Vault and OpenBao: the method `jwt`; their programs do not read the file of a JWT automatically.
     "vault": Vendor(

@@ -93,6 +93,47 @@ def test_a_task_is_retired_by_the_call_that_opened_it(user: User) -> None:
     assert states(user, "--task", "T3") == {"revoked"}
 
 
+def test_the_hint_for_an_ended_task_names_the_argument_that_keeps_it(user: User) -> None:
+    program = 'import jitid\nwith jitid.identity(task="T1", delegator="alice"):\n    pass\n'
+    user.printed(program)
+    again = user.program(program)
+    assert again.returncode == 1
+    # The traceback of a program that catches nothing ends with the hint.
+    *_, message, hint = again.stderr.splitlines()
+    assert "task `T1` ended" in message
+    assert hint.startswith("hint: use a new name")
+    assert "keep_task=True" in hint
+
+
+def test_a_hint_is_a_note_once() -> None:
+    error = jitid.UsageError("wrong", "first")
+    assert error.__notes__ == ["hint: first"]
+    error.add_note("other")
+    error.hint = "second"
+    assert error.__notes__ == ["other", "hint: second"]
+    error.hint = None
+    assert error.__notes__ == ["other"]
+    assert str(error) == "wrong"
+
+
+def test_hints_speak_of_arguments(user: User) -> None:
+    with pytest.raises(jitid.UsageError) as caught:
+        jitid.identity(task="T1", delegator="alice", scopes="repo:read repo:write")
+    assert caught.value.hint == 'for several values, use a list: ["one", "two"]'
+    with pytest.raises(jitid.UsageError) as caught:
+        jitid.identity(task="T1", delegator="alice", audience=f"{API} {API}")
+    assert caught.value.hint == 'for several values, use a list: ["one", "two"]'
+    with jitid.identity(task="T1", delegator="alice") as me:
+        with pytest.raises(jitid.UsageError) as caught:
+            me.token()
+        assert caught.value.hint == 'name the service: token(audience="https://…")'
+        with pytest.raises(jitid.PolicyDeniedError) as denied:
+            me.token(audience=API)
+        assert denied.value.hint is not None
+        assert "issue this identity for it: audience='https://api.example'" in denied.value.hint
+        assert "the parent" not in denied.value.hint
+
+
 def test_a_task_that_was_given_away_is_not_retired(user: User) -> None:
     with jitid.identity(task="T1", delegator="alice") as me:
         user.good("task", "share", "T1", "--with", "bob")
@@ -169,8 +210,10 @@ def test_a_token_is_for_one_audience_of_the_grant(user: User) -> None:
     with jitid.identity(
         task="T1", delegator="alice", audience=[API, other], may_audience="https://*.x.example"
     ) as me:
-        with pytest.raises(jitid.UsageError, match="an audience is required"):
+        with pytest.raises(jitid.UsageError, match="an audience is required") as caught:
             me.token()
+        assert caught.value.hint is not None
+        assert caught.value.hint.endswith(f"this identity is for {API}, {other}")
         token = me.token(audience=other)
         assert jitid.verify(token, audience=other).audiences == (other,)
         with pytest.raises(jitid.InvalidCredentialError):

@@ -114,6 +114,15 @@ def _published(user: User, tmp_path: Path) -> tuple[Path, dict[str, Any]]:
     return folder, json.loads((folder / "jwks.json").read_text())
 
 
+def test_a_token_from_before_the_publication_has_no_list(user: User, tmp_path: Path) -> None:
+    with jitid.identity(task="T1", delegator="alice", audience=API) as me:
+        folder, _ = _published(user, tmp_path)
+        with pytest.raises(jitid.InvalidCredentialError, match="names no status list") as caught:
+            jitid.verify(me.token(), audience=API, published=str(folder))
+    assert caught.value.hint is not None
+    assert "jitid config set publish_url URL" in caught.value.hint
+
+
 def test_published_keys_and_lists_replace_the_ledger(
     user: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
+import pwd
 import sys
 from pathlib import Path
 from typing import Any
@@ -131,6 +133,23 @@ def test_a_rule_without_a_template_requires_a_proved_delegator(shell: Shell) -> 
     assert shell.run(*words, LOGIN, stdin=token(shell, "https://api.anthropic.com")).returncode == 0
     # A template has proved names only.
     assert shown(shell, "openai")["required"] == {}
+
+
+@pytest.mark.parametrize("name", ["aws", "azure"])
+def test_a_vendor_that_compares_sub_alone_is_not_told_of_claims(shell: Shell, name: str) -> None:
+    """It could not enter them; a template protects it instead."""
+    text = good(shell, "federate", name, "--delegator", "alice")
+    assert "none besides `sub` can be matched" in text
+    assert "required" not in text
+    assert "may be matched" not in text
+    assert f"jitid config set federate.{name}.subject jitid/{{delegator}}/" in text
+    assert shown(shell, name)["claims"] == []
+    with (shell.home / "settings.toml").open("a") as settings:
+        settings.write(
+            '[federate.other]\nvendor = "aws"\nrole = "arn:aws:iam::1:role/x"\nsubject = "x/{delegator}/"\n'
+        )
+        settings.write('audience = "https://other.example"\n')
+    assert "merely stated" not in good(shell, "federate", "other", "--delegator", "alice")
 
 
 def test_a_rule_with_an_open_end_is_reported_where_subjects_are_compared_exactly(shell: Shell) -> None:
@@ -322,12 +341,29 @@ def test_a_file_that_the_environment_selects_has_no_template(shell: Shell) -> No
     done = shell.run(*words, more={"JITID_CONFIG": str(shell.home / "settings.toml")})
     assert (done.returncode, done.stdout) == (2, "")
     assert "a file that the environment selects" in done.stderr
-    assert (
-        shell.run("federate", "openai", more={"JITID_CONFIG": str(shell.home / "settings.toml")}).returncode
-        == 2
-    )
+    done = shell.run("federate", "openai", more={"JITID_CONFIG": str(shell.home / "settings.toml")})
+    assert done.returncode == 2
+    assert f"in {shell.home / 'settings.toml'}, which JITID_CONFIG selects" in done.stderr
+    assert f"hint: name the file: --config {shell.home / 'settings.toml'}" in done.stderr
     # A file that the command line names takes precedence over the environment.
     assert good(shell, "-q", *words)
+
+
+def test_a_template_in_another_home_is_reported_with_the_file_that_counts(shell: Shell) -> None:
+    """The home folder of a container or of sudo is often not that of the password database."""
+    counted = f"{pwd.getpwuid(os.geteuid()).pw_dir.rstrip('/')}/.config/jitid/config.toml"
+    path = shell.home / ".config" / "jitid" / "config.toml"
+    done = shell.run("config", "set", "federate.aws.subject", "jitid/{delegator}/")
+    assert done.returncode == 0
+    assert f"is in {path}, which HOME selects: there it does not count" in done.stderr
+    assert f"--config {path}; or set it in {counted}" in done.stderr
+    done = shell.run("federate", "aws")
+    assert (done.returncode, f"{path}, which HOME selects" in done.stderr) == (2, True), done.stderr
+    assert f"or set it in {counted}" in done.stderr
+    # Other settings count there, and so does this one in a file that the command line names.
+    assert not shell.run("config", "set", "federate.aws.role", "arn:aws:iam::123456789012:role/a").stderr
+    words = ("config", "set", "federate.openai.subject", "x/{id}/")
+    assert not shell.run("--config", "settings.toml", *words).stderr
 
 
 def test_a_file_that_the_environment_selects_shortens_no_lifetime(shell: Shell) -> None:

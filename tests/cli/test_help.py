@@ -14,6 +14,7 @@ from jitid.cli.invocation import Invocation
 from jitid.cli.line import bound, read
 from jitid.cli.old_names import RENAMED
 from jitid.cli.setup import help as help_
+from jitid.cli.setup.help import PAGES
 from jitid.cli.verbs import FIRST_WORDS, GROUPS, SECTIONS, all_verbs
 
 
@@ -70,6 +71,22 @@ def test_help_finds_a_former_name(former: str, capfd: pytest.CaptureFixture[str]
 def test_an_unknown_topic_is_an_error(capfd: pytest.CaptureFixture[str]) -> None:
     assert main.run(["help", "weather"]) == 2
     assert "`weather` is neither a verb nor a topic" in capfd.readouterr().err
+
+
+def test_a_page_that_is_no_topic_is_named(capfd: pytest.CaptureFixture[str]) -> None:
+    pages = {
+        path.stem.removeprefix("jitid-") for path in (Path(__file__).parents[2] / "man").glob("jitid-*.7")
+    }
+    assert pages == PAGES
+    assert main.run(["help", "federation"]) == 2
+    assert "the page about it: man jitid-federation" in capfd.readouterr().err
+
+
+def test_the_help_of_login_says_what_to_register(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["login", "--help"]) == 0
+    shown = " ".join(capfd.readouterr().out.split())
+    assert "http://127.0.0.1/login" in shown
+    assert "jitid-login(7)" in shown
 
 
 def _commands(topic: str) -> list[str]:

@@ -344,6 +344,9 @@ def test_a_missing_setting_is_named_with_the_page_that_explains_it(shell: Shell)
     assert done.returncode == 125
     assert "federate.anthropic.organization" in done.stderr
     assert "jitid federate anthropic" in done.stderr
+    # The page needs no ledger, and the hint describes the value.
+    assert "jitid-federation(7)" in done.stderr
+    assert "organization" in done.stderr.partition("hint: ")[2]
     assert not shell.good("list", "--task", "T1")
 
 
@@ -368,6 +371,19 @@ def test_what_cannot_be_done_is_refused_before_anything_is_issued(
     assert done.returncode == 125
     assert reason in done.stderr
     assert "hint" in done.stderr
+
+
+def test_a_template_that_does_not_count_opens_no_task(shell: Shell) -> None:
+    """The name stays free for the run that follows the hint."""
+    settings = shell.home / "settings.toml"
+    settings.write_text(f"{SETTINGS}subject = 'jitid/{{trust_domain}}/'\n")
+    done = shell.run(*RUN, "--for", "aws", "--", "true")
+    assert done.returncode == 125
+    assert f"is in {settings}, which JITID_CONFIG selects" in done.stderr
+    assert f"hint: name the file: --config {settings}" in done.stderr
+    assert "T1" not in shell.good("task", "list", "--field", "task").split()
+    done = shell.run("--config", str(settings), *RUN, "--for", "aws", "--", "true")
+    assert done.returncode == 0, done.stderr
 
 
 def test_two_tables_of_one_vendor_are_two_runs(shell: Shell) -> None:

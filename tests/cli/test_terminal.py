@@ -284,3 +284,14 @@ def test_a_pipe_gets_no_colours_unless_they_are_forced(tree: Shell) -> None:
     for line in ("list --format table", "tree --task TREE --format table", "doctor --format table"):
         assert "\x1b" not in tree.good(*line.split())
         assert "\x1b[" in tree.run(*line.split(), more={"FORCE_COLOR": "1"}).stdout
+
+
+def test_the_configuration_of_a_vendor_is_broken_between_words(shell: Shell) -> None:
+    """A terminal would break its long lines within words; a pipe gets each line whole."""
+    terminal = Terminal(shell, "federate", "aws")
+    status, _ = terminal.end()
+    assert status == 0
+    assert max(map(len, terminal.shown.splitlines())) <= 80
+    piped = shell.good("federate", "aws")
+    assert max(map(len, piped.splitlines())) > 80
+    assert terminal.shown.split() == piped.split()

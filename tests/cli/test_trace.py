@@ -348,6 +348,7 @@ def test_what_was_not_searched_is_said_beside_what_was_found(leaked: Leaked) -> 
     assert leaked.shell.run("leak", "add", "log", "--yes").returncode == 11
     done = leaked.shell.run("trace", "log", "--revoke", "--field", "state")
     assert (done.returncode, done.stdout) == (11, "revoked\n")
+    assert "found 1 string of 1 credential, 0 valid after the revocation" in done.stderr
 
 
 def test_an_adopted_secret_is_found_in_a_large_text(leaked: Leaked) -> None:

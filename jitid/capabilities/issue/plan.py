@@ -162,7 +162,8 @@ def plan(
         registered=entry.agent is not None,
     )
     facts |= proposal.decided(facts, decision, lifetime)
-    if request.kind in SIGNED_TOKENS and not draft.is_identity:
+    with_template = terms.subjects.keys() & set(request.audiences) if draft.is_identity else ()
+    if request.kind in SIGNED_TOKENS and (not draft.is_identity or with_template):
         # Imported here: an identity token has no vendor.
         from jitid.capabilities.issue import token_subject
 
@@ -171,8 +172,13 @@ def plan(
                 snapshot, entry.agent, proposal.right, proposal.delegator, proposal.proof, parent
             )
 
-        draft = token_subject.stated(draft, request.kind, proposal.proof, terms, facts, proves_name)
-        facts |= {"sub": draft.subject, "exchange_life": draft.exchange_life}
+        # A service token that the identity could never obtain is refused now, before its task is opened.
+        for audience in sorted(with_template):
+            of_service = draft._replace(audiences=(audience,))
+            token_subject.stated(of_service, request.kind, proposal.proof, terms, facts, proves_name)
+        if not draft.is_identity:
+            draft = token_subject.stated(draft, request.kind, proposal.proof, terms, facts, proves_name)
+            facts |= {"sub": draft.subject, "exchange_life": draft.exchange_life}
     task = proposal.task
     if prepared.task is None:
         facts["opened"] = {"sensitivity": task.sensitivity, "deadline": task.deadline}

@@ -112,7 +112,7 @@ def _template(audiences: Sequence[str], terms: Terms) -> tuple[str, int]:
         raise ConfigurationError(
             f"the template of `sub` for {quote(audiences[0])} is in a file that the environment selects; it does not "
             "count, and nothing was issued",
-            "name the file with --config, or set it in your own file: jitid config path",
+            "name the file with --config; the file below the home folder of the password database counts, too",
         )
     return template, min(rule[1] for rule in rules if rule is not None)
 

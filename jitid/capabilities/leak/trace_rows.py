@@ -27,8 +27,8 @@ def rows_of(traced: Traced, view: Columns) -> Iterator[dict[str, Any]]:
     yield from ({**dict.fromkeys(view.fields), **_stray(stray)} for stray in strays)
 
 
-def summary(traced: Traced) -> str:
-    """Return a sentence with the numbers of found strings and credentials."""
+def summary(traced: Traced, *, revoked: bool = False) -> str:
+    """Return a sentence with the numbers of found strings and credentials; `revoked` if it follows a revocation."""
     matches = traced.matches
     strings = sum(match.evidence.strings for match in matches)
     alive = sum(match.reason is None for match in matches)
@@ -41,7 +41,8 @@ def summary(traced: Traced) -> str:
         return f"found {number_of(access_tokens, 'access token')} of the authority"
     if not matches:
         return f"found {number_of(unknown, 'string')} that the ledger does not know"
-    text = f"found {number_of(strings, 'string')} of {number_of(len(matches), 'credential')}, {alive} valid"
+    state = f"{alive} valid{' after the revocation' if revoked else ''}"
+    text = f"found {number_of(strings, 'string')} of {number_of(len(matches), 'credential')}, {state}"
     return text + (f"; and {number_of(unknown, 'string')} that the ledger does not know" if unknown else "")
 
 

@@ -137,10 +137,16 @@ def warnings(guide: Guide) -> Sequence[str]:
         found.append(
             f"there is no key of the algorithm {guide.algorithm} yet: jitid keys rotate --algorithm {guide.algorithm}"
         )
-    if guide.required:
+    if guide.required and guide.vendor.by_subject_alone:
+        found.append(
+            f"{guide.vendor.title} compares `sub` alone, and a delegator in it may be merely stated: set the setting "
+            "`subject` to a template, which names proved delegators only: "
+            f"jitid config set federate.{guide.name}.subject jitid/{{delegator}}/"
+        )
+    elif guide.required:
         found.append(
             f"{guide.vendor.title} must require the claim `delegator_proof` as shown, since a delegator may be "
-            "merely stated; if it cannot, set the setting `subject` to a template, such as jitid/{delegator}/"
+            "merely stated; or set the setting `subject` to a template, such as jitid/{delegator}/"
         )
     if guide.subject == "*":
         found.append(

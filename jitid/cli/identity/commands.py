@@ -128,6 +128,9 @@ class LoginCommand(Verb):
     The provider is an issuer of the configuration with a `client_id`; a browser opens there. A login expires after the
     setting login_lifetime, or earlier with --out. At an authority you are then a caller without a role. Beside a
     ledger, credentials that this system user issues for you have the delegator proof `oidc`.
+
+    Register a public client (native application, PKCE) with the redirect address http://127.0.0.1/login at the
+    provider: see jitid-login(7).
     """
 
     verb = "login"

@@ -132,11 +132,7 @@ def _chosen(config: Config, stated: str | None, *, device: bool) -> OidcIssuer:
             f"jitid config set oidc.{safe(issuer.issuer)}.device true",
         )
     if config.remote is None and issuer.from_environment:
-        raise ConfigurationError(
-            f"an environment variable has chosen the settings of {quote(issuer.issuer, 200)}, which do not count for "
-            "logins beside a ledger",
-            "select their file with --config FILE",
-        )
+        raise config.settings_refused(issuer)
     return issuer
 
 

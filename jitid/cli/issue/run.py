@@ -327,6 +327,10 @@ def _federations(cli: Invocation, names: Sequence[str]) -> list[Federation]:
 
     federations = {name: find(name, cli.config().federations) for name in names}
     vendors.check(federations)
+    for federation in federations.values():
+        # Before anything is issued: a task that was opened could not be removed any more.
+        if cli.config().remote is None and (refused := cli.config().subject_refused(_audience(federation))):
+            raise refused
     return list(federations.values())
 
 

@@ -260,7 +260,7 @@ def _report(cli: Invocation, traced: Traced, ended: Ended | None, *, revoke: boo
     if forged:
         cli.note(f"no key of this ledger signed the token of {some(forged)}: the token was changed or forged")
     if traced.matches or traced.strays or traced.words:
-        cli.note(summary(traced))
+        cli.note(summary(traced, revoked=ended is not None and not dry_run))
     if ended is not None:
         from jitid.cli.identity.revoke import sentence
 

@@ -65,6 +65,20 @@ def set_(cli: Invocation, args: commands.ConfigSetCommand) -> None:
         else:
             check_with_ledger(config, args.key)
     set_value(own_file(cli.config_file), _profile(cli), args.key, args.value, _check_issuer)
+    if args.key.startswith(("federate.", "oidc.")):
+        _warn_if_in_vain(cli, args.key)
+
+
+def _warn_if_in_vain(cli: Invocation, key: str) -> None:
+    """Warn about a setting that was written to a file in which it does not count."""
+    try:
+        found = cli.config().set_in_vain(key)
+    except (ConfigurationError, UsageError):
+        # The user may be about to repair the file.
+        return
+    if found is not None:
+        where, remedy = found
+        cli.warn(f"{quote(key, 200)} is {where}: there it does not count; {remedy}")
 
 
 def _check_issuer(issuer: OidcIssuer) -> None:

@@ -12,12 +12,12 @@ from jitid.capabilities.trust import vendor_guide as trust
 from jitid.capabilities.trust.algorithms import of_audience
 from jitid.capabilities.trust.operations import ListAlgorithms, PublishBundle, PublishKeys
 from jitid.capabilities.trust.vendor_guide import CHOSEN, CLAIMS, Guide
-from jitid.errors import ConfigurationError, RefusedError, UsageError
+from jitid.errors import RefusedError, UsageError
 from jitid.model.credential import exchanged_until
 from jitid.model.federation import Federation, find
 from jitid.model.signature_algorithm import FOR_SERVICES, choose
 from jitid.model.vendor import VENDORS
-from jitid.system import read_input
+from jitid.system import output, read_input
 from jitid.values.text import quote, safe
 from jitid.values.times import format_duration, optional_time
 
@@ -54,7 +54,8 @@ def federate(cli: Invocation, args: FederateCommand) -> None:
     if cli.field or cli.format_name() is not None:
         cli.show_records(args.view, [row], lambda each: each)
         return
-    cli.show_record(args.view, row, _text(guide, row))
+    for line in _lines(guide, row):
+        output.write_line(safe(line))
 
 
 def _list(cli: Invocation, args: FederateCommand) -> None:
@@ -73,12 +74,9 @@ def _list(cli: Invocation, args: FederateCommand) -> None:
 
 def _guide(cli: Invocation, args: FederateCommand, found: Federation, audience: str) -> Guide:
     config = cli.config()
+    if (refused := config.subject_refused(audience)) is not None:
+        raise refused
     template, _ = config.subjects.get(audience, (None, 0))
-    if audience in config.subjects and template is None:
-        raise ConfigurationError(
-            f"the template of `sub` for {quote(audience)} is in a file that the environment selects; it does not count",
-            "name the file with --config, or set it in your own file: jitid config path",
-        )
     authority = open_authority(config)
     issuer = _issuer(cli)
     algorithm = _algorithm(authority, audience, config.algorithms)
@@ -122,7 +120,7 @@ def _row(cli: Invocation, guide: Guide) -> dict[str, Any]:
         "jwks_uri": None if url is None else f"{url}/jwks.json",
         "subject": guide.subject,
         "template": guide.template,
-        "claims": list(CLAIMS),
+        "claims": [] if vendor.by_subject_alone else list(CLAIMS),
         "required": {claim: list(values) for claim, values in guide.required.items()},
         "token_lifetime": cli.config().number("ttl"),
         "exchanged_lifetime": found.lifetime,
@@ -140,19 +138,27 @@ def _row(cli: Invocation, guide: Guide) -> dict[str, Any]:
     }
 
 
-def _text(guide: Guide, row: Mapping[str, Any]) -> str:
-    """Return the configuration as text: the values to enter there, the settings here, and notes."""
+def _lines(guide: Guide, row: Mapping[str, Any]) -> list[str]:
+    """Return the configuration as lines of text: the values to enter there, the settings here, and notes."""
     vendor, found = guide.vendor, guide.federation
     compared = "as a prefix" if guide.subject.endswith("*") else "exactly"
     token, exchanged = format_duration(row["token_lifetime"]), format_duration(found.lifetime)
+    if vendor.by_subject_alone:
+        claims = ["  claims     none besides `sub` can be matched"]
+    else:
+        claims = [
+            f"  required   {claim}: one of {', '.join(values)}" for claim, values in guide.required.items()
+        ]
+        claims.append(
+            f"  claims     may be matched: {', '.join(CLAIMS)}; chosen by callers: {', '.join(CHOSEN)}"
+        )
     lines = [
         f"{vendor.title}: enter there",
         f"  issuer     {guide.issuer}",
         f"  audience   {guide.audience}",
         f"  algorithm  {guide.algorithm}",
         f"  subject    {guide.subject} (compared {compared}; template: {guide.template or 'the root delegator'})",
-        *(f"  required   {claim}: one of {', '.join(values)}" for claim, values in guide.required.items()),
-        f"  claims     may be matched: {', '.join(CLAIMS)}; chosen by callers: {', '.join(CHOSEN)}",
+        *claims,
         f"  lifetime   of a token: {token}; of an exchanged token: {exchanged} more, without revocation",
         f"  keys       {row['jwks_uri'] or 'inline, since `publish_url` is not set:'}",
     ]
@@ -169,5 +175,4 @@ def _text(guide: Guide, row: Mapping[str, Any]) -> str:
     lines.append(f"  hidden from it: {', '.join(row['hidden'])}")
     if vendor.note:
         lines.append(f"  {vendor.note}")
-    lines += [f"Note: {warning}" for warning in row["warnings"]]
-    return "".join([f"{safe(line)}\n" for line in lines])
+    return lines + [f"Note: {warning}" for warning in row["warnings"]]

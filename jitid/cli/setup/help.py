@@ -48,10 +48,43 @@ _MEANT: Mapping[str, str] = {
 """Words that are neither verbs nor topics -> the command about them."""
 
 
+PAGES = frozenset(
+    {
+        "agent-files",
+        "agents",
+        "author",
+        "authority",
+        "aws",
+        "benchmarks",
+        "exec",
+        "federation",
+        "fleet",
+        "governor",
+        "login",
+        "oauth",
+        "openbao",
+        "operator",
+        "policy",
+        "postgres",
+        "promises",
+        "python",
+        "responder",
+        "scanners",
+        "ssh",
+        "svid",
+        "systems",
+        "verifiers",
+    }
+)
+"""The man pages of section 7, without `jitid-`."""
+
+
 def _instead(words: str) -> str:
     """Return the hint about a word that is neither a verb nor a topic."""
     from jitid.cli.mistakes import verbs_like
 
+    if words.lower() in PAGES:
+        return f"the page about it: man jitid-{words.lower()}; to list verbs and topics: jitid help"
     meant = _MEANT.get(words.lower())
     if meant is None:
         close = [*get_close_matches(words[:100], TOPICS, n=1), *verbs_like("", words)]

@@ -99,6 +99,19 @@ def test_a_delegator_that_is_merely_stated_is_denied(world: World) -> None:
     assert (event["op"], event["rules"]) == ("denial", ["subject-proved"])
 
 
+def test_an_identity_for_tokens_that_it_could_not_obtain_opens_no_task(world: World) -> None:
+    """Its name stays free for another delegator, or for the same one after a login."""
+    with pytest.raises(PolicyDeniedError, match="the delegator `user:alice` is stated, not proved"):
+        world.issue(delegator="user:alice", task="T9", audiences=(PLAIN, VENDOR), identity=True)
+    assert world.events()[-1]["op"] == "denial"
+    proved = world.issue(delegator=ME, task="T9", audiences=(PLAIN, VENDOR), identity=True)
+    assert world.verify(proved.token).task == "T9"
+    assert world.verify(proved.token).subject is None
+    opened = [event["delegator"] for event in world.events() if event.get("opened") and event["task"] == "T9"]
+    assert opened == [ME]
+    world.check()
+
+
 def test_an_agent_that_is_not_registered_is_denied(world: World) -> None:
     with pytest.raises(PolicyDeniedError, match="the agent `deploy` is not registered"):
         world.issue(delegator=ME, agent="deploy", audiences=(OTHER,))
