@@ -24,7 +24,7 @@ class OwnText:
     ) -> None:
         """Apply changes, in order, to a foreign text of a length.
 
-        `values` are texts that jitid once inserted: they are its own wherever they stand.
+        `values` are texts that jitid once inserted: they are its own at any place.
         """
         self.values = values
         own = bytearray(length)
