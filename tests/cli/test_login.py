@@ -605,7 +605,8 @@ def test_settings_that_the_environment_chose_are_not_for_logins(
     chosen = {"JITID_CONFIG": str(evil)}
     idp.subject = "ceo"
     done = shell.run("login", more=chosen)
-    assert (done.returncode, "select their file with --config" in done.stderr) == (2, True), done.stderr
+    assert (done.returncode, f"{evil}, which JITID_CONFIG selects" in done.stderr) == (2, True), done.stderr
+    assert f"name the file: --config {evil}" in done.stderr
     assert shell.run(*ISSUE, more=chosen).returncode == 2
     shell.options = options
     assert proof(shell) == ("user:alice", "oidc")
