@@ -376,7 +376,7 @@ def test_what_cannot_be_done_is_refused_before_anything_is_issued(
 def test_a_template_that_does_not_count_opens_no_task(shell: Shell) -> None:
     """The name stays free for the run that follows the hint."""
     settings = shell.home / "settings.toml"
-    settings.write_text(f"{SETTINGS}subject = 'jitid/{{trust_domain}}/'\n")
+    settings.write_text(f"{SETTINGS}subject = 'jitid/{{id}}/'\n")
     done = shell.run(*RUN, "--for", "aws", "--", "true")
     assert done.returncode == 125
     assert f"is in {settings}, which JITID_CONFIG selects" in done.stderr
