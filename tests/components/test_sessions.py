@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -362,6 +365,35 @@ def test_a_client_whose_session_was_revoked_gets_no_other_identity(
     with sqlite3.connect(shell.ledger / "ledger.db") as db:
         db.execute("DELETE FROM barred")
     assert shell.run("audit", "verify").returncode == 7
+
+
+def test_no_program_below_a_revoked_client_is_a_new_client(shell: Shell) -> None:
+    """The first word of a command does not name its program, and a copy with the name is below the revoked client."""
+    folders = [shell.home / name for name in ("client", "copy")]
+    for folder in folders:
+        folder.mkdir()
+        shutil.copy("/bin/bash", folder / "codex")
+    line = f"{sys.executable} -m jitid helper token --audience {LLM} --may-audience {LLM} >/dev/null; echo $?"
+    renamed = f"(exec -a codex /bin/bash -c '{line}')"
+    copied = f"{folders[1]}/codex -c '{line}'"
+    with subprocess.Popen(
+        [folders[0] / "codex"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=shell.environment,
+        cwd=shell.home,
+    ) as client:
+        assert client.stdin is not None
+        assert client.stdout is not None
+        for expected, command in (("0", line), ("0", renamed), ("8", line), ("8", renamed), ("8", copied)):
+            if expected == "8":
+                for row in _live(shell):
+                    shell.good("revoke", row["id"])
+            print(command, file=client.stdin, flush=True)
+            assert client.stdout.readline().strip() == expected, command
+            assert len(_live(shell)) == (expected == "0")
+        client.stdin.close()
 
 
 def test_a_revocation_after_the_end_of_a_session_counts_too(shell: Shell) -> None:

@@ -15,6 +15,7 @@ from jitid.cli.helper.session_request import request_facts, session_request, sub
 from jitid.errors import InvalidCredentialError, JitidError, NotFoundError, UsageError
 from jitid.formats.json import dumps
 from jitid.model.client_session import ClientSession
+from jitid.system import processes
 from jitid.values.secret import Secret
 
 if TYPE_CHECKING:
@@ -85,7 +86,8 @@ class Sessions:
         former_task = None if former is None else former["task"]
         request, proof = session_request(self._cli, self.client, name, stated, former_task)
         file = os.urandom(8).hex()
-        issued = self._identities.issue(request._replace(process=self._place.process), proof, file)
+        request = request._replace(process=self._place.process, above=processes.all_above())
+        issued = self._identities.issue(request, proof, file)
         entry = {
             **facts(issued),
             "file": file,
