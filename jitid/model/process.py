@@ -39,6 +39,17 @@ class Process(Record):
     """
 
 
+class ProcessAbove(Record):
+    """A process above a bound process, on the same machine, in the same boot and namespace."""
+
+    pid: Annotated[int, COUNT]
+    started: Annotated[int, COUNT]
+    """As in `Process`."""
+
+
+MOST_ABOVE = 100
+"""Maximum number of processes above a process that are considered."""
+
 _TOLERANCE = 60
 """Seconds that a renewal may always be late: without access to the ledger, the wrapper retries every half minute."""
 

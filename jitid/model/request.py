@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, Self
 
 from jitid.errors import UsageError
-from jitid.model.process import Process
+from jitid.model.process import MOST_ABOVE, Process, ProcessAbove
 from jitid.model.types import KIND, MAY_KIND, PURPOSE, SENSITIVITY, TASK
 from jitid.values import strict_json
 from jitid.values.audience import check_reach
@@ -135,6 +135,8 @@ class IssueRequest(Record):
     copies: Annotated[int, number(1, MOST_AT_ONCE)] = 1
     process: Process | None = None
     """The process that the identity is bound to, and ends with."""
+    above: Annotated[tuple[ProcessAbove, ...], Bounds(most=MOST_ABOVE)] = ()
+    """The processes above it: no identity is issued if that of such a process was revoked."""
     template: Annotated[str | None, TEMPLATE] = None
     """The template of a target to use: a template's name, or `TARGET/TEMPLATE`."""
     public_key: Annotated[str | None, PUBLIC_KEY] = None

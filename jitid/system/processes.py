@@ -12,7 +12,14 @@ from contextlib import suppress
 
 from jitid.errors import ExitStatus, NotRunError
 from jitid.model.credential import Credential, State
-from jitid.model.process import Liveness, Process, ended_with_boot, has_same_pid_namespace
+from jitid.model.process import (
+    MOST_ABOVE,
+    Liveness,
+    Process,
+    ProcessAbove,
+    ended_with_boot,
+    has_same_pid_namespace,
+)
 from jitid.values.text import quote
 
 _STATE = 0
@@ -20,7 +27,6 @@ _PARENT = 1
 _STARTED = 19
 # Fields 3, 4 and 22 of /proc/PID/stat (proc_pid_stat(5)), counted from the first field after the name in parentheses.
 
-_MOST_ANCESTORS = 100
 _OF_RUN = "jitid-run"
 """The name of a process of `jitid run` (15 bytes at most)."""
 _LONGEST_LINE = 4096
@@ -51,7 +57,7 @@ def ancestors() -> Iterator[tuple[int, tuple[str, ...], tuple[str, ...]]]:
     Each with its number, the first words of its command line, and the names of its program.
     """
     pid, seen = os.getppid(), 0
-    while pid > 1 and seen < _MOST_ANCESTORS:
+    while pid > 1 and seen < MOST_ABOVE:
         seen += 1
         try:
             if os.stat(f"/proc/{pid}").st_uid == os.geteuid():
@@ -60,6 +66,19 @@ def ancestors() -> Iterator[tuple[int, tuple[str, ...], tuple[str, ...]]]:
                 pid = int(file.read().rpartition(b")")[2].split()[_PARENT])
         except (OSError, ValueError, IndexError):
             return
+
+
+def all_above() -> tuple[ProcessAbove, ...]:
+    """Return the processes above the current process, of any user, the nearest first."""
+    above: list[ProcessAbove] = []
+    pid = os.getppid()
+    with suppress(OSError, ValueError, IndexError):
+        while pid > 0 and len(above) < MOST_ABOVE:
+            with open(f"/proc/{pid}/stat", "rb") as file:
+                fields = file.read().rpartition(b")")[2].split()
+            above.append(ProcessAbove(pid, int(fields[_STARTED])))
+            pid = int(fields[_PARENT])
+    return tuple(above)
 
 
 def variable_of(pid: int, name: str) -> str:
@@ -90,7 +109,7 @@ def is_below_run() -> bool:
     parents is not found.
     """
     pid, seen = os.getppid(), 0
-    while pid > 0 and seen < _MOST_ANCESTORS:
+    while pid > 0 and seen < MOST_ABOVE:
         seen += 1
         try:
             with open(f"/proc/{pid}/stat", "rb") as file:

@@ -27,7 +27,7 @@ from jitid.errors import (
 )
 from jitid.model.access import Caller
 from jitid.model.ledger_rows import Selection
-from jitid.model.process import Process
+from jitid.model.process import Process, ProcessAbove
 from jitid.model.request import AttachRequest, RenewRequest
 from jitid.operation import base as ops
 from jitid.values.secret import Secret
@@ -603,6 +603,7 @@ def test_the_secret_of_another_is_no_right_over_their_task(world: World) -> None
         )
 
 
+@pytest.mark.usefixtures("kept_in")
 def test_nobody_prevents_identities_of_the_process_of_another(world: World) -> None:
     """A caller states its process itself, and revokes its identity. Only its own identities end with that."""
     process = Process("host", "boot", 7, 42, 99, kept=False)
@@ -613,4 +614,8 @@ def test_nobody_prevents_identities_of_the_process_of_another(world: World) -> N
     for who, task in ((EVE, "OTHER"), (caller("user:ina", "issuer"), "THIRD")):
         with pytest.raises(InvalidCredentialError, match="was revoked"):
             issue(world, who, delegator=None, task=task, process=process)
+        below, above = process._replace(pid=43), (ProcessAbove(1, 1), ProcessAbove(42, 99))
+        issue(world, who, delegator=None, task=task, process=below, above=(ProcessAbove(42, 98),))
+        with pytest.raises(InvalidCredentialError, match="the process 42 was revoked"):
+            issue(world, who, delegator=None, task=f"{task}-2", process=below, above=above)
     assert world.check()

@@ -2,101 +2,157 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.client_process import ClientProcess, client_process
 from tests.components.test_sessions import LLM, REACH
 from tests.real import Shell
 
-SESSIONS, AGENTS = ("s1", "s2"), ("a1", "a2", "a3")
+SCOPES = {"s1": "read:a", "s2": "read:*", "s3": "read:*"}
+"""The scope of each session. A session that begins with the request for a token has none."""
+SESSIONS, AGENTS = tuple(SCOPES), ("a1", "a2", "a3")
+THREADS = ("", *SESSIONS, *(f"{session}-{agent}" for session in SESSIONS for agent in AGENTS[:1]))
+"""The names of sessions and subagents in the variable of a command; empty if it has none."""
 EVENTS = st.lists(
     st.one_of(
         st.tuples(st.just("SessionStart"), st.sampled_from(SESSIONS)),
         st.tuples(st.just("SessionEnd"), st.sampled_from(SESSIONS)),
         st.tuples(st.just("SubagentStart"), st.sampled_from(SESSIONS), st.sampled_from(AGENTS)),
         st.tuples(st.just("SubagentStop"), st.sampled_from(SESSIONS), st.sampled_from(AGENTS)),
-        st.tuples(st.just("token")),
-        st.tuples(st.just("revoke")),
+        st.tuples(st.just("token"), st.sampled_from(THREADS)),
+        st.tuples(st.just("revoke"), st.sampled_from(("", *SESSIONS))),
         st.tuples(st.just("Stop"), st.sampled_from(SESSIONS)),
     ),
-    max_size=12,
+    max_size=14,
 )
 
 
 class _Model:
-    """The sessions that are alive, each with its live subagents."""
+    """The sessions of a client, alive or revoked, each with its live subagents; and the ended ones."""
 
     def __init__(self) -> None:
         self.alive: dict[str, set[str]] = {}
+        self.revoked: set[str] = set()
+        self.scopes: dict[str, str] = {}
         self.stopped: dict[str, set[str]] = {}
+        self.ended: set[tuple[str, bool]] = set()
+        """The scope of each ended session, and whether it was revoked before."""
         self.is_barred = False
+
+    def here(self) -> set[str]:
+        """Return the sessions that have not ended."""
+        return {*self.alive, *self.revoked}
 
     def take(self, event: tuple[str, ...]) -> None:
         """Take an event."""
         name, session, agent = (*event, "", "")[:3]
         if name == "revoke":
-            self.is_barred = self.is_barred or bool(self.alive)
-            self.alive, self.stopped = {}, {}
-        elif self.is_barred:
-            pass  # Nothing is alive, and nothing begins.
+            for each in [each for each in self.alive if session in ("", each)]:
+                del self.alive[each]
+                self.revoked.add(each)
+                self.is_barred = True
         elif name == "token":
-            if not self.alive:
-                self.alive[""] = set()
-                self.stopped[""] = set()
+            if not self.here() and not self.is_barred:
+                self._begin("", "")
         elif name in ("SessionStart", "SubagentStart"):
-            if session not in self.alive:
-                # The start names a session that began with the request for a token.
-                self.alive[session] = self.alive.pop("", set())
-                self.stopped[session] = self.stopped.pop("", set())
-            if name == "SubagentStart":
+            self._start(session)
+            if name == "SubagentStart" and session in self.alive:
                 if agent in self.stopped[session]:
                     self.stopped[session].remove(agent)
                 else:
                     self.alive[session].add(agent)
-        elif name == "SessionEnd":
+        elif name == "SessionEnd" and session in self.here():
+            self.ended.add((self.scopes[session], session in self.revoked))
             self.alive.pop(session, None)
-            self.stopped.pop(session, None)
+            self.revoked.discard(session)
+            if not self.here():
+                self.ended.clear()
         elif name == "SubagentStop" and session in self.alive:
             if agent in self.alive[session]:
                 self.alive[session].remove(agent)
             else:
                 self.stopped[session].add(agent)
 
+    def _start(self, session: str) -> None:
+        if session in self.here():
+            return
+        if "" in self.here():
+            # The start names a session that began with the request for a token.
+            self.scopes[session] = self.scopes.pop("")
+            self.stopped[session] = self.stopped.pop("")
+            if "" in self.alive:
+                self.alive[session] = self.alive.pop("")
+            else:
+                self.revoked.remove("")
+                self.revoked.add(session)
+        elif not self.is_barred:
+            self._begin(session, SCOPES[session])
+
+    def _begin(self, session: str, scope: str) -> None:
+        self.alive[session], self.stopped[session], self.scopes[session] = set(), set(), scope
+
+    def answer(self, thread: str) -> str | int:
+        """Return the scope of the token that a command gets, or its status if it is refused."""
+        here = self.here()
+        if not here:
+            return 8 if self.is_barred else ""
+        session, _, agent = thread.partition("-")
+        if "" in here:
+            # It is the only one, and may be that of any command.
+            return 8 if self.revoked else self.scopes[""]
+        if thread:
+            is_there = session in self.alive and (not agent or agent in self.alive[session])
+            return self.scopes[session] if is_there else 8
+        if self.revoked or any(was_revoked for _, was_revoked in self.ended):
+            return 8
+        scopes = {self.scopes[each] for each in here} | {scope for scope, _ in self.ended}
+        return scopes.pop() if len(scopes) == 1 else 2
+
 
 def _report(client: ClientProcess, event: tuple[str, ...], *, is_barred: bool = False) -> None:
-    if event[0] == "token" and is_barred:
-        assert client.run("helper", "token", "--audience", LLM, *REACH, "--scope", "read:*").status == 8
-        return
-    if event[0] == "token":
-        client.good("helper", "token", "--audience", LLM, *REACH, "--scope", "read:*")
-        return
     members = dict(zip(("hook_event_name", "session_id", "agent_id"), event, strict=False))
     if "agent_id" in members:
         members["agent_type"] = f"type-{members['agent_id']}"
+        members["agent_id"] = f"{event[1]}-{event[2]}"
     starts = event[0] in ("SessionStart", "SubagentStart")
-    options = (*REACH, "--scope", "read:*") if starts else ()
+    options = (*REACH, "--scope", SCOPES[event[1]]) if starts else ()
     done = client.hook("start" if starts else "stop", members, *options)
     expected = (0, 8) if is_barred and starts else (0,)
     assert (done.status in expected, done.out) == (True, ""), done.err
 
 
+def _request(client: ClientProcess, thread: str, expected: str | int) -> None:
+    """Request a token as a command of a session or subagent, and assert its scope, or the status of the refusal."""
+    done = client.run("helper", "token", "--audience", LLM, *REACH, CODEX_THREAD_ID=thread)
+    if isinstance(expected, int):
+        assert (done.status, done.out) == (expected, ""), done.err
+        return
+    assert done.status == 0, done.err
+    body = done.out.split(".")[1]
+    claims = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+    assert claims.get("scope", "") == expected
+
+
 def _trees(shell: Shell) -> list[dict[str, Any]]:
     """Return the live trees."""
     trees: list[dict[str, Any]] = json.loads(shell.good("list", "--tree", "--json"))["trees"]
-    return [tree for tree in trees if tree["agent"] == "claude-code"]
+    return [tree for tree in trees if tree["agent"] == "codex"]
 
 
-def _revoke(shell: Shell) -> None:
-    """Revoke every live session, as a person does."""
+def _revoke(shell: Shell, session: str) -> None:
+    """Revoke a live session, or each with an empty name, as a person does."""
     for tree in _trees(shell):
-        shell.good("revoke", tree["id"])
+        shown = json.loads(shell.good("inspect", tree["id"], "--json"))["session"]
+        if session in ("", shown and shown["name"]):
+            shell.good("revoke", tree["id"])
 
 
 def _live_children(tree: dict[str, Any]) -> list[str]:
@@ -106,9 +162,7 @@ def _live_children(tree: dict[str, Any]) -> list[str]:
 def _holds(shell: Shell, model: _Model) -> None:
     """Assert that the ledger has the live sessions of the model, with their subagents, and no wider child."""
     trees = _trees(shell)
-    expected = sorted(
-        sorted(f"claude-code/type-{agent}" for agent in agents) for agents in model.alive.values()
-    )
+    expected = sorted(sorted(f"codex/type-{agent}" for agent in agents) for agents in model.alive.values())
     assert sorted(map(_live_children, trees)) == expected
     for tree in trees:
         assert {tuple(child["scopes"]) for child in tree["children"]} <= {tuple(tree["scopes"])}
@@ -120,11 +174,13 @@ def _lives(events: list[tuple[str, ...]]) -> None:
         shell = Shell(Path(name))
         shell.good("issue", "--task", "FIRST", "--delegator", "alice", "--ttl", "1s")
         model = _Model()
-        client = ClientProcess(shell, "claude")
+        client = ClientProcess(shell, "codex")
         try:
             for event in events:
                 if event[0] == "revoke":
-                    _revoke(shell)
+                    _revoke(shell, event[1])
+                elif event[0] == "token":
+                    _request(client, event[1], model.answer(event[1]))
                 else:
                     _report(client, event, is_barred=model.is_barred)
                 model.take(event)
@@ -139,6 +195,20 @@ def _lives(events: list[tuple[str, ...]]) -> None:
 
 @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(events=EVENTS)
+@example(
+    [
+        *(("SessionStart", "s1"), ("SessionStart", "s2"), ("SubagentStart", "s2", "a1"), ("token", "")),
+        *(("SessionEnd", "s1"), ("token", "s1"), ("token", ""), ("token", "s2"), ("token", "s2-a1")),
+        *(("SubagentStop", "s2", "a1"), ("token", "s2-a1"), ("SessionEnd", "s2"), ("token", "s1")),
+    ]
+)
+@example(
+    [
+        *(("SessionStart", "s2"), ("SessionStart", "s3"), ("token", ""), ("revoke", "s2"), ("token", "")),
+        *(("SessionEnd", "s2"), ("token", "s2"), ("token", ""), ("token", "s3"), ("SessionStart", "s1")),
+        *(("SessionEnd", "s3"), ("token", "s3"), ("token", "")),
+    ]
+)
 def test_the_ledger_agrees_with_the_events_of_a_client(events: list[tuple[str, ...]]) -> None:
     """In any order; nothing is alive when the client was killed and a sweep ran."""
     _lives(events)
@@ -183,7 +253,7 @@ def test_a_sweep_ends_the_sessions_of_a_thousand_killed_clients(tmp_path: Path) 
 def test_a_session_has_two_hundred_subagents(tmp_path: Path) -> None:
     """Each is an identity, and the end of the session ends all."""
     shell = Shell(tmp_path)
-    with client_process(shell) as client:
+    with client_process(shell, "codex") as client:
         _report(client, ("SessionStart", "s1"))
         for number in range(200):
             _report(client, ("SubagentStart", "s1", f"a{number}"))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -206,6 +209,90 @@ def test_a_command_gets_no_token_if_one_of_several_sessions_was_revoked(shell: S
         assert len(_live(shell)) == 1
 
 
+def _narrow_and_wide(client: ClientProcess) -> None:
+    for name, scope in (("A", "read:a"), ("B", "read:*")):
+        client.hook("start", {**START, "session_id": name}, *REACH, "--scope", scope, "--task", f"T{name}")
+
+
+def test_a_command_of_an_ended_session_gets_no_token_of_another_one(shell: Shell) -> None:
+    """It may outlive its session, or report the end itself. Its rights are remembered."""
+    line = ("helper", "token", "--audience", LLM)
+    with client_process(shell, "codex") as client:
+        _narrow_and_wide(client)
+        for number in (1, 2):
+            client.hook("start", _subagent(number, session="B"))
+        (state,) = (shell.home / ".local/state/jitid/sessions").glob("*/sessions.json")
+        file = state.parent / json.loads(state.read_text())["sessions"]["A"]["file"]
+        client.hook("stop", {**END, "session_id": "A"})
+        client.hook("stop", _subagent(1, "SubagentStop", "B"))
+        for variables in (
+            {"CODEX_THREAD_ID": "A"},
+            {"CODEX_THREAD_ID": "a1"},
+            {"CODEX_THREAD_ID": "unreported"},
+            {"JITID_PARENT_FILE": str(file)},
+        ):
+            done = client.run(*line, **variables)
+            assert (done.status, done.out) == (8, ""), variables
+        done = client.run(*line)
+        assert (done.status, done.out, "different rights" in done.err) == (2, "", True)
+        for thread in ("B", "a2"):
+            assert _scopes(shell, client.good(*line, CODEX_THREAD_ID=thread)) == "read:*"
+        client.hook("stop", {**END, "session_id": "B"})
+        assert _live(shell) == []
+        assert client.hook("start", {**START, "session_id": "C"}, *REACH).status == 0
+        client.good(*line)
+
+
+@pytest.mark.parametrize("variables", [{}, {"CODEX_THREAD_ID": "A"}])
+def test_the_end_of_a_revoked_session_does_not_undo_its_revocation(
+    shell: Shell, variables: dict[str, str]
+) -> None:
+    """Another session of the process has equal rights. The end of an unrevoked one changes nothing."""
+    line = ("helper", "token", "--audience", LLM)
+    with client_process(shell, "codex") as client:
+        for name in ("A", "B", "C"):
+            assert client.hook("start", {**START, "session_id": name}, *REACH).status == 0
+        client.hook("stop", {**END, "session_id": "C"})
+        client.good(*line, **variables)
+        shown = [json.loads(shell.good("inspect", row["id"], "--json")) for row in _live(shell)]
+        shell.good("revoke", *(each["id"] for each in shown if each["session"]["name"] == "A"))
+        for _ in range(2):
+            done = client.run(*line, **variables)
+            assert (done.status, done.out) == (8, "")
+            client.hook("stop", {**END, "session_id": "A"})
+        client.good(*line, CODEX_THREAD_ID="B")
+
+
+def test_the_end_of_a_revoked_subagent_does_not_undo_its_revocation(
+    shell: Shell, later: dict[str, str]
+) -> None:
+    """Its command gets no token of its session; neither if the renewal finds the revocation."""
+    line = ("helper", "token", "--audience", LLM)
+    with client_process(shell, "codex", more=later) as client:
+        client.hook("start", START, *REACH)
+        for number in (1, 2):
+            client.hook("start", _subagent(number))
+        for row in _live(shell, "--agent", "codex/general-purpose"):
+            shell.good("revoke", row["id"])
+        client.hook("stop", _subagent(1, "SubagentStop"))
+        for thread in ("a1", "a2"):
+            for time in ("+0", "+13m", "+13m"):
+                done = client.run(*line, CODEX_THREAD_ID=thread, FAKETIME=time)
+                assert (done.status, done.out) == (8, ""), (thread, time)
+        client.good(*line, CODEX_THREAD_ID=ID, FAKETIME="+13m")
+
+
+def test_a_client_below_another_one_has_inherited_a_name_that_means_nothing(shell: Shell) -> None:
+    """Codex that Codex runs: the helper of its model provider has the variable of the outer session."""
+    line = ("helper", "token", "--audience", LLM, *REACH)
+    with client_process(shell, "codex", more={"CODEX_THREAD_ID": "outer"}) as client:
+        client.good(*line)
+        client.hook("start", START, *REACH)
+        client.good(*line)
+        assert client.run(*line, CODEX_THREAD_ID="another").status == 8
+        assert len(_live(shell)) == 1
+
+
 def test_a_client_that_was_killed_leaves_nothing_alive(shell: Shell) -> None:
     """`sweep --fix` ends its sessions, with all that is below."""
     client = ClientProcess(shell, "claude")
@@ -278,6 +365,35 @@ def test_a_client_whose_session_was_revoked_gets_no_other_identity(
     with sqlite3.connect(shell.ledger / "ledger.db") as db:
         db.execute("DELETE FROM barred")
     assert shell.run("audit", "verify").returncode == 7
+
+
+def test_no_program_below_a_revoked_client_is_a_new_client(shell: Shell) -> None:
+    """The first word of a command does not name its program, and a copy with the name is below the revoked client."""
+    folders = [shell.home / name for name in ("client", "copy")]
+    for folder in folders:
+        folder.mkdir()
+        shutil.copy("/bin/bash", folder / "codex")
+    line = f"{sys.executable} -m jitid helper token --audience {LLM} --may-audience {LLM} >/dev/null; echo $?"
+    renamed = f"(exec -a codex /bin/bash -c '{line}')"
+    copied = f"{folders[1]}/codex -c '{line}'"
+    with subprocess.Popen(
+        [folders[0] / "codex"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=shell.environment,
+        cwd=shell.home,
+    ) as client:
+        assert client.stdin is not None
+        assert client.stdout is not None
+        for expected, command in (("0", line), ("0", renamed), ("8", line), ("8", renamed), ("8", copied)):
+            if expected == "8":
+                for row in _live(shell):
+                    shell.good("revoke", row["id"])
+            print(command, file=client.stdin, flush=True)
+            assert client.stdout.readline().strip() == expected, command
+            assert len(_live(shell)) == (expected == "0")
+        client.stdin.close()
 
 
 def test_a_revocation_after_the_end_of_a_session_counts_too(shell: Shell) -> None:

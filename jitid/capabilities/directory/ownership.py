@@ -352,7 +352,7 @@ def find(snapshot: View, text: str) -> Task | None:
 
 _SEEN = frozenset(
     {"seq", "op", "at", "by", "as", "reason", "state", "identity", "rules", "policy", "ttl", "lifetime"}
-    | {"refused", "approval", "approvers", "asking"}
+    | {"refused", "approval", "approvers", "asking", "closing"}
 )
 """Members of an event that the people it concerns may read.
 

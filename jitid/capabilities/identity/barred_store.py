@@ -10,7 +10,9 @@ from jitid.ledger.view import Store, spared
 from jitid.values.ids import identity_id
 
 if TYPE_CHECKING:
-    from jitid.model.process import Process
+    from collections.abc import Sequence
+
+    from jitid.model.process import Process, ProcessAbove
 
 MARK = b'"barred":['
 """Bytes of every event that bars a process, and of no other event: inside a text the quotes would be escaped."""
@@ -19,21 +21,32 @@ MARK = b'"barred":['
 class BarredStore(Store):
     """Queries about barred processes on a view of the ledger."""
 
-    def has(self, process: Process, delegator: str | None) -> bool:
-        """Return whether a process had an identity of a delegator, or of any with None, that was revoked."""
+    def among(self, process: Process, above: Sequence[ProcessAbove], delegator: str | None) -> int | None:
+        """Return the number of a process that had an identity that was revoked: this one, or a process above it.
+
+        An identity of another delegator does not count, except with None.
+        """
+        each = [(process.pid, process.started), *above]
+        numbers = {
+            f"{name}{index}": number
+            for index, pair in enumerate(each)
+            for name, number in zip(("pid", "started"), pair, strict=True)
+        }
+        stated = ", ".join(f"(:pid{index}, :started{index})" for index in range(len(each)))
         row = self._one(
-            """SELECT 1 FROM process p JOIN barred b ON b.identity = p.identity
-                 JOIN identity i ON i.id = p.identity JOIN term t ON t.id = i.delegator
-                WHERE p.started = :started AND p.pid = :pid AND p.namespace = :namespace AND p.boot = :boot
-                  AND p.host = :host AND (:delegator = '' OR t.text = :delegator) LIMIT 1""",
+            f"""WITH stated (pid, started) AS (VALUES {stated})
+                SELECT s.pid FROM stated s CROSS JOIN process p ON p.started = s.started AND p.pid = s.pid
+                  JOIN barred b ON b.identity = p.identity
+                  JOIN identity i ON i.id = p.identity JOIN term t ON t.id = i.delegator
+                 WHERE p.namespace = :namespace AND p.boot = :boot AND p.host = :host
+                   AND (:delegator = '' OR t.text = :delegator) LIMIT 1""",
             delegator=delegator or "",
-            started=process.started,
-            pid=process.pid,
             namespace=process.namespace,
             boot=process.boot,
             host=process.host,
+            **numbers,
         )
-        return row is not None
+        return None if row is None else int(row[0])
 
     def all(self, without: str) -> dict[bytes | None, int]:
         """Return the event by the raw id of the identity, except identities in the table `without`."""

@@ -356,7 +356,7 @@ def issue(
 
 
 def _must_not_be_barred(snapshot: View, request: IssueRequest, terms: Terms, delegator: str) -> None:
-    """Raise InvalidCredentialError if an identity of the process was revoked: no other one replaces it.
+    """Raise InvalidCredentialError if an identity of the process was revoked, or of one above it: none replaces it.
 
     A client states its process itself. It cannot state the process of another person, and so prevent that person's
     identities. A caller that may name any delegator cannot evade the revocation by another name.
@@ -365,9 +365,11 @@ def _must_not_be_barred(snapshot: View, request: IssueRequest, terms: Terms, del
         return
     from jitid.capabilities.identity.barred_store import BarredStore
 
-    if BarredStore(snapshot).has(request.process, None if terms.any_delegator else delegator):
+    whose = None if terms.any_delegator else delegator
+    barred = BarredStore(snapshot).among(request.process, request.above, whose)
+    if barred is not None:
         raise InvalidCredentialError(
-            f"an identity of the process {request.process.pid} was revoked, and no other one replaces it",
+            f"an identity of the process {barred} was revoked, and no other one replaces it",
             "start the program again; for the revocation: jitid audit log --op revoke",
         )
 

@@ -109,8 +109,13 @@ def named(name: str) -> Client:
 
 
 def client_of(ancestor: ParentProcess) -> Client | None:
-    """Return the client that a process is; None if it is another program."""
-    names = {_base(name) for name in (*ancestor.names, *ancestor.words[:1])}
+    """Return the client that a process is; None if it is another program.
+
+    Any program can start another one with any first word. Only the scripts of a client do so with their interpreter.
+    """
+    names = {_base(name) for name in ancestor.names}
+    if names & {*_INTERPRETERS}:
+        names |= {_base(name) for name in ancestor.words[:1]}
     for client in CLIENTS:
         if names & {*client.programs}:
             return client

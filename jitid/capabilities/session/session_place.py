@@ -244,4 +244,4 @@ def append_lines(path: str, lines: str) -> None:
 
 
 def _empty() -> dict[str, Any]:
-    return {"version": _VERSION, "client": None, "current": None, "sessions": {}}
+    return {"version": _VERSION, "client": None, "current": None, "sessions": {}, "ended": []}

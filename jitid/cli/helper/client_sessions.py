@@ -10,10 +10,12 @@ from jitid.authority.open import open_authority
 from jitid.capabilities.run.token_place import RUN_TOKEN
 from jitid.capabilities.session.operations import RecordSession
 from jitid.capabilities.session.session_place import SessionPlace, remove_folder, stale_places
-from jitid.cli.helper.session_identity import SessionIdentities, facts, is_due
+from jitid.cli.helper.session_identity import SessionIdentities, ended_as, facts, is_due
 from jitid.cli.helper.session_request import request_facts, session_request, subagent_request
-from jitid.errors import InvalidCredentialError, JitidError, UsageError
+from jitid.errors import InvalidCredentialError, JitidError, NotFoundError, UsageError
+from jitid.formats.json import dumps
 from jitid.model.client_session import ClientSession
+from jitid.system import processes
 from jitid.values.secret import Secret
 
 if TYPE_CHECKING:
@@ -84,7 +86,8 @@ class Sessions:
         former_task = None if former is None else former["task"]
         request, proof = session_request(self._cli, self.client, name, stated, former_task)
         file = os.urandom(8).hex()
-        issued = self._identities.issue(request._replace(process=self._place.process), proof, file)
+        request = request._replace(process=self._place.process, above=processes.all_above())
+        issued = self._identities.issue(request, proof, file)
         entry = {
             **facts(issued),
             "file": file,
@@ -197,6 +200,8 @@ class Sessions:
             return False
         self._identities.revoke([entry["id"]], "the session ended")
         del self.state["sessions"][name]
+        if self.state["sessions"]:
+            self._remember(entry)
         self._forget(entry)
         if self.state["current"] == name:
             self.state["current"] = next(reversed(self.state["sessions"]), None)
@@ -205,6 +210,18 @@ class Sessions:
         else:
             self._place.remove()
         return True
+
+    def _remember(self, entry: dict[str, Any]) -> None:
+        """Keep the rights of an ended session, and whether its client ended it: a command of it may still run."""
+        try:
+            ending = ended_as(self._cli, entry["id"], by_others=True)
+        except NotFoundError:
+            # The ledger was pruned, or is another one.
+            ending = None
+        former, ended = self.state.get("ended", []), [rights(entry), ending]
+        if ended not in former:
+            # Two with different rights already decide about every command that names no session.
+            self.state["ended"] = [*former, ended][:_MOST_SESSIONS]
 
     def end_orphans(self) -> None:
         """End the sessions of clients that were killed, and delete their files. A failure leaves them to `sweep`."""
@@ -231,6 +248,12 @@ class Sessions:
 
     def _save(self) -> None:
         self._place.write(self.state)
+
+
+def rights(entry: dict[str, Any]) -> str:
+    """Return the rights of a session, for a comparison, without a task that jitid named."""
+    stated = {name: value for name, value in entry["request"].items() if name != "audience"}
+    return _digest(dumps([stated, entry["delegator"], entry["scopes"], entry["may_audience"]]))
 
 
 def _digest(text: str) -> str:

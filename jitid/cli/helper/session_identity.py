@@ -32,6 +32,16 @@ def is_due(entry: dict[str, Any]) -> bool:
     )
 
 
+def ended_as(cli: Invocation, id_: str, *, by_others: bool = False) -> str | None:
+    """Return how an identity ended in the ledger; None if it is alive or expired.
+
+    With `by_others`, also if its client closed it.
+    """
+    inspection = open_authority(cli.config()).perform(Inspect(id=id_))
+    state, event = inspection.credential.ended_as, inspection.ended_event or {}
+    return None if state in (None, State.EXPIRED) or (by_others and event.get("closing")) else state
+
+
 class SessionIdentities:
     """The identities of the sessions of one process. Each has an entry in the state, and a file with its token."""
 
@@ -103,11 +113,10 @@ class SessionIdentities:
 
     def _may_open_again(self, entry: dict[str, Any], *, lost: bool) -> bool:
         """Return False if the identity has only expired. Raises InvalidCredentialError if it was ended."""
-        inspection = open_authority(self._cli.config()).perform(Inspect(id=entry["id"]))
-        credential = inspection.credential
-        if credential.ended_as not in (None, State.EXPIRED):
+        ending = ended_as(self._cli, entry["id"])
+        if ending is not None:
             raise InvalidCredentialError(
-                f"the identity of the session was {credential.ended_as}",
+                f"the identity of the session was {ending}",
                 "start the client again for another one",
             )
         if lost:

@@ -5,16 +5,13 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from jitid.authority.open import open_authority
-from jitid.capabilities.inventory.operations import Inspect
 from jitid.capabilities.run.token_place import RUN_TOKEN
 from jitid.capabilities.session import clients
 from jitid.capabilities.session.clients import Client, ParentProcess
 from jitid.capabilities.session.session_place import SessionPlace
-from jitid.cli.helper.client_sessions import UNNAMED, Sessions
-from jitid.cli.helper.session_identity import is_due
+from jitid.cli.helper.client_sessions import UNNAMED, Sessions, rights
+from jitid.cli.helper.session_identity import ended_as, is_due
 from jitid.errors import InvalidCredentialError, UsageError
-from jitid.model.credential import State
 from jitid.system import processes
 from jitid.values.record import Record
 from jitid.values.text import quote
@@ -94,24 +91,30 @@ def session_token(
     session_place = found.session_place
     within = os.path.dirname(variable or "") == session_place.folder
     state = session_place.read()
-    entry = _session_of_command(cli, state, variable if within else None)
+    if variable is not None and not within and not _is_parent_file(variable, state):
+        return None
+    thread = _thread(session_place.process.pid, state)
+    entry = _session_of_command(cli, state, variable if within else None, thread)
     if entry is None:
         if variable is not None or not opens or found.client is None:
             return None
     elif not within and variable != entry["request"]["parent_file"]:
         return None
-    elif not (is_due(entry) or is_due(_holder(state, entry))):
+    elif not (is_due(entry) or is_due(_holder(entry, thread))):
         must_agree(options, entry, cli)
-        path = variable if within and variable else session_place.path(_holder(state, entry)["file"])
+        path = variable if within and variable else session_place.path(_holder(entry, thread)["file"])
         return SessionToken(path, session_place)
     with session_place.locked():
         sessions = Sessions(cli, session_place, found.client)
-        entry = _session_of_command(cli, sessions.state, variable if within else None)
+        entry = _session_of_command(cli, sessions.state, variable if within else None, thread)
         if entry is None:
             entry = sessions.open(UNNAMED, options, audience)
         must_agree(options, entry, cli)
+        is_subagent = thread in entry["subagents"]
         sessions.refresh(entry)
-        path = variable if within and variable else session_place.path(_holder(sessions.state, entry)["file"])
+        if is_subagent and thread not in entry["subagents"]:
+            raise _not_there(sessions.state)
+        path = variable if within and variable else session_place.path(_holder(entry, thread)["file"])
         return SessionToken(path, session_place)
 
 
@@ -130,66 +133,89 @@ def must_agree(options: RequestOptions, entry: dict[str, Any], cli: Invocation) 
 
 
 def _session_of_command(
-    cli: Invocation, state: dict[str, Any], token_file: str | None
+    cli: Invocation, state: dict[str, Any], token_file: str | None, thread: str | None
 ) -> dict[str, Any] | None:
-    """Return the session that this command belongs to; None without a session.
+    """Return the session that this command belongs to; None if its client has no session.
 
-    A client may have several sessions in one process. A command that does not name its own gets a token only if all
-    of them have the same rights and none was revoked: otherwise it could get those of another one.
+    A client may have several sessions in one process. A command whose session or subagent is not there gets no token
+    of another one. A command that does not name its own gets a token only if all of them have the same rights and none
+    was revoked; ended sessions count too. Otherwise it could get the rights of another one.
 
     Raises:
         UsageError: the command does not name its session, and the sessions have different rights.
-        InvalidCredentialError: the command does not name its session, and one of them was ended in the ledger.
+        InvalidCredentialError: the session of the command has ended. Or the command does not name its session, and one
+            of them was ended in the ledger.
 
     """
-    sessions, file = state["sessions"], os.path.basename(token_file or "")
+    sessions, ended = state["sessions"], state.get("ended", [])
     current: dict[str, Any] | None = sessions.get(state["current"])
-    if current is None or len(sessions) == 1:
+    if current is None:
+        return None
+    if token_file is not None or thread is not None:
+        named = _named(sessions, os.path.basename(token_file or ""), thread if token_file is None else None)
+        if named is not None:
+            return named
+        if token_file is not None or UNNAMED not in sessions:
+            raise _not_there(state)
+    if len(sessions) == 1 and not ended:
         return current
-    thread = _thread(state)
-    # The name of a session precedes an equal one of a subagent in another session.
-    named: dict[str, Any] | None = sessions.get(thread) if token_file is None else None
-    for entry in sessions.values() if named is None else ():
-        files = [entry["file"], *(each["file"] for each in entry["subagents"].values())]
-        if (file in files) if token_file is not None else (thread in entry["subagents"]):
-            named = entry
-    if named is not None:
-        return named
-    if any(_rights(entry) != _rights(current) for entry in sessions.values()):
-        raise UsageError(
-            f"{state['client']} has {len(sessions)} sessions with different rights in one process",
-            "start a separate process for each of them",
-        )
-    authority = open_authority(cli.config())
-    for entry in sessions.values():
-        ended_as = authority.perform(Inspect(id=entry["id"])).credential.ended_as
-        if ended_as not in (None, State.EXPIRED):
+    for ending in (
+        *(each for _, each in ended),
+        *(ended_as(cli, entry["id"]) for entry in sessions.values()),
+    ):
+        if ending is not None:
             raise InvalidCredentialError(
-                f"{state['client']} has {len(sessions)} sessions in one process, and one of them was {ended_as}",
+                f"{state['client']} had several sessions in one process, and one of them was {ending}",
                 "start the client again",
             )
+    if {*map(rights, sessions.values()), *(each for each, _ in ended)} != {rights(current)}:
+        raise UsageError(
+            f"{state['client']} had several sessions with different rights in one process",
+            "start a separate process for each of them",
+        )
     return current
 
 
-def _rights(entry: dict[str, Any]) -> list[Any]:
-    """Return the rights of a session, for a comparison, without a task that jitid named."""
-    stated = {name: value for name, value in entry["request"].items() if name != "audience"}
-    return [stated, entry["delegator"], entry["scopes"], entry["may_audience"]]
+def _not_there(state: dict[str, Any]) -> InvalidCredentialError:
+    return InvalidCredentialError(
+        f"{state['client']} has no such session or subagent as that of this command: it ended, or was not reported",
+        "start the client again",
+    )
 
 
-def _thread(state: dict[str, Any]) -> str | None:
-    """Return the id of the session or the subagent that the client names in the variables of its commands."""
+def _named(sessions: dict[str, Any], file: str, thread: str | None) -> dict[str, Any] | None:
+    """Return the session with the file of a token, or of a thread: the session itself, or one of its subagents."""
+    # The name of a session precedes an equal one of a subagent in another session.
+    named: dict[str, Any] | None = None if thread is None else sessions.get(thread)
+    for entry in sessions.values() if named is None else ():
+        files = [entry["file"], *(each["file"] for each in entry["subagents"].values())]
+        if file in files or thread in entry["subagents"]:
+            named = entry
+    return named
+
+
+def _is_parent_file(path: str, state: dict[str, Any]) -> bool:
+    """Return whether a session was opened below the identity in a file: otherwise that identity is a nearer one."""
+    return path in [entry["request"]["parent_file"] for entry in state["sessions"].values()]
+
+
+def _thread(pid: int, state: dict[str, Any]) -> str | None:
+    """Return the id of the session or the subagent that the client names in the variables of its commands.
+
+    A client that runs below another one has inherited a variable of that one, which names no session of it.
+    """
     variable = next(
         (client.subagent_variable for client in clients.CLIENTS if client.name == state["client"]), None
     )
-    return None if variable is None else os.environ.get(variable)
+    named = None if variable is None else os.environ.get(variable) or None
+    return None if variable is None or named == processes.variable_of(pid, variable) else named
 
 
-def _holder(state: dict[str, Any], entry: dict[str, Any]) -> dict[str, Any]:
+def _holder(entry: dict[str, Any], thread: str | None) -> dict[str, Any]:
     """Return the subagent whose command this process is, if the client names it in a variable; otherwise the session.
 
     The choice only narrows: a subagent has no right that its session does not have.
     """
-    subagent = entry["subagents"].get(_thread(state))
+    subagent = entry["subagents"].get(thread)
     holder: dict[str, Any] = entry if subagent is None else subagent
     return holder

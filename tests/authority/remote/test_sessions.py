@@ -71,6 +71,25 @@ def test_a_session_at_an_authority_needs_no_role(shell: Shell) -> None:
         assert _trees(shell) == []
 
 
+def test_a_session_that_its_client_ended_leaves_the_others(shell: Shell) -> None:
+    """Unless it was revoked before: then a command that names no session gets no token."""
+    line = ("helper", "token", "--audience", LLM)
+    with client_process(shell) as client:
+        for name in ("s1", "s2", "s3"):
+            client.hook("start", {**START, "session_id": name}, *REACH)
+        client.hook("stop", {**START, "hook_event_name": "SessionEnd", "session_id": "s3"})
+        client.good(*line)
+        (revoked,) = [
+            tree["id"]
+            for tree in _trees(shell)
+            if json.loads(shell.good("inspect", tree["id"], "--json"))["session"]["name"] == "s1"
+        ]
+        shell.good("revoke", revoked)
+        assert client.hook("stop", {**START, "hook_event_name": "SessionEnd"}).status == 0
+        done = client.run(*line)
+        assert (done.status, done.out) == (8, "")
+
+
 def test_a_revoked_session_gets_no_other_identity_from_an_authority(shell: Shell) -> None:
     """The caller may revoke its own session."""
     with client_process(shell) as client:

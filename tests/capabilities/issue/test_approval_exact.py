@@ -79,6 +79,7 @@ TARGETS = [
 ]
 
 FREE: Mapping[str, str] = {
+    "above": "it only refuses, where the identity of a process above was revoked",
     "exchanged": "only with a parent, of which this side says it",
     "agent_suggested": "it only forbids the name of a registered agent, and is checked when the approval is used",
     "proved_login": "it names the login that proves the delegator, and is checked when the approval is used",
