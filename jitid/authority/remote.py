@@ -37,6 +37,7 @@ from jitid.values.text import quote
 if TYPE_CHECKING:
     from jitid.config.effective import Config
     from jitid.model.access import WhoAmI
+    from jitid.model.process import Process
     from jitid.system.authority_address import Address
     from jitid.values.secret import Secret
 
@@ -392,11 +393,16 @@ class FileCredential:
 class LoginCredential(FileCredential):
     """The access token of this user's login: it is the person's, and not for an agent that the person started."""
 
-    def read(self) -> Secret:
-        """Return the current access token. Raises RefusedError inside `jitid run`, and the errors of a file."""
-        from jitid.authority.stored_login import must_be_outside_run
+    def __init__(self, path: str, client: Process | None = None) -> None:
+        """`client` is the client whose hook or helper reads it."""
+        super().__init__(path)
+        self._client = client
 
-        must_be_outside_run()
+    def read(self) -> Secret:
+        """Return the current access token. Raises RefusedError in an agent's process, and the errors of a file."""
+        from jitid.authority.stored_login import must_be_persons_process
+
+        must_be_persons_process(self._client)
         return super().read()
 
 
@@ -503,18 +509,21 @@ def credential(config: Config, environ: Mapping[str, str] = os.environ) -> Clien
     systemd_path = os.path.join(folder, "jitid-credential") if folder else None
     if systemd_path is not None and os.path.lexists(systemd_path):
         return FileCredential(systemd_path, systemd=True)
-    return None if config.remote is None else login_credential(config.remote)
+    return None if config.remote is None else login_credential(config.remote, config.client_process)
 
 
-def login_credential(remote: str) -> LoginCredential | None:
-    """Return the place of the access token of this user's login at an authority; None without a login."""
+def login_credential(remote: str, client: Process | None = None) -> LoginCredential | None:
+    """Return the place of the access token of this user's login at an authority; None without a login.
+
+    `client` is the client whose hook or helper this process is.
+    """
     from jitid.authority.stored_login import login_path
 
     try:
         path = login_path(remote)
     except ConfigurationError:
         return None
-    return LoginCredential(path) if os.path.lexists(path) else None
+    return LoginCredential(path, client) if os.path.lexists(path) else None
 
 
 def fitting(operation: Operation[Result], answer: Result) -> Result:

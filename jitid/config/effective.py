@@ -29,6 +29,7 @@ from jitid.values.text import quote, refuse_token, safe
 
 if TYPE_CHECKING:
     from jitid.model.access import OidcIssuer
+    from jitid.model.process import Process
     from jitid.model.target import StatedTarget
 
 
@@ -182,6 +183,8 @@ class Config:
         """Audience -> the algorithm of its signatures."""
         self.credential_fd: int | None = None
         """The descriptor of the client's credential, if a flag names one."""
+        self.client_process: Process | None = None
+        """The coding agent whose hook or helper the line is: it opens the sessions of that process, or uses them."""
         self.socket_delegators: dict[str, str] = {}
         """Login, uid or @group -> the delegator of requests over a Unix socket."""
         self.socket_roles: dict[str, tuple[str, ...]] = {}

@@ -38,6 +38,10 @@ class Process(Record):
     A missing renewal means that the process has ended.
     """
 
+    def is_same(self, other: Process) -> bool:
+        """Return whether another record is of the same process."""
+        return self[:5] == other[:5]
+
 
 _TOLERANCE = 60
 """Seconds that a renewal may always be late: without access to the ledger, the wrapper retries every half minute."""

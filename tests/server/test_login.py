@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from tests.client_process import client_process
 from tests.crypto.signed import P256
 from tests.crypto.signed import token as signed
 from tests.identity_provider import CLIENT, SEED, IdentityProvider, identity_provider, nonce_at
@@ -342,6 +343,35 @@ def test_inside_a_run_the_login_is_not_used(person: Shell, operator: Shell) -> N
     assert "inside `jitid run`, the login of the person does not count" in done.stderr
     assert person.run(*inside, f"{kept} login --out").returncode == 6
     assert operator.good("list", "--task", "NEW") == ""
+    assert person.good("whoami", "--field", "caller") == "user:alice\n"
+
+
+def test_in_a_session_the_login_is_not_used(person: Shell, operator: Shell) -> None:
+    """A command of a coding agent is not the person; the hooks and helpers of its client are."""
+    person.good("login")
+    start = {"hook_event_name": "SessionStart", "session_id": "A", "source": "startup"}
+    reach = ("--may-audience", "https://llm.example", "--scope", "repo:read")
+    token = ("helper", "token", "--audience", "https://llm.example")
+    with client_process(person, "codex") as client:
+        done = client.hook("start", start, *reach)
+        assert done.status == 0, done.err
+        for words in (
+            ("issue", "--task", "NEW", "--agent", "root-agent", "--scope", "prod:deploy"),
+            ("list",),
+            ("login", "--out"),
+            ("helper", "git", "get", "--task", "NEW", "--delegator", "alice"),
+        ):
+            done = client.run(*words, stdin="protocol=https\nhost=g.example\n\n")
+            assert (done.status, done.out) == (6, ""), done.err
+            assert "in a session of codex, the login of the person does not count" in done.err
+        client.good(*token)
+        assert client.hook("start", {**start, "session_id": "B"}, *reach).status == 0
+        client.good(*token, CODEX_THREAD_ID="B")
+        assert len(operator.good("list", "--live", "--agent", "codex").splitlines()) >= 2
+        for name in "AB":
+            assert client.hook("stop", {"hook_event_name": "SessionEnd", "session_id": name}).status == 0
+    assert operator.good("list", "--task", "NEW") == ""
+    assert operator.good("list", "--live", "--agent", "codex") == ""
     assert person.good("whoami", "--field", "caller") == "user:alice\n"
 
 

@@ -92,6 +92,7 @@ def session_token(
         return None
     variable = os.environ.get(RUN_TOKEN) or None
     session_place = found.session_place
+    cli.config().client_process = session_place.process
     within = os.path.dirname(variable or "") == session_place.folder
     state = session_place.read()
     entry = _session_of_command(cli, state, variable if within else None)
