@@ -498,12 +498,18 @@ def credential(config: Config, environ: Mapping[str, str] = os.environ) -> Clien
     A configured descriptor or file takes precedence; then the identity token of the agent under `jitid run`; then the
     credential from systemd (`jitid-credential` of LoadCredential=); then the access token of this user's login.
 
-    Raises UsageError for a configured file whose credential is not for this authority.
+    Raises UsageError for a configured file whose credential is not for this authority, such as a login at another.
     """
     if config.credential_fd is not None:
         return _at_descriptor(config.credential_fd)
     path = config.credential_file or environ.get("JITID_PARENT_FILE")
     if path:
+        # A link to the file is the file.
+        if config.remote is not None and os.path.basename(os.path.realpath(path)).startswith("login-"):
+            from jitid.authority.stored_login import is_login_file
+
+            if is_login_file(path, config.remote):
+                return LoginCredential(path, config.client_process)
         return FileCredential(path)
     folder = environ.get("CREDENTIALS_DIRECTORY")
     systemd_path = os.path.join(folder, "jitid-credential") if folder else None

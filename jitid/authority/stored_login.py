@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from jitid.capabilities.session.agent_above import OWN_IDENTITY, agent_above
-from jitid.errors import OutputError, RefusedError
+from jitid.errors import OutputError, RefusedError, UsageError
 from jitid.system.authority_address import parse_address
 from jitid.system.files import remove_leftovers, write_private
 from jitid.system.xdg import state_folder
@@ -19,6 +20,8 @@ from jitid.values.text import quote
 
 if TYPE_CHECKING:
     from jitid.model.process import Process
+
+_LOGIN = re.compile("login-[0-9a-f]{32}")
 
 
 def login_path(remote: str) -> str:
@@ -30,6 +33,22 @@ def login_path(remote: str) -> str:
     """
     address = str(parse_address(remote))
     return f"{state_folder()}/login-{sha256(address.encode()).hexdigest()[:32]}"
+
+
+def is_login_file(path: str, remote: str) -> bool:
+    """Return whether a file is that of the login at an authority, by its name or by that of the file it links to.
+
+    Raises UsageError if it is that of the login at another one, which `remote` must not receive.
+    """
+    name = os.path.basename(os.path.realpath(path))
+    if _LOGIN.fullmatch(name) is None:
+        return False
+    if name != os.path.basename(login_path(remote)):
+        raise UsageError(
+            f"{quote(path, 200)} is the login at another authority than {quote(remote, 200)}; nothing was sent",
+            "log in there: jitid login",
+        )
+    return True
 
 
 def must_be_persons_process(client: Process | None = None) -> None:

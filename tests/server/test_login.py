@@ -304,6 +304,43 @@ def test_the_token_goes_to_its_authority_alone(person: Shell, idp: IdentityProvi
     assert not any("authorization" in headers for path, _, headers in idp.requests if path.startswith("/v1/"))
 
 
+@pytest.mark.parametrize("named", ["option", "variable", "file", "link"])
+def test_the_access_token_is_no_credential_for_another_authority(
+    person: Shell, idp: IdentityProvider, tmp_path: Path, named: str
+) -> None:
+    """The name of its file has the address of the authority. The provider records its requests."""
+    person.good("login")
+    path, more = str(stored(person)), {"JITID_REMOTE": idp.url}
+    if named == "link":
+        (tmp_path / "link").symlink_to(path)
+        path = f"{tmp_path}/link"
+    options = ("--credential-file", path) if named in ("option", "link") else ()
+    if named == "variable":
+        more["JITID_REMOTE_CREDENTIAL_FILE"] = path
+    elif named == "file":
+        settings = tmp_path / "evil.toml"
+        settings.write_text(f'remote = "{idp.url}"\nremote_credential_file = "{path}"\n')
+        more = {"JITID_CONFIG": str(settings)}
+        del person.environment["JITID_REMOTE"]
+    done = person.run("list", *options, more=more)
+    assert (done.returncode, "is the login at another authority" in done.stderr) == (2, True), done.stderr
+    assert not any(
+        "authorization" in headers for asked, _, headers in idp.requests if asked.startswith("/v1/")
+    )
+
+
+def test_the_file_of_the_login_is_no_credential_of_an_agent(person: Shell) -> None:
+    """Named as any other file, it is still the login of the person."""
+    person.good("login")
+    option = ("--credential-file", str(stored(person)))
+    assert person.good("whoami", "--field", "caller", *option) == "user:alice\n"
+    line = shlex.join(command("whoami", *option))
+    done = person.run("run", "--task", "R", "--agent", "coder", "--", "sh", "-c", line)
+    assert (done.returncode, "the login of the person does not count" in done.stderr) == (6, True), (
+        done.stderr
+    )
+
+
 def test_a_file_that_others_may_read_is_not_used(person: Shell) -> None:
     person.good("login")
     stored(person).chmod(0o644)
