@@ -473,14 +473,16 @@ class Config:
 def _federations(layers: Sequence[ConfigLayer]) -> dict[str, dict[str, str]]:
     """Return the tables of federations: of each name, the one with the highest precedence.
 
-    Only the template of `sub` is inherited: otherwise a profile that sets another id would drop it unnoticed. The
-    layers have the highest precedence first.
+    Only the template of `sub` is inherited, and only for the same vendor: otherwise a profile that sets another id
+    would drop it unnoticed. The layers have the highest precedence first.
     """
     tables: dict[str, dict[str, str]] = {}
     for layer in reversed(layers):
         for name, table in layer.federations.items():
-            subject = tables.get(name, {}).get("subject")
-            tables[name] = table if subject is None else {"subject": subject, **table}
+            lower = tables.get(name, {})
+            # Without the setting, the table's name is that of the vendor.
+            inherits = "subject" in lower and lower.get("vendor", name) == table.get("vendor", name)
+            tables[name] = {"subject": lower["subject"], **table} if inherits else table
     return tables
 
 
