@@ -356,7 +356,7 @@ class Config:
         """The file of the credential for the remote authority; None if no flag, variable or file names one.
 
         The chosen authority receives the credential. So the credential of a file does not go to an authority that the
-        environment chose, by a variable or by another file.
+        environment chose alone, by a variable or by another file. A flag, a variable or one file may name both.
 
         Raises:
             UsageError: the environment chose the authority, and not the credential.
