@@ -173,7 +173,7 @@ def _credential(config: Config) -> ClientCredential | None:
 
 
 def _login(remote: str) -> ClientCredential | None:
-    """Return the place of this user's login, which is not used inside `jitid run` but can be read there."""
+    """Return the place of this user's login, which is not used in an agent's process but can be read there."""
     from jitid.authority.remote import login_credential
 
     return login_credential(remote)

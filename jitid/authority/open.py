@@ -156,11 +156,11 @@ def issuer(config: Config) -> str | None:
 def current_login(config: Config) -> LoginProof | None:
     """Return the login of this user beside the ledger, or at the authority; None without one.
 
-    None also inside `jitid run`, where it does not count. Raises the errors of both.
+    None also in an agent's process, where it does not count. Raises the errors of both.
     """
-    from jitid.system.processes import is_below_run
+    from jitid.capabilities.session.agent_above import agent_above
 
-    if is_below_run():
+    if agent_above() is not None:
         return None
     if config.remote is not None:
         from jitid.authority.remote import login_credential, open_remote

@@ -37,6 +37,7 @@ from jitid.values.text import quote
 if TYPE_CHECKING:
     from jitid.config.effective import Config
     from jitid.model.access import WhoAmI
+    from jitid.model.process import Process
     from jitid.system.authority_address import Address
     from jitid.values.secret import Secret
 
@@ -392,11 +393,16 @@ class FileCredential:
 class LoginCredential(FileCredential):
     """The access token of this user's login: it is the person's, and not for an agent that the person started."""
 
-    def read(self) -> Secret:
-        """Return the current access token. Raises RefusedError inside `jitid run`, and the errors of a file."""
-        from jitid.authority.stored_login import must_be_outside_run
+    def __init__(self, path: str, client: Process | None = None) -> None:
+        """`client` is the client whose hook or helper reads it."""
+        super().__init__(path)
+        self._client = client
 
-        must_be_outside_run()
+    def read(self) -> Secret:
+        """Return the current access token. Raises RefusedError in an agent's process, and the errors of a file."""
+        from jitid.authority.stored_login import must_be_persons_process
+
+        must_be_persons_process(self._client)
         return super().read()
 
 
@@ -492,29 +498,38 @@ def credential(config: Config, environ: Mapping[str, str] = os.environ) -> Clien
     A configured descriptor or file takes precedence; then the identity token of the agent under `jitid run`; then the
     credential from systemd (`jitid-credential` of LoadCredential=); then the access token of this user's login.
 
-    Raises UsageError for a configured file whose credential is not for this authority.
+    Raises UsageError for a configured file whose credential is not for this authority, such as a login at another.
     """
     if config.credential_fd is not None:
         return _at_descriptor(config.credential_fd)
     path = config.credential_file or environ.get("JITID_PARENT_FILE")
     if path:
+        # A link to the file is the file.
+        if config.remote is not None and os.path.basename(os.path.realpath(path)).startswith("login-"):
+            from jitid.authority.stored_login import is_login_file
+
+            if is_login_file(path, config.remote):
+                return LoginCredential(path, config.client_process)
         return FileCredential(path)
     folder = environ.get("CREDENTIALS_DIRECTORY")
     systemd_path = os.path.join(folder, "jitid-credential") if folder else None
     if systemd_path is not None and os.path.lexists(systemd_path):
         return FileCredential(systemd_path, systemd=True)
-    return None if config.remote is None else login_credential(config.remote)
+    return None if config.remote is None else login_credential(config.remote, config.client_process)
 
 
-def login_credential(remote: str) -> LoginCredential | None:
-    """Return the place of the access token of this user's login at an authority; None without a login."""
+def login_credential(remote: str, client: Process | None = None) -> LoginCredential | None:
+    """Return the place of the access token of this user's login at an authority; None without a login.
+
+    `client` is the client whose hook or helper this process is.
+    """
     from jitid.authority.stored_login import login_path
 
     try:
         path = login_path(remote)
     except ConfigurationError:
         return None
-    return LoginCredential(path) if os.path.lexists(path) else None
+    return LoginCredential(path, client) if os.path.lexists(path) else None
 
 
 def fitting(operation: Operation[Result], answer: Result) -> Result:

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
-from jitid.capabilities.run.token_place import STARTED_BY
-from jitid.errors import OutputError, RefusedError
+from jitid.capabilities.session.agent_above import OWN_IDENTITY, agent_above
+from jitid.errors import OutputError, RefusedError, UsageError
 from jitid.system.authority_address import parse_address
 from jitid.system.files import remove_leftovers, write_private
-from jitid.system.processes import is_below_run
 from jitid.system.xdg import state_folder
 from jitid.values.secret import Secret
 from jitid.values.text import quote
+
+if TYPE_CHECKING:
+    from jitid.model.process import Process
+
+_LOGIN = re.compile("login-[0-9a-f]{32}")
 
 
 def login_path(remote: str) -> str:
@@ -29,13 +35,30 @@ def login_path(remote: str) -> str:
     return f"{state_folder()}/login-{sha256(address.encode()).hexdigest()[:32]}"
 
 
-def must_be_outside_run() -> None:
-    """Raise RefusedError in a process below `jitid run`, which often has lost the variables of the run."""
-    if is_below_run() or STARTED_BY in os.environ:
-        raise RefusedError(
-            "inside `jitid run`, the login of the person does not count",
-            "use the identity of the run: $JITID_PARENT_FILE names its token, and programs can clear that variable",
+def is_login_file(path: str, remote: str) -> bool:
+    """Return whether a file is that of the login at an authority, by its name or by that of the file it links to.
+
+    Raises UsageError if it is that of the login at another one, which `remote` must not receive.
+    """
+    name = os.path.basename(os.path.realpath(path))
+    if _LOGIN.fullmatch(name) is None:
+        return False
+    if name != os.path.basename(login_path(remote)):
+        raise UsageError(
+            f"{quote(path, 200)} is the login at another authority than {quote(remote, 200)}; nothing was sent",
+            "log in there: jitid login",
         )
+    return True
+
+
+def must_be_persons_process(client: Process | None = None) -> None:
+    """Raise RefusedError in a process that an agent runs: below `jitid run`, or in a session of a coding agent.
+
+    A hook or a helper of a `client`, which opens the sessions of that client, is not such a process.
+    """
+    where = agent_above(client)
+    if where is not None:
+        raise RefusedError(f"{where}, the login of the person does not count", OWN_IDENTITY)
 
 
 @contextmanager

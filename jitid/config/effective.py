@@ -29,6 +29,7 @@ from jitid.values.text import quote, refuse_token, safe
 
 if TYPE_CHECKING:
     from jitid.model.access import OidcIssuer
+    from jitid.model.process import Process
     from jitid.model.target import StatedTarget
 
 
@@ -200,6 +201,8 @@ class Config:
         """Audience -> the algorithm of its signatures."""
         self.credential_fd: int | None = None
         """The descriptor of the client's credential, if a flag names one."""
+        self.client_process: Process | None = None
+        """The coding agent whose hook or helper the line is: it opens the sessions of that process, or uses them."""
         self.socket_delegators: dict[str, str] = {}
         """Login, uid or @group -> the delegator of requests over a Unix socket."""
         self.socket_roles: dict[str, tuple[str, ...]] = {}
@@ -416,7 +419,7 @@ class Config:
         """The file of the credential for the remote authority; None if no flag, variable or file names one.
 
         The chosen authority receives the credential. So the credential of a file does not go to an authority that the
-        environment chose, by a variable or by another file.
+        environment chose alone, by a variable or by another file. A flag, a variable or one file may name both.
 
         Raises:
             UsageError: the environment chose the authority, and not the credential.
@@ -533,14 +536,16 @@ class Config:
 def _federations(layers: Sequence[ConfigLayer]) -> dict[str, dict[str, str]]:
     """Return the tables of federations: of each name, the one with the highest precedence.
 
-    Only the template of `sub` is inherited: otherwise a profile that sets another id would drop it unnoticed. The
-    layers have the highest precedence first.
+    Only the template of `sub` is inherited, and only for the same vendor: otherwise a profile that sets another id
+    would drop it unnoticed. The layers have the highest precedence first.
     """
     tables: dict[str, dict[str, str]] = {}
     for layer in reversed(layers):
         for name, table in layer.federations.items():
-            subject = tables.get(name, {}).get("subject")
-            tables[name] = table if subject is None else {"subject": subject, **table}
+            lower = tables.get(name, {})
+            # Without the setting, the table's name is that of the vendor.
+            inherits = "subject" in lower and lower.get("vendor", name) == table.get("vendor", name)
+            tables[name] = {"subject": lower["subject"], **table} if inherits else table
     return tables
 
 

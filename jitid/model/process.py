@@ -38,6 +38,10 @@ class Process(Record):
     A missing renewal means that the process has ended.
     """
 
+    def is_same(self, other: Process) -> bool:
+        """Return whether another record is of the same process."""
+        return self[:5] == other[:5]
+
 
 class ProcessAbove(Record):
     """A process above a bound process, on the same machine, in the same boot and namespace."""

@@ -411,6 +411,17 @@ def test_a_profile_keeps_the_template(shell: Shell) -> None:
     assert json.loads(good(shell, *words))["template"] == "other/{id}/"
 
 
+def test_a_profile_keeps_no_template_for_another_vendor(shell: Shell) -> None:
+    """The person stated it for the other one alone."""
+    with (shell.home / "settings.toml").open("a") as settings:
+        settings.write('[profile.p.federate.openai]\nvendor = "anthropic"\n')
+    words = ("--profile", "p", "-q", "issue", "--task", "T1", "-d", LOGIN, "--audience")
+    text = good(shell, *words, "https://api.anthropic.com")
+    assert jwt.decode(text.strip(), options={"verify_signature": False})["sub"] == LOGIN
+    origins = json.loads(good(shell, "--profile", "p", "config", "show", "--origin", "--format", "json"))
+    assert "federate.openai.subject" not in {row["key"] for row in origins["items"]}
+
+
 @pytest.mark.parametrize(
     ("table", "key"),
     [

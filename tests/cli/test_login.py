@@ -21,9 +21,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
+from tests.client_process import client_process
 from tests.identity_provider import CLIENT, SECRET_WORDS, IdentityProvider, identity_provider
 from tests.person import BROWSER, new_browser, visit
-from tests.real import Shell, command
+from tests.real import Shell, command, missing, need
 
 
 @pytest.fixture
@@ -559,6 +560,65 @@ def test_inside_a_run_the_login_does_not_count(shell: Shell) -> None:
         done = shell.run(*INSIDE, *jitid, *words)
         assert (done.returncode, "inside `jitid run`" in done.stderr) == (6, True)
     assert proof(shell) == ("user:alice", "oidc")
+
+
+def test_in_a_session_the_login_does_not_count(shell: Shell, tmp_path: Path) -> None:
+    """A command of a coding agent is not the person who logged in, at any ledger; hooks and helpers open sessions."""
+    shell.good("login")
+    settings = ("--config", str(tmp_path / "own.toml"))
+    start = {"hook_event_name": "SessionStart", "session_id": "A", "source": "startup"}
+    as_alice = ("--delegator", "alice", "--may-audience", "https://llm.example")
+    new = (*settings, "issue", "--task", "NEW", "--kind", "opaque", "--out", "b.tok")
+    with client_process(shell, "codex") as client:
+        done = client.hook("start", start, *as_alice, "--scope", "repo:read", *settings)
+        assert done.status == 0, done.err
+        done = client.run(*new)
+        assert (done.status, done.out) == (6, ""), done.err
+        assert "in a session of codex, the login of `user:alice` does not count" in done.err
+        assert client.run(*new, "--delegator", "alice").status == 0
+        assert shell.good("inspect", "b.tok", "--field", "delegator_proof").strip() == "asserted"
+        assert json.loads(client.good(*settings, "whoami", "--json"))["login"] is None
+        for words in (("login",), ("login", "--out")):
+            done = client.run(*settings, *words)
+            assert (done.status, "in a session of codex" in done.err) == (6, True)
+        # Another session of the same client, and a token of a session.
+        done = client.hook(
+            "start", {**start, "session_id": "B"}, *as_alice, "--scope", "repo:read", *settings
+        )
+        assert done.status == 0, done.err
+        client.good(*settings, "helper", "token", "--audience", "https://llm.example", CODEX_THREAD_ID="B")
+        rows = json.loads(shell.good("list", "--live", "--json", "--agent", "codex"))["items"]
+        assert {(row["delegator"], row["delegator_proof"]) for row in rows} == {("user:alice", "oidc")}
+        for name in "AB":
+            client.hook("stop", {"hook_event_name": "SessionEnd", "session_id": name}, *settings)
+    assert proof(shell) == ("user:alice", "oidc")
+
+
+def test_beside_a_session_the_login_counts(shell: Shell, tmp_path: Path) -> None:
+    """In a terminal of an editor with sessions in another process. Sessions of any ledger make an agent."""
+    shell.good("login")
+    settings = ("--config", str(tmp_path / "own.toml"))
+    start = {"hook_event_name": "SessionStart", "session_id": "A", "source": "startup"}
+    new = (*settings, "issue", "--task", "NEW", "--kind", "opaque", "--out", "b.tok")
+    with client_process(shell, "claude") as agent, client_process(shell, "cursor") as terminal:
+        assert (
+            agent.hook("start", start, "--delegator", "alice", JITID_LEDGER=f"{tmp_path}/other").status == 0
+        )
+        assert agent.run(*new).status == 6
+        assert terminal.run(*new).status == 0
+    assert proof(shell) == ("user:alice", "oidc")
+
+
+def test_inside_a_run_in_another_namespace_the_login_does_not_count(shell: Shell) -> None:
+    """Sandboxes of coding agents are such namespaces; there the variables of the run remain."""
+    unshare = (need("unshare"), "-Urpf", "--mount-proc")
+    if subprocess.run([*unshare, "true"], capture_output=True).returncode:
+        missing("this system permits no user namespaces")
+    shell.good("login")
+    jitid = (*command(), "--config", "own.toml")
+    done = shell.run(*INSIDE, *unshare, *jitid, "issue", "--task", "NEW", "--agent", "root")
+    assert (done.returncode, done.stdout) == (6, ""), done.stderr
+    assert json.loads(shell.run(*INSIDE, *unshare, *jitid, "whoami", "--json").stdout)["login"] is None
 
 
 def test_logging_out_ends_a_login_that_does_not_count_now(shell: Shell, idp: IdentityProvider) -> None:

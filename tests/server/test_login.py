@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from tests.client_process import client_process
 from tests.crypto.signed import P256
 from tests.crypto.signed import token as signed
 from tests.identity_provider import CLIENT, SEED, IdentityProvider, identity_provider, nonce_at
@@ -303,6 +304,43 @@ def test_the_token_goes_to_its_authority_alone(person: Shell, idp: IdentityProvi
     assert not any("authorization" in headers for path, _, headers in idp.requests if path.startswith("/v1/"))
 
 
+@pytest.mark.parametrize("named", ["option", "variable", "file", "link"])
+def test_the_access_token_is_no_credential_for_another_authority(
+    person: Shell, idp: IdentityProvider, tmp_path: Path, named: str
+) -> None:
+    """The name of its file has the address of the authority. The provider records its requests."""
+    person.good("login")
+    path, more = str(stored(person)), {"JITID_REMOTE": idp.url}
+    if named == "link":
+        (tmp_path / "link").symlink_to(path)
+        path = f"{tmp_path}/link"
+    options = ("--credential-file", path) if named in ("option", "link") else ()
+    if named == "variable":
+        more["JITID_REMOTE_CREDENTIAL_FILE"] = path
+    elif named == "file":
+        settings = tmp_path / "evil.toml"
+        settings.write_text(f'remote = "{idp.url}"\nremote_credential_file = "{path}"\n')
+        more = {"JITID_CONFIG": str(settings)}
+        del person.environment["JITID_REMOTE"]
+    done = person.run("list", *options, more=more)
+    assert (done.returncode, "is the login at another authority" in done.stderr) == (2, True), done.stderr
+    assert not any(
+        "authorization" in headers for asked, _, headers in idp.requests if asked.startswith("/v1/")
+    )
+
+
+def test_the_file_of_the_login_is_no_credential_of_an_agent(person: Shell) -> None:
+    """Named as any other file, it is still the login of the person."""
+    person.good("login")
+    option = ("--credential-file", str(stored(person)))
+    assert person.good("whoami", "--field", "caller", *option) == "user:alice\n"
+    line = shlex.join(command("whoami", *option))
+    done = person.run("run", "--task", "R", "--agent", "coder", "--", "sh", "-c", line)
+    assert (done.returncode, "the login of the person does not count" in done.stderr) == (6, True), (
+        done.stderr
+    )
+
+
 def test_a_file_that_others_may_read_is_not_used(person: Shell) -> None:
     person.good("login")
     stored(person).chmod(0o644)
@@ -342,6 +380,35 @@ def test_inside_a_run_the_login_is_not_used(person: Shell, operator: Shell) -> N
     assert "inside `jitid run`, the login of the person does not count" in done.stderr
     assert person.run(*inside, f"{kept} login --out").returncode == 6
     assert operator.good("list", "--task", "NEW") == ""
+    assert person.good("whoami", "--field", "caller") == "user:alice\n"
+
+
+def test_in_a_session_the_login_is_not_used(person: Shell, operator: Shell) -> None:
+    """A command of a coding agent is not the person; the hooks and helpers of its client are."""
+    person.good("login")
+    start = {"hook_event_name": "SessionStart", "session_id": "A", "source": "startup"}
+    reach = ("--may-audience", "https://llm.example", "--scope", "repo:read")
+    token = ("helper", "token", "--audience", "https://llm.example")
+    with client_process(person, "codex") as client:
+        done = client.hook("start", start, *reach)
+        assert done.status == 0, done.err
+        for words in (
+            ("issue", "--task", "NEW", "--agent", "root-agent", "--scope", "prod:deploy"),
+            ("list",),
+            ("login", "--out"),
+            ("helper", "git", "get", "--task", "NEW", "--delegator", "alice"),
+        ):
+            done = client.run(*words, stdin="protocol=https\nhost=g.example\n\n")
+            assert (done.status, done.out) == (6, ""), done.err
+            assert "in a session of codex, the login of the person does not count" in done.err
+        client.good(*token)
+        assert client.hook("start", {**start, "session_id": "B"}, *reach).status == 0
+        client.good(*token, CODEX_THREAD_ID="B")
+        assert len(operator.good("list", "--live", "--agent", "codex").splitlines()) >= 2
+        for name in "AB":
+            assert client.hook("stop", {"hook_event_name": "SessionEnd", "session_id": name}).status == 0
+    assert operator.good("list", "--task", "NEW") == ""
+    assert operator.good("list", "--live", "--agent", "codex") == ""
     assert person.good("whoami", "--field", "caller") == "user:alice\n"
 
 

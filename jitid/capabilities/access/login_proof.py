@@ -14,11 +14,11 @@ from jitid.capabilities.access.store import AccessChanges, AccessStore, Presenta
 from jitid.capabilities.directory import governance
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.identity.record_denial import record_denial
+from jitid.capabilities.session.agent_above import OWN_IDENTITY, agent_above
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, RefusedError, UsageError
 from jitid.ledger import contract
 from jitid.model.access import AccessState
 from jitid.system.authority_address import parse_address
-from jitid.system.processes import is_below_run
 from jitid.values.text import label, quote
 
 if TYPE_CHECKING:
@@ -136,11 +136,13 @@ def proved_by_login(context: Context, requests: Sequence[IssueRequest]) -> Seque
             login = login_of(snapshot, terms.holder, context.oidc())
         if login is None:
             return requests
-        if terms.login is None and is_below_run():
+        # The hook or the helper that opens a session binds it to the process of its client.
+        clients = {request.process for request in roots} if terms.login is None else set()
+        where = next(filter(None, map(agent_above, clients)), None)
+        if where is not None:
             if any(request.delegator is None for request in roots):
                 raise RefusedError(
-                    f"inside `jitid run`, the login of {label(login.delegator)} does not count",
-                    "use the identity of the run: --parent-file FILE, or the variable JITID_PARENT_FILE",
+                    f"{where}, the login of {label(login.delegator)} does not count", OWN_IDENTITY
                 )
             return requests
         own_name = directory.own_name(login.delegator)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from typing import Any
@@ -189,28 +189,51 @@ class SessionPlace:
 def stale_places(own: SessionPlace, limit: int) -> Iterator[tuple[str, list[str]]]:
     """Yield the folders of ended processes for the same ledger, with the ids of their sessions."""
     observer, count = processes.this_process(), 0
-    for folder in _folders_of_others(own):
-        try:
-            check_private(folder, "the folder of sessions")
-            state = strict_json.loads(read_regular(f"{folder}/{_STATE}", _MOST))
-            process = Process(*state["process"])
-            ids = [entry["id"] for entry in state["sessions"].values()]
-            is_own = state["ledger"] == own.ledger
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, JitidError):
+    for folder, process, state in _states(os.path.dirname(own.folder)):
+        if folder == own.folder or state["ledger"] != own.ledger:
             continue
-        if is_own and processes.liveness(process, observer) is Liveness.GONE:
-            yield folder, ids
+        if processes.liveness(process, observer) is Liveness.GONE:
+            yield folder, [entry["id"] for entry in state["sessions"].values()]
             count += 1
             if count >= limit:
                 return
 
 
-def _folders_of_others(own: SessionPlace) -> Iterator[str]:
-    with suppress(OSError), os.scandir(os.path.dirname(own.folder)) as entries:
+def client_with_place(above: Sequence[Process]) -> str | None:
+    """Return the client of the first of these processes that has a place, for any ledger; None without one."""
+    states: dict[str, list[tuple[Process, str]]] = {}
+    for process in above:
+        base = base_folder(process.pid)
+        if base not in states:
+            states[base] = [(found, str(state["client"])) for _, found, state in _states(base)]
+        for found, client in states[base]:
+            if found.is_same(process):
+                return client
+    return None
+
+
+def _states(base: str) -> Iterator[tuple[str, Process, dict[str, Any]]]:
+    """Yield the places in a folder, with their process and their state. Others' and damaged ones are left out."""
+    for folder in _folders(base):
+        try:
+            check_private(folder, "the folder of sessions")
+            state = strict_json.loads(read_regular(f"{folder}/{_STATE}", _MOST))
+            process = Process(*state["process"])
+            if not {"ledger", "client"} <= state.keys() or not all(
+                "id" in e for e in state["sessions"].values()
+            ):
+                continue
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, JitidError):
+            continue
+        yield folder, process, state
+
+
+def _folders(base: str) -> Iterator[str]:
+    with suppress(OSError), os.scandir(base) as entries:
         for number, entry in enumerate(entries):
             if number >= _MOST_FOLDERS:
                 return
-            if entry.path != own.folder and entry.is_dir(follow_symlinks=False):
+            if entry.is_dir(follow_symlinks=False):
                 yield entry.path
 
 

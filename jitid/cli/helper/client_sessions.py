@@ -36,6 +36,7 @@ class Sessions:
 
     def __init__(self, cli: Invocation, session_place: SessionPlace, client: Client | None) -> None:
         self._cli = cli
+        cli.config().client_process = session_place.process
         self._place = session_place
         self._identities = SessionIdentities(cli, session_place, self._save)
         self.state = session_place.read()

@@ -89,6 +89,7 @@ def session_token(
         return None
     variable = os.environ.get(RUN_TOKEN) or None
     session_place = found.session_place
+    cli.config().client_process = session_place.process
     within = os.path.dirname(variable or "") == session_place.folder
     state = session_place.read()
     if variable is not None and not within and not _is_parent_file(variable, state):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from jitid.authority.open import open_if_there, open_or_create_authority
-from jitid.authority.stored_login import changing_login, delete_login, must_be_outside_run, store_login
+from jitid.authority.stored_login import changing_login, delete_login, must_be_persons_process, store_login
 from jitid.capabilities.access import provider as oidc_provider
 from jitid.capabilities.access.oidc import check_client, check_names, check_settings
 from jitid.capabilities.access.operations import LogIn, RevokeAccess
@@ -45,7 +45,7 @@ _PATIENCE = 300.0
 
 def login(cli: Invocation, args: LoginCommand) -> None:
     """Perform `jitid login`."""
-    must_be_outside_run()
+    must_be_persons_process()
     if args.ends:
         if args.issuer is not None or args.device or args.no_browser or args.fresh:
             raise UsageError("--out and the options of a new login exclude each other", "jitid login --out")

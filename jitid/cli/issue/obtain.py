@@ -60,7 +60,10 @@ def obtain(
         from jitid.cli.helper.session_token import session_token
 
         session = session_token(cli, options, audience, opens=attached)
-        if session is not None:
+        if session is None:
+            # A command of an agent, and not a helper of its client.
+            cli.config().client_process = None
+        else:
             within_run, parent_file, task, delegator = True, session.path, None, None
     if parent_file is None and not _stated(cli, task=task, delegator=delegator):
         parent_file = os.environ.get(RUN_TOKEN) or None
