@@ -20,9 +20,10 @@ from tests.issuers.test_assertion import SERVER, world
 from tests.issuers.test_assertion import issue as issue_assertion
 from tests.server.asking import IDP, id_token
 
+NAMED = "https://agent.example"
 TEMPLATES = {
     API: None,
-    "https://agent.example": "jitid/{agent}/",
+    NAMED: "jitid/{agent}/",
     "https://delegator.example": "{trust_domain}/{delegator}/",
     "https://identity.example": "{trust_domain}/{id}/",
 }
@@ -82,16 +83,11 @@ def _tokens(me: jitid.Identity, agents: tuple[str, ...]) -> Iterator[Presented]:
     identity_token = held.secret().reveal()
     (issuer,) = jitid.verify(identity_token, audience=_issuer(identity_token)).audiences
     yield Presented(agents, "identity", issuer, identity_token)
-    for kind, (audience, template) in itertools.product(KINDS, TEMPLATES.items()):
-        if kind == Kind.JWT_SVID and template is not None:
+    for kind, audience in itertools.product(KINDS, _audiences(agents)):
+        if kind == Kind.JWT_SVID and TEMPLATES[audience] is not None:
             # Its name is that of the identity; such a request is refused.
             continue
-        try:
-            issued = held.attach(RequestedKind(kind, None), (audience,))
-        except jitid.PolicyDeniedError:
-            # The name of an agent is not proved that is not registered, or that acts below such an agent.
-            assert ("free" in agents, template) == (True, TEMPLATES["https://agent.example"])
-            continue
+        issued = held.attach(RequestedKind(kind, None), (audience,))
         yield Presented(agents, kind, audience, issued.credentials[0].secret.reveal())
 
 
@@ -99,12 +95,21 @@ def _issuer(token: str) -> str:
     return str(jws.parse(token, types=jws.TOKENS).claims["iss"])
 
 
+def _audiences(agents: tuple[str, ...]) -> list[str]:
+    """Return the audiences for which a chain of agents has a proved `sub`.
+
+    The name of an agent is not proved that is not registered, or that acts below such an agent.
+    """
+    return [audience for audience in TEMPLATES if audience != NAMED or "free" not in agents]
+
+
 def _all_tokens(
     block: ExitStack, above: jitid.Identity | None, agents: tuple[str, ...]
 ) -> Iterator[Presented]:
     """Yield the tokens of all chains of at most three agents below an identity; they live as long as the block."""
-    reach: Any = {"audience": list(TEMPLATES), "may_kind": [kind.value for kind in KINDS[1:]]}
     for agent in AGENTS:
+        chain = (*agents, agent)
+        reach: Any = {"audience": _audiences(chain), "may_kind": [kind.value for kind in KINDS[1:]]}
         me = block.enter_context(
             # Templates in a file that the environment selects do not count.
             jitid.identity(
@@ -118,7 +123,6 @@ def _all_tokens(
             if above is None
             else above.delegate(agent=agent, scopes="repo:read", **reach)
         )
-        chain = (*agents, agent)
         yield from _tokens(me, chain)
         if len(chain) < 3:
             yield from _all_tokens(block, me, chain)

@@ -19,6 +19,7 @@ FOUND_OUT: Mapping[str, Any] = {
     "proved_actor": ProvedActor("system:builder", "https://ci.example builder", 1),
     "proved_credential": "jti_1",
     "proved_at": 1,
+    "proved_login": "acc_1",
     "exchanged": True,
 }
 """Fields that a request must not set: only the authority verifies tokens."""

@@ -109,6 +109,12 @@ TOKEN_EXCEPTIONS = {  # By use, caller (* for each) and token.
 # Only a successor can be abandoned; the token of its predecessor is not a right to do so (13).
 for alone in (*KINDS["identity"], *KINDS["svid"], *KINDS["ended"]):
     TOKEN_EXCEPTIONS["AbandonRenewal.token", "*", alone] = DONE if alone == "head" else UNKNOWN
+TOKEN_EXCEPTIONS |= {  # People log in, agents do not (18).
+    ("LogIn.token", agent, token): REFUSED
+    for agent in AGENTS
+    for tokens in KINDS.values()
+    for token in tokens
+}
 for alien in (*KINDS["alien"], *KINDS["certificate"]):
     TOKEN_EXCEPTIONS["RevokeToken.token", "*", alien] = DONE  # RFC 7009, section 2.2: not an error.
 
