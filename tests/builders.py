@@ -354,7 +354,7 @@ class Database:
         pattern = cls._patterns.get((server, now))
         if pattern is None:
             keys = Path(tempfile.mkdtemp())
-            pattern = cls._patterns[server, now] = (server.new_database(), keys / "home")
+            pattern = cls._patterns[server, now] = (server.new_database(lasting=True), keys / "home")
             make_database(server.url(pattern[0]), pattern[1], now=now)
         database, keys = pattern
         shutil.copytree(keys, path)

@@ -36,6 +36,13 @@ def _unsteered() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def _databases() -> Iterator[None]:
+    """Drop the databases of each test after it."""
+    with postgres.dropping():
+        yield
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[postgres.Postgres]:
     """Return a running PostgreSQL server, the same one for all tests of a process."""

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 SUPERUSER = "postgres"
 NOBODY = 65534
 """PostgreSQL refuses to run as root; there it runs as this user and group."""
-QUICK = {"fsync": "off", "full_page_writes": "off"}
-"""Settings of a server whose data need not survive a power cut."""
+QUICK = {"fsync": "off", "full_page_writes": "off", "max_wal_size": "128MB"}
+"""Settings of a server whose data need not survive a power cut, and which must not fill the disk of the tests."""
 DURABLE = {"fsync": "on", "full_page_writes": "on"}
 _PATIENCE = 60.0
 """Seconds after which a server that does not answer as expected has failed."""
@@ -36,6 +36,7 @@ _COMMON = {
     "log_min_messages": "warning",
 }
 _names = count()
+_unused_after_the_test: list[tuple[Postgres, str]] = []
 
 
 @cache
@@ -172,10 +173,15 @@ class Postgres:
         """Return the connection URL of a database."""
         return url([self], database, **parameters)
 
-    def new_database(self, template: str = "template1") -> str:
-        """Make a new database, a copy of `template`, and return its name."""
+    def new_database(self, template: str = "template1", *, lasting: bool = False) -> str:
+        """Make a new database, a copy of `template`, and return its name.
+
+        `dropping` drops it when the test is done, unless it is a `lasting` one.
+        """
         name = f"db_{os.getpid()}_{next(_names)}"
         self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        if not lasting:
+            _unused_after_the_test.append((self, name))
         return name
 
     def drop(self, database: str) -> None:
@@ -224,6 +230,20 @@ class Postgres:
         for pid in self.pids[: 1 if only_postmaster else None]:
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
+
+
+@contextmanager
+def dropping() -> Iterator[None]:
+    """Drop the databases that are made in the block: each takes 8 MB of the disk, and a run of all makes thousands."""
+    before = len(_unused_after_the_test)
+    try:
+        yield
+    finally:
+        for server, name in _unused_after_the_test[before:]:
+            # A test may have stopped its server, or made it a standby.
+            with suppress(Exception):
+                server.drop(name)
+        del _unused_after_the_test[before:]
 
 
 def url(servers: Sequence[Postgres], database: str = "postgres", **parameters: str) -> str:

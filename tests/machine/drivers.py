@@ -358,6 +358,17 @@ class DatabaseDriver(Driver):
     backend = "postgres"
     has_mark = False
 
+    def __init__(
+        self, worker: Worker, clock: Clock, folder: Path, server: postgres.Postgres, database: str
+    ) -> None:
+        super().__init__(worker, clock, folder, server.url(database))
+        self._database = (server, database)
+
+    def close(self) -> None:
+        super().close()
+        server, database = self._database
+        server.drop(database)
+
     @property
     def environment(self) -> dict[str, str]:
         return {"JITID_HOME": str(self.folder / "home")}
@@ -412,14 +423,14 @@ class Backend:
     def _new_database(self, template: str | None) -> str | None:
         if self._server is None or template is None:
             return None
-        made = self._server.new_database(template)
+        made = self._server.new_database(template, lasting=self._database is None)
         self._database = self._database or made
         return made
 
     def _driver(self, folder: Path, database: str | None) -> Driver:
         if database is not None:
             assert self._server is not None
-            return DatabaseDriver(self._worker, self._clock, folder, self._server.url(database))
+            return DatabaseDriver(self._worker, self._clock, folder, self._server, database)
         kind = WireDriver if self.name == "http" else Driver
         return kind(self._worker, self._clock, folder, str(folder / "ledger"))
 
