@@ -90,9 +90,13 @@ def _planned(client: ClientSetup, file: ClientFile) -> FileChange | None:
         folders = [*(last.folders if last is not None else []), *_missing(os.path.dirname(content.path))]
         # The client that is set up comes last: the entries of others are below its own.
         below, others = _with_later(base.text, base.exists, folders, later)
+        folders_of_own = [] if others else folders
         existed = bool(others) or (base.exists if last is None else last.existed)
         known = bool(others) or change_record.is_of_another(client.name, content.path, below)
         before, text, steps, added = _put(client.name, file, below, known=known)
+        if last is not None and base.exists and not base.exact:
+            added = change_record.with_containers(added, last)
+            others = change_record.inherited(last, content.text)
     except ClientFileError as error:
         raise client_file.failure(file.path, error) from None
     new_record = ChangeRecord(
@@ -100,7 +104,7 @@ def _planned(client: ClientSetup, file: ClientFile) -> FileChange | None:
         content.path,
         file.form,
         existed,
-        [] if others else folders,
+        folders_of_own,
         change_record.digest(before),
         change_record.digest(text),
         steps,

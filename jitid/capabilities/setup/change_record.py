@@ -266,19 +266,26 @@ def inherited(last: ChangeRecord, text: str) -> list[ChangeRecord]:
         heir = record._replace(
             existed=record.existed and last.existed,
             folders=[*last.folders, *(each for each in record.folders if each not in last.folders)],
-            entries=[
-                added._replace(depth=min([added.depth, *_made(added.entry.path, last)]))
-                for added in record.entries
-            ],
+            entries=with_containers(record.entries, last),
         )
         changed += [heir] if heir != record else []
     return changed
 
 
-def _made(path: tuple[str, ...], last: ChangeRecord) -> list[int]:
-    """Return how many containers of a path were there before the entries of a client, for each that made others."""
+def with_containers(added: Sequence[AddedEntry], last: ChangeRecord) -> list[AddedEntry]:
+    """Return entries that own the containers of their paths which an earlier setup has made."""
     return [
-        each.depth for each in last.entries if each.entry.path[: each.depth + 1] == path[: each.depth + 1]
+        each._replace(
+            depth=min(
+                [each.depth]
+                + [
+                    other.depth
+                    for other in last.entries
+                    if other.entry.path[: other.depth + 1] == each.entry.path[: other.depth + 1]
+                ]
+            )
+        )
+        for each in added
     ]
 
 

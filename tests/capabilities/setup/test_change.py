@@ -597,7 +597,7 @@ def test_a_second_process_waits_for_the_lock(home: Path) -> None:
 
 SHARED: list[tuple[str, dict[str, Any]]] = [("mcp", {}), ("copilot", {"project": True})]
 SERVER = {"mcp": (("a", "https://a.example/mcp"),), "copilot": (("c", "https://c.example/mcp"),)}
-"""A server of its own for each client."""
+"""A separate server for each client."""
 
 
 @pytest.mark.parametrize(
@@ -650,7 +650,7 @@ def test_two_clients_of_one_file_are_undone_in_any_order(
 def test_two_clients_of_a_file_in_another_layout_leave_what_was_there(
     home: Path, monkeypatch: pytest.MonkeyPatch, before: bytes | None, order: tuple[int, int], name: str
 ) -> None:
-    """A client or an editor may write the file again: the last undo removes what the first setup has made."""
+    """A client or an editor may write the file again: the last undo removes the containers that the first setup has made."""
     folder = home / "repo"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -705,3 +705,22 @@ def test_the_record_of_a_client_that_takes_a_name_holds_nothing_that_a_person_wr
     assert len(records(home)) == 2
     assert not any("hunter2" in each.read_text() for each in records(home))
     assert "hunter2" not in path.read_text()
+
+
+def test_a_client_that_is_set_up_again_in_another_layout_leaves_what_was_there(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The containers that its first setup has made go with the last entry in them."""
+    folder = home / "repo"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    path = folder / ".mcp.json"
+    path.write_text('{"a": 1}')
+    set_up("mcp", request(home, gateway=None, name="n-a", servers=()))
+    set_up("copilot", request(home, gateway=None, name="n-b", project=True, servers=()))
+    path.write_text(json.dumps(json.loads(path.read_text()), indent=7))
+    set_up("mcp", request(home, gateway=None, name="n-c", servers=()))
+    undo("mcp", home)
+    undo("copilot", home)
+    assert json.loads(path.read_text()) == {"a": 1}
+    assert records(home) == []
