@@ -650,7 +650,7 @@ def test_two_clients_of_one_file_are_undone_in_any_order(
 def test_two_clients_of_a_file_in_another_layout_leave_what_was_there(
     home: Path, monkeypatch: pytest.MonkeyPatch, before: bytes | None, order: tuple[int, int], name: str
 ) -> None:
-    """A client or an editor may write the file again: the last undo removes the containers that the first setup has made."""
+    """An editor may write the file again: the last undo removes the containers that the first setup has made."""
     folder = home / "repo"
     folder.mkdir()
     monkeypatch.chdir(folder)
