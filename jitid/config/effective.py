@@ -642,7 +642,8 @@ def load(
     file. `flags` are settings from the command line. Without any file no TOML reader is loaded.
 
     With `unattended`, another program runs the line, in folders and with variables that a project's authors may choose:
-    the project's file may only make it stricter, and no variable selects the agent: its name is a right.
+    the project's file may only make it stricter, and no variable chooses a part of the request, not even by another
+    file.
 
     Raises ConfigurationError, and UsageError for a flag.
     """
@@ -667,12 +668,14 @@ def load(
             f"no configuration file has the profile {quote(profile)}", f"the user's file is {safe(path)}"
         )
     warnings += _misspelt(environ)
+    trusted = Trusted(layers, path if file else None, profile if named_profile else None, environ)
     values = {name: _resolve(name, flags or {}, environ, layers, warnings) for name in SETTINGS}
     if values["ledger"][0] is None:
         values["ledger"] = default_ledger(environ), "default"
-    trusted = Trusted(layers, path if file else None, profile if named_profile else None, environ)
     if unattended:
-        values["agent"] = trusted.stated(SETTINGS["agent"])
+        own = [*project, *trusted.layers]
+        values |= {name: _resolve(name, {}, {}, own, []) for name in _OF_REQUEST}
+        values["audience"] = _resolve("audience", {}, {}, layers, [])
     return Config(values, layers, path, warnings, trusted)
 
 
@@ -728,6 +731,10 @@ def _resolve(
         warnings.append(f"{safe(layer.origin)}: `{name}` is laxer than {trusted[0]}{unit}; it is ignored")
         return trusted
     return value, layer.origin
+
+
+_OF_REQUEST = ("task", "agent", "purpose", "sensitivity", "ttl", "task_deadline")
+"""The settings of a request that no variable chooses if another program runs the line."""
 
 
 def _restrictions(values: Mapping[str, Value]) -> dict[str, Value]:

@@ -52,8 +52,6 @@ def session_request(
     task, delegator = stated["task"], stated["delegator"]
     if task is None and former_task is not None and not _is_past_deadline(cli, former_task):
         task = former_task
-    if parent_file is not None and "delegator" in cli.from_environment:
-        delegator = None
     if parent_file is None:
         task = task or cli.config().text("task") or _new_task(client, name)
         token_file = os.environ.get("JITID_DELEGATOR_TOKEN_FILE")
