@@ -612,7 +612,7 @@ def test_nobody_prevents_identities_of_the_process_of_another(world: World) -> N
     ended = inventory_operations.Revoke(selection=Selection(ids=(made.credentials[0].id,)), most=None)
     assert ask(world, EVE, ended).barred == 1
     issue(world, ALICE, delegator=None, process=process)
-    # An issuer acts for others, too: Eve's revocation is no reason against Bob's identity, and one against hers.
+    # An issuer acts for others, too: Eve's revocation prevents her identities, and not Bob's.
     ina = caller("user:ina", "issuer")
     issue(world, ina, delegator="user:bob", process=process)
     for who, task, delegator in ((EVE, "OTHER", None), (ina, "THIRD", "user:eve")):

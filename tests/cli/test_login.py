@@ -596,7 +596,7 @@ def test_in_a_session_the_login_does_not_count(shell: Shell, tmp_path: Path) -> 
 
 
 def test_a_session_beside_a_ledger_is_for_the_person_who_logged_in(shell: Shell, tmp_path: Path) -> None:
-    """If its line names nobody, as at an authority: the person has one name. A session keeps the name it began with."""
+    """If its line has no delegator, as at an authority: the person has one name. A session keeps its first one."""
     libfaketime()
     later = {**dict(word.split("=", 1) for word in faked("+0")[1:]), "FAKETIME_NO_CACHE": "1"}
     settings = ("--config", str(tmp_path / "own.toml"))

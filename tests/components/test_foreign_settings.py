@@ -199,7 +199,7 @@ STATED = {
 def test_no_variable_states_a_part_of_the_request_of_a_hook_or_a_helper(
     shell: Shell, usual: dict[str, Any], name: str
 ) -> None:
-    """Of those that `setup` writes: their lines state it. The line of docker has no options."""
+    """`setup` writes them: their lines state it. The line of docker has no options."""
     given = _given(shell, "docker", **{name: STATED[name]})
     assert given == {each: value for each, value in usual.items() if not each.startswith("docker")}
 

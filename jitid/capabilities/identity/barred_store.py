@@ -39,8 +39,8 @@ class BarredStore(Store):
     ) -> int | None:
         """Return the number of a process that had an identity that was revoked: this one, or a process above it.
 
-        Only identities of the delegator count, and those that `requester` requested; with `of_root`, also all below
-        them.
+        Only identities of the delegator count, and identities that `requester` requested; with `of_root`, also all
+        below them.
         """
         dialect, whose = dialect_of(self._db), _ROOT if of_root else "i.id"
         each = [(process.pid, process.started), *above]

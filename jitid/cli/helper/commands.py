@@ -74,7 +74,7 @@ class HelperOptions(RequestOptions):
     is_set_up: ClassVar[bool] = False
     """Whether its line can state the whole request, as `jitid setup` writes it: then no variable states a part of it.
 
-    The identity above it is no part of the request: `jitid run` sets its variable.
+    The variable of the parent stays: `jitid run` sets it.
     """
 
     # No variable sets it: a project's settings have variables for its commands, and the name of an agent is a right.
