@@ -87,6 +87,13 @@ class Trusted:
         origins = {layer.origin for layer in self._found}
         return [layer for layer in self.layers if layer.origin not in origins]
 
+    def has(self, origin: str) -> bool:
+        """Return whether the environment chose neither a value nor its file. Raises ConfigurationError.
+
+        `origin` is that of the value, as `Config.origin` returns it, or that of a layer.
+        """
+        return origin in ("flag", "default") or any(layer.origin == origin for layer in self.layers)
+
     def stated(self, setting: Setting) -> tuple[Value, str]:
         """Return the value of a setting in these files, and its origin. Raises ConfigurationError."""
         return next(
@@ -297,7 +304,7 @@ class Config:
             found = next((layer for layer in self._layers if issuer in layer.oidc), None)
         else:
             return None
-        if found is None or any(layer.origin == found.origin for layer in self._trusted.layers):
+        if found is None or self._trusted.has(found.origin):
             return None
         return self._trusted.advice(found.origin)
 
@@ -312,14 +319,13 @@ class Config:
         from jitid.model.federation import Federation
         from jitid.model.vendor import life_of
 
-        trusted_origins = {layer.origin for layer in self._trusted.layers}
         longest: dict[str, int] = {}
         for layer in self._all_layers():
             for name, table in layer.federations.items():
                 federation = Federation(name, table)
                 for audience in federation.audiences:
                     lifetimes = [federation.lifetime, longest.get(audience, 0)]
-                    if layer.origin not in trusted_origins:
+                    if not self._trusted.has(layer.origin):
                         lifetimes += [federation.vendor.lifetime, life_of(audience) or 0]
                     longest[audience] = max(lifetimes)
         return longest
@@ -429,10 +435,9 @@ class Config:
         if path is None or self.remote is None:
             return path
         remote, credential = self.origin("remote"), self.origin("remote_credential_file")
-        layers = {remote, credential}
-        if layers & {"flag"} or _layer(credential) == "environment" or _file(remote) == _file(credential):
+        if credential == "flag" or _layer(credential) == "environment" or _file(remote) == _file(credential):
             return path
-        if _layer(remote) != "environment" and any(layer.origin == remote for layer in self._trusted.layers):
+        if self._trusted.has(remote):
             return path
         raise UsageError(
             f"the authority {quote(self.remote, 200)} ({safe(remote)}) does not get the credential {quote(path, 200)} "
