@@ -155,3 +155,13 @@ def pytest_collection_finish() -> None:
 @given(strategies.none())
 def _use_hypothesis(_: None) -> None:
     """Let Hypothesis make its random generator; if it makes it after `gc.freeze`, it takes it for garbage."""
+
+
+@pytest.fixture(autouse=True)
+def own_process_name() -> Iterator[None]:
+    """Undo the name that `jitid run` gives to its process: some tests perform it in the process of the tests."""
+    path = Path("/proc/self/comm")
+    name = path.read_text()
+    yield
+    if path.read_text() != name:
+        path.write_text(name)

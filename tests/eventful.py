@@ -108,6 +108,11 @@ def live_through_everything(world: World) -> None:
         world.authority.perform(Renew(request=RenewRequest(Secret.single(bound.token))))
     with pytest.raises(InvalidCredentialError):
         world.authority.perform(Renew(request=RenewRequest(Secret.single("x.y.z"))))
+    client = world.issue(process=Process("host", "boot", 9, 2, 3, kept=False))
+    world.authority.perform(
+        RecordSession(token=Secret.single(client.token), session=ClientSession("codex", "s2"))
+    )
+    world.revoke(client.id)
     child = world.issue(parent=bound.token, agent="coder")
     for id_ in (child.id, parent.id):
         with pytest.raises(PolicyDeniedError) if id_ == parent.id else nullcontext():

@@ -114,6 +114,9 @@ class RemoteAuthority:
         try:
             return self._result(operation, self._answer(operation, body, self._channel, _JSON))
         except JitidError as error:
+            if isinstance(error, UsageError) and "`closing`" in error.message and _closes(operation):
+                # An older authority lacks this member, since there a revocation excludes no process.
+                return self.perform(operation.replace(closing=False))
             _add_aftermath(operation, error)
             raise
 
@@ -556,6 +559,11 @@ def _complete(operation: Operation[Any], pieces: Iterable[Any]) -> Iterator[Any]
         last = type(piece).__name__
     if last != operation.last_piece if operation.last_piece else not last:
         codec.refuse(operation)
+
+
+def _closes(operation: Operation[Any]) -> bool:
+    """Return whether a program ends its own identities by a `Revoke`."""
+    return getattr(operation, "closing", False) is True
 
 
 def _add_aftermath(operation: Operation[Any], error: JitidError) -> None:

@@ -70,15 +70,22 @@ def ancestors() -> Iterator[tuple[int, tuple[str, ...], tuple[str, ...]]]:
 
 def all_above() -> tuple[ProcessAbove, ...]:
     """Return the processes above the current process, of any user, the nearest first."""
-    above: list[ProcessAbove] = []
+    return tuple([ProcessAbove(pid, int(fields[_STARTED])) for pid, _, fields in _stats_above()])
+
+
+def _stats_above() -> Iterator[tuple[int, bytes, list[bytes]]]:
+    """Yield the processes above the current one, of any user: number, name, and the fields of `stat` after the name."""
     pid = os.getppid()
-    with suppress(OSError, ValueError, IndexError):
-        while pid > 0 and len(above) < MOST_ABOVE:
+    for _ in range(MOST_ABOVE):
+        try:
             with open(f"/proc/{pid}/stat", "rb") as file:
-                fields = file.read().rpartition(b")")[2].split()
-            above.append(ProcessAbove(pid, int(fields[_STARTED])))
-            pid = int(fields[_PARENT])
-    return tuple(above)
+                head, _, rest = file.read().rpartition(b")")
+            fields = rest.split()
+            above = int(fields[_PARENT])
+        except (OSError, ValueError, IndexError):
+            return
+        yield pid, head.partition(b"(")[2], fields
+        pid = above
 
 
 def variable_of(pid: int, name: str) -> str:
@@ -108,18 +115,7 @@ def is_below_run() -> bool:
     A process finds this out without its environment, which programs often clear. A process that was detached from its
     parents is not found.
     """
-    pid, seen = os.getppid(), 0
-    while pid > 0 and seen < MOST_ABOVE:
-        seen += 1
-        try:
-            with open(f"/proc/{pid}/stat", "rb") as file:
-                head, _, fields = file.read().rpartition(b")")
-            if head.partition(b"(")[2] == _OF_RUN.encode():
-                return True
-            pid = int(fields.split()[_PARENT])
-        except (OSError, ValueError, IndexError):
-            return False
-    return False
+    return any(name == _OF_RUN.encode() for _, name, _ in _stats_above())
 
 
 def _words(pid: int) -> tuple[str, ...]:

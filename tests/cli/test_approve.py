@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import subprocess
+from copy import copy
 from pathlib import Path
 
 import pytest
@@ -31,10 +32,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Approving:
 @pytest.fixture
 def shell(made: Approving, tmp_path: Path) -> Approving:
     """Return the same user over a copy of the ledger."""
-    copy = Approving.__new__(Approving)
-    copy.home, copy.ledger = made.home, Path(shutil.copytree(made.ledger, tmp_path / "ledger"))
-    copy.environment = {**made.environment, "JITID_LEDGER": str(copy.ledger)}
-    return copy
+    copied = copy(made)
+    copied.ledger = Path(shutil.copytree(made.ledger, tmp_path / "ledger"))
+    copied.environment = {**made.environment, "JITID_LEDGER": str(copied.ledger)}
+    return copied
 
 
 def _end(process: subprocess.Popen[str]) -> tuple[int, str, str]:

@@ -165,7 +165,10 @@ def hand_back(transaction: Transaction, names: Names, token: str, id_: str, reas
                 "reason": refusal,
             },
         )
-    ended = revoke(transaction, Selection(ids=(credential.id,)), reason, None, {"holder": holder.id})
+    # The holder's process may hand out other identities.
+    ended = revoke(
+        transaction, Selection(ids=(credential.id,)), reason, None, {"holder": holder.id}, closing=True
+    )
     return HandedBack(credential.id, ended)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import select
 import socket
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from jitid.errors import (
     UnauthenticatedError,
     UsageError,
 )
+from jitid.model.ledger_rows import Selection
 from jitid.model.request import IssueRequest, RenewRequest
 from jitid.operation import base as ops
 from jitid.system import http
@@ -34,6 +36,21 @@ from jitid.values.secret import Secret
 from tests.authority.remote.peer import answer, answering, error
 
 TASK = {"key": 1, "name": "T1", "purpose": None, "sensitivity": "low", "deadline": 2, "opened_at": 1}
+RADIUS = {
+    "matched": 1,
+    "identities": 1,
+    "credentials": 1,
+    "tasks": 1,
+    "delegators": 1,
+    "offline_until": None,
+    "signed": 0,
+    "refused_since": 1,
+    "accepted_until": None,
+    "at": 1,
+    "at_targets": None,
+}
+ENDED = {"radius": RADIUS, "credentials": 1, "event": 2}
+USAGE = {"code": "usage", "hint": None, "retryable": False, "exit": 2}
 ROW = answer(200, {"task": {**TASK, "ended_at": None}, "credentials": 1, "live": 1, "now": 1})
 READ = inventory_operations.ShowTask(name="T1")
 CHANGE = trust_operations.RotateKey(algorithm="EdDSA")
@@ -65,6 +82,20 @@ def test_nobody_listens() -> None:
         remote(f"http://127.0.0.1:{port}").perform(CHANGE)
     assert raised.value.exit_status is ExitStatus.STORAGE
     assert raised.value.retryable
+
+
+def test_an_older_authority_ends_what_its_program_closes() -> None:
+    """It has no member `closing`, since there a revocation excludes no process; a refusal would leave the identity."""
+    ending = inventory_operations.Revoke(selection=Selection(ids=("jid_1",)), closing=True, most=None)
+    refused = answer(400, {"error": {**USAGE, "message": "Revoke has no member `closing`; nothing was done"}})
+    with answering(refused, answer(200, ENDED)) as peer:
+        assert remote(peer.url).perform(ending).credentials == 1
+    first, second = (json.loads(request.body) for request in peer.requests)
+    assert (first.pop("closing"), first) == (True, second)
+    other = answer(400, {"error": {**USAGE, "message": "Revoke: `selection` is missing; nothing was done"}})
+    with answering(other) as peer, pytest.raises(UsageError):
+        remote(peer.url).perform(ending)
+    assert len(peer.requests) == 1
 
 
 def test_a_question_is_asked_again_when_its_answer_was_lost() -> None:
