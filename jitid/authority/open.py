@@ -156,11 +156,12 @@ def issuer(config: Config) -> str | None:
 def current_login(config: Config) -> LoginProof | None:
     """Return the login of this user beside the ledger, or at the authority; None without one.
 
-    None also in an agent's process, where it does not count. Raises the errors of both.
+    None also in an agent's process, where it does not count, but not for the hooks and helpers of a client. Raises the
+    errors of both.
     """
     from jitid.capabilities.session.agent_above import agent_above
 
-    if agent_above() is not None:
+    if agent_above(config.client_process) is not None:
         return None
     if config.remote is not None:
         from jitid.authority.remote import login_credential, open_remote
@@ -175,8 +176,8 @@ def current_login(config: Config) -> LoginProof | None:
     from jitid.authority.open_local import holder
     from jitid.capabilities.access.operations import FindLogin
 
-    found, local = holder(), open_if_there(config)
-    return None if found is None or local is None else local.perform(FindLogin(holder=found))
+    found = holder()
+    return None if found is None else open_for_preview(config).perform(FindLogin(holder=found))
 
 
 def sweep_limits(config: Config) -> Thresholds:

@@ -87,6 +87,13 @@ class Trusted:
         origins = {layer.origin for layer in self._found}
         return [layer for layer in self.layers if layer.origin not in origins]
 
+    def has(self, origin: str) -> bool:
+        """Return whether the environment chose neither a value nor its file. Raises ConfigurationError.
+
+        `origin` is that of the value, as `Config.origin` returns it, or that of a layer.
+        """
+        return origin in ("flag", "default") or any(layer.origin == origin for layer in self.layers)
+
     def stated(self, setting: Setting) -> tuple[Value, str]:
         """Return the value of a setting in these files, and its origin. Raises ConfigurationError."""
         return next(
@@ -297,7 +304,7 @@ class Config:
             found = next((layer for layer in self._layers if issuer in layer.oidc), None)
         else:
             return None
-        if found is None or any(layer.origin == found.origin for layer in self._trusted.layers):
+        if found is None or self._trusted.has(found.origin):
             return None
         return self._trusted.advice(found.origin)
 
@@ -312,14 +319,13 @@ class Config:
         from jitid.model.federation import Federation
         from jitid.model.vendor import life_of
 
-        trusted_origins = {layer.origin for layer in self._trusted.layers}
         longest: dict[str, int] = {}
         for layer in self._all_layers():
             for name, table in layer.federations.items():
                 federation = Federation(name, table)
                 for audience in federation.audiences:
                     lifetimes = [federation.lifetime, longest.get(audience, 0)]
-                    if layer.origin not in trusted_origins:
+                    if not self._trusted.has(layer.origin):
                         lifetimes += [federation.vendor.lifetime, life_of(audience) or 0]
                     longest[audience] = max(lifetimes)
         return longest
@@ -429,10 +435,9 @@ class Config:
         if path is None or self.remote is None:
             return path
         remote, credential = self.origin("remote"), self.origin("remote_credential_file")
-        layers = {remote, credential}
-        if layers & {"flag"} or _layer(credential) == "environment" or _file(remote) == _file(credential):
+        if credential == "flag" or _layer(credential) == "environment" or _file(remote) == _file(credential):
             return path
-        if _layer(remote) != "environment" and any(layer.origin == remote for layer in self._trusted.layers):
+        if self._trusted.has(remote):
             return path
         raise UsageError(
             f"the authority {quote(self.remote, 200)} ({safe(remote)}) does not get the credential {quote(path, 200)} "
@@ -642,7 +647,8 @@ def load(
     file. `flags` are settings from the command line. Without any file no TOML reader is loaded.
 
     With `unattended`, another program runs the line, in folders and with variables that a project's authors may choose:
-    the project's file may only make it stricter, and no variable selects the agent: its name is a right.
+    the project's file may only make it stricter, and no variable chooses a part of the request, not even by another
+    file.
 
     Raises ConfigurationError, and UsageError for a flag.
     """
@@ -667,12 +673,14 @@ def load(
             f"no configuration file has the profile {quote(profile)}", f"the user's file is {safe(path)}"
         )
     warnings += _misspelt(environ)
+    trusted = Trusted(layers, path if file else None, profile if named_profile else None, environ)
     values = {name: _resolve(name, flags or {}, environ, layers, warnings) for name in SETTINGS}
     if values["ledger"][0] is None:
         values["ledger"] = default_ledger(environ), "default"
-    trusted = Trusted(layers, path if file else None, profile if named_profile else None, environ)
     if unattended:
-        values["agent"] = trusted.stated(SETTINGS["agent"])
+        own = [*project, *trusted.layers]
+        values |= {name: _resolve(name, {}, {}, own, []) for name in _OF_REQUEST}
+        values["audience"] = _resolve("audience", {}, {}, layers, [])
     return Config(values, layers, path, warnings, trusted)
 
 
@@ -728,6 +736,10 @@ def _resolve(
         warnings.append(f"{safe(layer.origin)}: `{name}` is laxer than {trusted[0]}{unit}; it is ignored")
         return trusted
     return value, layer.origin
+
+
+_OF_REQUEST = ("task", "agent", "purpose", "sensitivity", "ttl", "task_deadline")
+"""The settings of a request that no variable chooses if another program runs the line."""
 
 
 def _restrictions(values: Mapping[str, Value]) -> dict[str, Value]:

@@ -145,11 +145,18 @@ class Terms(Record):
     """Whether an authority serves the caller; otherwise the caller reads the ledger's key itself."""
     holder: str | None = None
     """The holder of a login beside the ledger, as `LOGIN+HASH@HOST`; None if served, or before the first login."""
+    served_as: str | None = None
+    """The name of the served caller in the audit log."""
 
     @property
     def own_name(self) -> str | None:
         """The delegator that the caller is proved to be; None if the caller cannot be a delegator."""
         return None if self.caller_proof is None else named(self.caller)
+
+    @property
+    def by(self) -> str:
+        """The caller's name in the audit log (`by`)."""
+        return self.served_as or self.caller
 
     @property
     def requester(self) -> str:
@@ -160,6 +167,7 @@ class Terms(Record):
         """Return the terms for a served caller."""
         return self._replace(
             caller=caller.delegator or caller.name,
+            served_as=caller.name,
             caller_proof=caller.proof if caller.delegator else None,
             identity=caller.identity,
             bearer=None if caller.agent is None else caller.credential,

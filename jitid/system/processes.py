@@ -61,7 +61,7 @@ def ancestors() -> Iterator[tuple[int, tuple[str, ...], tuple[str, ...]]]:
         seen += 1
         try:
             if os.stat(f"/proc/{pid}").st_uid == os.geteuid():
-                yield pid, _words(pid), _names(pid)
+                yield pid, _words(pid), program_names(pid)
             with open(f"/proc/{pid}/stat", "rb") as file:
                 pid = int(file.read().rpartition(b")")[2].split()[_PARENT])
         except (OSError, ValueError, IndexError):
@@ -123,7 +123,8 @@ def _words(pid: int) -> tuple[str, ...]:
         return tuple(word.decode("utf-8", "replace") for word in file.read(_LONGEST_LINE).split(b"\0")[:3])
 
 
-def _names(pid: int) -> tuple[str, ...]:
+def program_names(pid: int) -> tuple[str, ...]:
+    """Return the names of the program of a process: of the process, and of its file if that can be read."""
     with open(f"/proc/{pid}/comm", "rb") as file:
         name = file.read().decode("utf-8", "replace").rstrip("\n")
     try:

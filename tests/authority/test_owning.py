@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from jitid.authority import guard
+from jitid.authority.open import HeldAuthority
 from jitid.capabilities.identity import operations as identity_operations
 from jitid.capabilities.identity.filter_store import Filter
 from jitid.capabilities.identity.store import CredentialStore
@@ -32,7 +33,7 @@ from jitid.model.request import AttachRequest, RenewRequest
 from jitid.operation import base as ops
 from jitid.values.secret import Secret
 from tests.authority.callers import ask, bearer, caller, issue, told
-from tests.builders import World, edit
+from tests.builders import World, edit, request
 
 ALICE, BOB, EVE = (caller(f"user:{name}") for name in ("alice", "bob", "eve"))
 RESPONDER = caller("user:rita", "responder")
@@ -611,11 +612,55 @@ def test_nobody_prevents_identities_of_the_process_of_another(world: World) -> N
     ended = inventory_operations.Revoke(selection=Selection(ids=(made.credentials[0].id,)), most=None)
     assert ask(world, EVE, ended).barred == 1
     issue(world, ALICE, delegator=None, process=process)
-    for who, task in ((EVE, "OTHER"), (caller("user:ina", "issuer"), "THIRD")):
+    # An issuer acts for others, too: Eve's revocation prevents her identities, and not Bob's.
+    ina = caller("user:ina", "issuer")
+    issue(world, ina, delegator="user:bob", process=process)
+    for who, task, delegator in ((EVE, "OTHER", None), (ina, "THIRD", "user:eve")):
         with pytest.raises(InvalidCredentialError, match="was revoked"):
-            issue(world, who, delegator=None, task=task, process=process)
+            issue(world, who, delegator=delegator, task=task, process=process)
         below, above = process._replace(pid=43), (ProcessAbove(1, 1), ProcessAbove(42, 99))
-        issue(world, who, delegator=None, task=task, process=below, above=(ProcessAbove(42, 98),))
+        issue(world, who, delegator=delegator, task=task, process=below, above=(ProcessAbove(42, 98),))
         with pytest.raises(InvalidCredentialError, match="the process 42 was revoked"):
-            issue(world, who, delegator=None, task=f"{task}-2", process=below, above=above)
+            issue(world, who, delegator=delegator, task=f"{task}-2", process=below, above=above)
+    assert world.check()
+
+
+@pytest.mark.usefixtures("kept_in")
+def test_who_may_name_any_delegator_evades_no_revocation_by_another_name(world: World) -> None:
+    """Of an issuer, and beside the ledger: an identity that the same caller requested was revoked."""
+    process = Process("host", "boot", 7, 42, 99, kept=False)
+    ina, other = (caller(f"user:{name}", "issuer") for name in ("ina", "olaf"))
+    made = issue(world, ina, delegator="user:bob", process=process)
+    ended = inventory_operations.Revoke(selection=Selection(ids=(made.credentials[0].id,)), most=None)
+    assert ask(world, RESPONDER, ended).barred == 1
+    for who, delegator in ((ina, "user:alice"), (ina, "user:ina"), (BOB, None), (other, "user:bob")):
+        with pytest.raises(InvalidCredentialError, match="was revoked"):
+            issue(world, who, delegator=delegator, process=process)
+    issue(world, ALICE, delegator=None, process=process)
+    issue(world, other, delegator="user:alice", process=process)
+
+
+@pytest.mark.parametrize("is_child", [False, True])
+@pytest.mark.usefixtures("kept_in")
+def test_beside_the_ledger_no_other_name_evades_a_revocation(world: World, is_child: bool) -> None:
+    """In `jitid run` the identity of a session is a child, which the agent of the run requests."""
+    process = Process("host", "boot", 7, 42, 99, kept=False)
+
+    def issued(authority: ops.Authority, **fields: Any) -> Issued:
+        (made,) = authority.perform(issue_operations.Issue(requests=(request(process=process, **fields),)))
+        return made
+
+    # Another person, at the authority of the same ledger, prevents no identity of the user beside it.
+    eves = issue(world, EVE, delegator=None, process=process)
+    child = issue(world, EVE, delegator=None, parent=bearer(eves), process=process)
+    for each in (child, eves):
+        ended = inventory_operations.Revoke(selection=Selection(ids=(each.credentials[0].id,)), most=None)
+        ask(world, EVE, ended)
+    made = issued(world.authority)
+    if is_child:
+        made = issued(HeldAuthority(world.authority, bearer(made)), parent=bearer(made), delegator=None)
+    ended = inventory_operations.Revoke(selection=Selection(ids=(made.credentials[0].id,)), most=None)
+    assert world.authority.perform(ended).barred == 1
+    with pytest.raises(InvalidCredentialError, match="was revoked"):
+        issued(world.authority, delegator="user:zoe")
     assert world.check()

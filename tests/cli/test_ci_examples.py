@@ -152,8 +152,14 @@ class Job:
         self._values = {f"inputs.{name}": value for name, value in (defaults | given | inputs).items()}
         self._github = github
         self._folder = github.shell.home / f"runner-{os.urandom(4).hex()}"
-        self._folder.mkdir()
+        self._commands.mkdir(parents=True)
+        self._later: dict[str, str] = {}
         self.log = ""
+
+    @property
+    def _commands(self) -> Path:
+        """The folder of the runner's files for a step."""
+        return self._folder / "_runner_file_commands"
 
     def environment(self, number: int) -> dict[str, str]:
         """Return the environment of a step."""
@@ -163,15 +169,17 @@ class Job:
         }
         own = {
             "RUNNER_TEMP": str(self._folder),
-            "GITHUB_OUTPUT": str(self._folder / f"output-{number}"),
-            "GITHUB_ENV": str(self._folder / "output-env"),
-            "GITHUB_PATH": str(self._folder / "output-path"),
-            "GITHUB_STATE": str(self._folder / "output-state"),
+            "GITHUB_OUTPUT": str(self._commands / f"set_output_{number}"),
+            "GITHUB_ENV": str(self._commands / f"set_env_{number}"),
+            "GITHUB_PATH": str(self._commands / f"add_path_{number}"),
+            "GITHUB_STATE": str(self._commands / f"save_state_{number}"),
             "GITHUB_RUN_ID": "17",
             "GITHUB_RUN_ATTEMPT": "1",
             "GITHUB_JOB": "deploy",
         }
-        return self._github.environment | own | stated
+        for name in ("GITHUB_OUTPUT", "GITHUB_ENV", "GITHUB_PATH", "GITHUB_STATE"):
+            Path(own[name]).touch()
+        return self._github.environment | self._later | own | stated
 
     def start(self, number: int) -> subprocess.Popen[str]:
         """Start a step."""
@@ -189,10 +197,14 @@ class Job:
         """Wait for a step, and take its log and its outputs. Return its status."""
         log, _ = process.communicate(timeout=120)
         self.log += log
-        outputs = self._folder / f"output-{number}"
-        for line in outputs.read_text().splitlines() if outputs.exists() else ():
+        for line in (self._commands / f"set_output_{number}").read_text().splitlines():
             name, _, value = line.partition("=")
             self._values[f"steps.{self._steps[number].get('id')}.outputs.{name}"] = value
+        for line in (self._commands / f"set_env_{number}").read_text().splitlines():
+            name, _, value = line.partition("=")
+            self._later[name] = value
+        for line in (self._commands / f"add_path_{number}").read_text().splitlines():
+            self._later["PATH"] = f"{line}:{self._later.get('PATH', self._github.environment['PATH'])}"
         return process.returncode
 
     def run(self) -> tuple[int, int | None]:
@@ -217,8 +229,8 @@ class Job:
         return self.finish(2, self.start(2))
 
     def left(self) -> list[str]:
-        """Return the files that the job leaves on the runner."""
-        return [path.name for path in self._folder.rglob("*") if not path.name.startswith("output-")]
+        """Return the files that the job leaves on the runner, without the runner's own."""
+        return [path.name for path in self._folder.rglob("*") if self._commands not in (path, path.parent)]
 
     def shown(self) -> str:
         """Return the log as GitHub shows it: with stars for each masked value."""
@@ -274,33 +286,63 @@ def test_the_command_finds_neither_the_token_of_github_nor_the_access_token(gith
       tr '\\0' '\\n' </proc/$process/environ; tr '\\0' '\\n' </proc/$process/cmdline
       for each in 0 3; do timeout 1 cat /proc/$process/fd/$each 2>/dev/null || true; done
     done >seen
-    find "$RUNNER_TEMP" -type f ! -name 'output-*' >files
+    find "$RUNNER_TEMP" -type f -exec cat {} + >files
     """
     job = Job(github, run=command)
     assert job.run() == (0, 0), job.log
     seen = (github.shell.home / "seen").read_text()
     assert "JITID_TOKEN_FILE=" in seen
     assert not any(secret in seen + job.shown() for secret in (github.access, REQUEST_TOKEN, "eyJ"))
-    assert (github.shell.home / "files").read_text() == ""
+    files = (github.shell.home / "files").read_text()
+    assert job.task in files
+    assert not any(secret in files for secret in (github.access, REQUEST_TOKEN, "eyJ"))
 
 
-def test_the_command_cannot_choose_what_the_end_retires_or_with_which_program(github: Platform) -> None:
+def test_the_variables_of_the_command_do_not_name_the_files_of_the_runner(github: Platform) -> None:
     command = """
     for name in GITHUB_OUTPUT GITHUB_ENV GITHUB_PATH GITHUB_STATE; do ! [ -v $name ] || echo "$name is set"; done
     """
     job = Job(github, run=command)
     assert job.run() == (0, 0)
     assert "is set" not in job.log
+
+
+def test_the_command_does_not_choose_what_the_end_retires_or_with_which_jitid(github: Platform) -> None:
+    """Although it finds the files of the runner, and writes the PATH, the variables and the outputs there."""
     own = github.shell.home / "own"
     own.mkdir()
     (own / "jitid").write_text("#!/bin/sh\ntouch replaced\n")
     (own / "jitid").chmod(0o755)
-    job = Job(github, run="true")
-    assert job.begin() == 0
-    github.environment["PATH"] = f"{own}:{github.environment['PATH']}"
-    assert (job.finish(1, job.start(1)), job.end()) == (0, 0)
+    command = f"""
+    cd "$RUNNER_TEMP/_runner_file_commands"
+    for file in set_output_*; do echo name=other >>$file; echo program={own}/jitid >>$file; done
+    for file in set_env_*; do printf 'TASK=other\\nPROGRAM={own}/jitid\\nREACHED=yes\\n' >>$file; done
+    for file in add_path_*; do echo {own} >>$file; done
+    """
+    job = Job(github, run=command)
+    assert job.run() == (0, 0), job.log
+    last = job.environment(2)
+    assert (last["REACHED"], last["PATH"].partition(":")[0]) == ("yes", str(own))
     assert not (github.shell.home / "replaced").exists()
-    assert {(state, live) for _, state, live in github.tasks()} == {("ended", 0)}
+    assert github.tasks() == [(job.task, "ended", 0)]
+
+
+def test_the_action_says_that_a_hostile_command_reaches_the_last_step(github: Platform) -> None:
+    """A variable of bash in the runner's file is enough: nothing confines a command of the same user."""
+    (github.shell.home / "evil").write_text(
+        '[ -z "${ACCESS_TOKEN:-}" ] || printf %s "$ACCESS_TOKEN" >found\n'
+    )
+    command = f"""
+    for file in "$RUNNER_TEMP"/_runner_file_commands/set_env_*; do
+      echo BASH_ENV={github.shell.home}/evil >>$file
+    done
+    """
+    job = Job(github, run=command)
+    assert job.run() == (0, 0), job.log
+    assert (github.shell.home / "found").read_text() == github.access
+    text = " ".join(ACTION.read_text().replace("#", " ").split())
+    assert "it can find the runner's files, and with them read the access token in the last step" in text
+    assert "nor change the steps that follow" not in text
 
 
 def test_the_jobs_of_a_matrix_and_two_uses_in_a_job_have_tasks_of_their_own(github: Platform) -> None:
@@ -461,7 +503,7 @@ def gitlab(tmp_path: Path) -> Iterator[Platform]:
 
 
 def pipeline(
-    gitlab: Platform, command: str, subject: str = GITLAB_SUBJECT, **claims: Any
+    gitlab: Platform, command: str, subject: str = GITLAB_SUBJECT, access: str = "access", **claims: Any
 ) -> tuple[int, int, str]:
     """Run a job that extends the template, with sh. Return the statuses of both scripts, and the log."""
     template = module("yaml").safe_load(GITLAB.read_text())[".jitid"]
@@ -472,7 +514,7 @@ def pipeline(
         | {
             "JITID_REMOTE": gitlab.url,
             "JITID_RUN": command,
-            "JITID_ACCESS": str(gitlab.shell.home / "access"),
+            "JITID_ACCESS": str(gitlab.shell.home / access),
             "JITID_ID_TOKEN": id_token("https://gitlab.com", subject, **claims),
             "CI_JOB_ID": "99",
         }
@@ -513,6 +555,27 @@ def test_the_command_finds_no_token_of_gitlab_in_files_or_pipes(gitlab: Platform
     assert gitlab.access not in log
 
 
+def test_no_process_above_the_command_has_the_tokens_of_gitlab_among_its_variables(gitlab: Platform) -> None:
+    """No shell of the script waits for the command. The first process of a container does: the template says so."""
+    command = """
+    process=$$
+    while [ "$process" -gt 1 ]; do
+      echo "above: $process"
+      tr '\\0' '\\n' <"/proc/$process/cmdline"
+      tr '\\0' '\\n' <"/proc/$process/environ" | grep -E '^JITID_(ID_TOKEN|ACCESS)=' || true
+      process=$(sed 's/.*) . \\([0-9]*\\) .*/\\1/' "/proc/$process/stat")
+    done
+    """
+    first, last, log = pipeline(gitlab, command)
+    assert (first, last) == (0, 0), log
+    assert log.count("above: ") >= 3
+    assert "JITID_ID_TOKEN=" not in log
+    assert "JITID_ACCESS=" not in log
+    assert "eyJ" not in log
+    text = " ".join(GITLAB.read_text().replace("#", " ").split())
+    assert "the first process of a container keeps the variables of the job" in text
+
+
 def test_a_failed_job_of_gitlab_retires_its_task(gitlab: Platform) -> None:
     assert pipeline(gitlab, "exit 7")[:2] == (7, 0)
     assert gitlab.tasks() == [("gitlab-99", "ended", 0)]
@@ -538,3 +601,9 @@ def test_other_projects_and_branches_prove_nobody(gitlab: Platform, subject: str
 def test_a_token_of_gitlab_for_another_audience_is_refused(gitlab: Platform) -> None:
     assert pipeline(gitlab, "touch done", aud="https://other.example")[0] != 0
     assert gitlab.tasks() == []
+
+
+def test_a_job_of_gitlab_without_the_access_token_ends(gitlab: Platform) -> None:
+    """A pipeline of a merge request gets no protected variable: no process waits for the other end of a pipe."""
+    assert pipeline(gitlab, "touch done", access="absent")[0] != 0
+    assert not (gitlab.shell.home / "done").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import re
 import shlex
 import signal
@@ -24,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from tests.client_process import client_process
 from tests.identity_provider import CLIENT, SECRET_WORDS, IdentityProvider, identity_provider
 from tests.person import BROWSER, new_browser, visit
-from tests.real import Shell, command, missing, need
+from tests.real import Shell, command, faked, libfaketime, missing, need
 
 
 @pytest.fixture
@@ -592,6 +593,40 @@ def test_in_a_session_the_login_does_not_count(shell: Shell, tmp_path: Path) -> 
         for name in "AB":
             client.hook("stop", {"hook_event_name": "SessionEnd", "session_id": name}, *settings)
     assert proof(shell) == ("user:alice", "oidc")
+
+
+def test_a_session_beside_a_ledger_is_for_the_person_who_logged_in(shell: Shell, tmp_path: Path) -> None:
+    """If its line has no delegator, as at an authority: the person has one name. A session keeps its first one."""
+    libfaketime()
+    later = {**dict(word.split("=", 1) for word in faked("+0")[1:]), "FAKETIME_NO_CACHE": "1"}
+    settings = ("--config", str(tmp_path / "own.toml"))
+    start = {"hook_event_name": "SessionStart", "source": "startup"}
+    reach = ("--may-audience", "https://llm.example", *settings)
+    token = ("helper", "token", "--audience", "https://llm.example", *settings)
+
+    def latest() -> tuple[str, str, str]:
+        lines = shell.good("audit", "log", "--format", "jsonl").splitlines()
+        events = [event for event in map(json.loads, lines) if event["op"] == "issue"]
+        event = max(events, key=lambda each: int(each["seq"]))
+        return event["agent"], event["delegator"], event["proof"]
+
+    user = f"user:{pwd.getpwuid(os.geteuid()).pw_name}"
+    with client_process(shell, "codex", later) as codex, client_process(shell, "claude", later) as claude:
+        assert codex.hook("start", {**start, "session_id": "A"}, *reach).status == 0
+        assert latest() == ("codex", user, "os-user")
+        shell.good("login")
+        assert claude.hook("start", {**start, "session_id": "B"}, *reach).status == 0
+        assert latest() == ("claude-code", "user:alice", "oidc")
+        # Idle for longer than the lifetime of their tokens, they get new identities.
+        codex.good(*token, FAKETIME="+40m")
+        assert latest() == ("codex", user, "os-user")
+        claude.good(*token, FAKETIME="+40m")
+        assert latest() == ("claude-code", "user:alice", "oidc")
+        shell.good("login", "--out")
+        claude.good(*token, FAKETIME="+80m")
+        assert latest() == ("claude-code", "user:alice", "asserted")
+        assert claude.hook("start", {**start, "session_id": "C"}, *reach).status == 0
+        assert latest() == ("claude-code", user, "os-user")
 
 
 def test_beside_a_session_the_login_counts(shell: Shell, tmp_path: Path) -> None:

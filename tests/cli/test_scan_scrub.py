@@ -164,14 +164,26 @@ def test_a_file_that_a_process_has_open_is_kept(shell: Shell) -> None:
 
 
 @contextmanager
-def running(shell: Shell, code: str = "", **more: str) -> Iterator[int]:
-    """Run a program with the name of an agent, and some code in it; yield its process."""
-    program = shell.home / "claude"
+def running(
+    shell: Shell, code: str = "", *, script: str | None = None, folder: Path | None = None, **more: str
+) -> Iterator[int]:
+    """Run a program with the name of an agent, and some code in it; yield its process.
+
+    With a script, the program is the interpreter that runs it. The folder is the working folder of the agent.
+    """
+    program = shell.home / ("claude" if script is None else "node")
     program.symlink_to(sys.executable)
+    words = ["-c", f"{code}\nprint(flush=True); input()"]
+    if script is not None:
+        path = shell.home / script
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(words[1])
+        words = ["-B", str(path)]
     process = subprocess.Popen(
-        [str(program), "-c", f"{code}\nprint(flush=True); input()"],
+        [str(program), *words],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        cwd=folder,
         env=shell.environment | more,
     )
     assert process.stdout is not None
@@ -188,6 +200,23 @@ def test_a_file_whose_agent_runs_is_kept(shell: Shell) -> None:
     with running(shell) as process:
         kept(shell, path, f"in use: its agent runs as process {process}")
     assert scrubbed(shell)[0]["state"] == "scrubbed"
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "lib/node_modules/@anthropic-ai/claude-code/cli.js",
+        "lib/node_modules/@anthropic-ai/claude-code/cli-wrapper.cjs",
+        "bin/claude",
+    ],
+)
+def test_a_file_whose_agent_runs_as_a_script_of_its_package_is_kept(shell: Shell, script: str) -> None:
+    """An extension of an editor runs it so: the process has the name of the interpreter."""
+    path = old(claude(shell.home, token(shell)))
+    with running(shell, script=script) as process:
+        kept(shell, path, f"in use: its agent runs as process {process}")
+    with running(shell, script="lib/node_modules/other/cli.js"):
+        assert scrubbed(shell)[0]["state"] == "scrubbed"
 
 
 @pytest.mark.parametrize("spelling", ["{}/", "{}/./work/..", "{}/alias"])
@@ -234,6 +263,23 @@ def test_a_file_of_a_project_is_kept_while_an_agent_runs(shell: Shell) -> None:
     with running(shell) as process:
         kept(shell, path, f"in use: its agent runs as process {process}")
     assert scrubbed(shell)[0]["client"] == "project"
+
+
+@pytest.mark.parametrize("folder", ["work", "work/src", "."])
+def test_a_file_of_a_project_is_kept_while_an_agent_of_another_home_folder_works_there(
+    shell: Shell, folder: str
+) -> None:
+    claude(shell.home, "nothing")
+    (shell.home / "work/src").mkdir(parents=True)
+    (shell.home / "second").mkdir()
+    path = shell.home / "work" / ".env"
+    path.write_text(token(shell))
+    old(path)
+    second = shell.home / "second"
+    with running(shell, folder=shell.home / folder, HOME=str(second)) as process:
+        kept(shell, path, f"in use: its agent runs as process {process}")
+    with running(shell, folder=second, HOME=str(second)):
+        assert scrubbed(shell)[0]["state"] == "scrubbed"
 
 
 def test_a_link_of_a_project_hides_no_running_agent_and_leads_to_no_other_file(shell: Shell) -> None:

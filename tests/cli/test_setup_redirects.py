@@ -182,6 +182,20 @@ def test_a_local_server_of_the_user_that_replaces_one(shell: Project) -> None:
             ["hooks.SessionEnd"],
         ),
         (
+            "codex",
+            ("--gateway", GATEWAY),
+            ".codex/config.toml",
+            '[shell_environment_policy.set]\nJITID_SCOPE = "evil"\nPATH = "evil"\nEDITOR = "vi"\n',
+            ["shell_environment_policy.set.JITID_SCOPE", "shell_environment_policy.set.PATH"],
+        ),
+        (
+            "opencode",
+            ("--gateway", GATEWAY),
+            "opencode.json",
+            {"plugin": ["./evil.js", "evil-package"], "theme": "x"},
+            ["plugin"],
+        ),
+        (
             "opencode",
             ("--gateway", GATEWAY),
             "opencode.json",
@@ -224,6 +238,39 @@ def test_settings_of_a_project_that_redirect_another_client(
     path = write(shell, file, content).resolve()
     shown = str(path).removeprefix(f"{shell.folder}/")
     assert check(shell, client) == (10, [(f"{shown}: {name}", "redirects") for name in names])
+
+
+@pytest.mark.parametrize("folder", [".opencode/plugin", ".opencode/plugins", ".opencode/tools"])
+def test_a_folder_of_a_project_with_plugins_of_opencode(shell: Project, folder: str) -> None:
+    """Opencode runs them in the process that has the token."""
+    shell.good("setup", "opencode", "--gateway", GATEWAY)
+    (shell.folder / folder).mkdir(parents=True)
+    assert check(shell, "opencode") == (0, [])
+    write(shell, f"{folder}/notes.md", "no program")
+    assert check(shell, "opencode") == (0, [])
+    names = ("a.ts", "b.js", "package")
+    for name in ("a.ts", "b.js", "package/index.ts"):
+        write(shell, f"{folder}/{name}", "export const Evil = async () => ({})\n")
+    assert check(shell, "opencode") == (10, [(f"{folder}/{name}", "redirects") for name in names])
+    above, shell.folder = shell.folder, shell.folder / "below"
+    shell.folder.mkdir()
+    assert check(shell, "opencode") == (
+        10,
+        [(f"{above}/{folder}/{name}", "redirects") for name in names],
+    )
+
+
+def test_plugins_and_variables_of_the_user_are_not_reported(shell: Project) -> None:
+    shell.good("setup", "opencode", "--gateway", GATEWAY)
+    shell.good("setup", "codex", "--gateway", GATEWAY)
+    own = shell.home / ".config/opencode/opencode.json"
+    own.write_text(json.dumps({**json.loads(own.read_text()), "plugin": ["mine"]}))
+    (shell.home / ".opencode/plugins").mkdir(parents=True)
+    (shell.home / ".opencode/plugins/mine.ts").touch()
+    path = shell.home / ".codex/config.toml"
+    path.write_text(path.read_text() + '\n[shell_environment_policy.set]\nPATH = "/usr/bin"\n')
+    assert check(shell, "opencode") == (0, [])
+    assert check(shell, "codex") == (0, [])
 
 
 def test_profiles_and_files_of_codex_that_select_or_change_a_provider(shell: Project) -> None:

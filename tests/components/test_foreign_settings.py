@@ -75,7 +75,7 @@ def _claims(text: str) -> dict[str, Any]:
     return {name: claims[name] for name in ("client_id", "sub", "txn", "scope", "aud", "life", "jitid")}
 
 
-def _given(shell: Shell, **variables: str) -> dict[str, Any]:
+def _given(shell: Shell, without: str | None = None, **variables: str) -> dict[str, Any]:
     """Return the identities and the tokens of a client's hooks and helpers, in a session and outside of one."""
     given: dict[str, Any] = {}
     with client_process(shell) as client, client_process(shell, "other") as other:
@@ -87,6 +87,8 @@ def _given(shell: Shell, **variables: str) -> dict[str, Any]:
                 fields = ("agent", "delegator", "scopes", "purpose", "sensitivity")
                 given[f"identity {row['depth']}"] = {name: row[name] for name in fields}
         for name, (words, text) in HELPERS.items():
+            if name == without:
+                continue
             given[name] = _claims(client.good("helper", *words, stdin=text, **variables))
             given[f"{name} alone"] = _claims(other.good("helper", *words, *WORK, stdin=text, **variables))
         end = {**START, "hook_event_name": "SessionEnd"}
@@ -116,6 +118,8 @@ def test_every_hook_and_helper_is_unattended() -> None:
             assert verb.verb.startswith("helper ")
             assert verb.unattended
             assert "agent" not in verb.fields or verb.fields["agent"].env is None
+            if verb.verb not in ("helper docker", "helper ssh", "helper pgpass"):
+                assert {field.env for field in verb.fields.values()} <= {None, "JITID_PARENT_FILE"}
     assert len(verbs) > 10
 
 
@@ -173,6 +177,65 @@ def test_no_variable_names_the_agent_of_a_hook_or_a_helper(
         "XDG_CONFIG_HOME": str(shell.home / "elsewhere"),
     }
     assert _given(shell, **{way: values[way]}) == usual
+
+
+STATED = {
+    "JITID_TASK": "FIRST",
+    "JITID_DELEGATOR": "alice",
+    "JITID_SCOPE": "a:b prod:deploy",
+    "JITID_TTL": "8h",
+    "JITID_SENSITIVITY": "low",
+    "JITID_PURPOSE": "deploys",
+    "JITID_TASK_DEADLINE": "30d",
+    "JITID_KIND": "opaque",
+    "JITID_AUDIENCE": "https://evil.example",
+    "JITID_MAY_AUDIENCE": "https://evil.example",
+    "JITID_MAY_KIND": "opaque",
+}
+"""A variable for each option and each setting that states a part of a request."""
+
+
+@pytest.mark.parametrize("name", STATED)
+def test_no_variable_states_a_part_of_the_request_of_a_hook_or_a_helper(
+    shell: Shell, usual: dict[str, Any], name: str
+) -> None:
+    """`setup` writes them: their lines state it. The line of docker has no options."""
+    given = _given(shell, "docker", **{name: STATED[name]})
+    assert given == {each: value for each, value in usual.items() if not each.startswith("docker")}
+
+
+@pytest.mark.parametrize("way", ["JITID_CONFIG", "JITID_PROFILE"])
+def test_no_variable_names_a_file_with_parts_of_the_request(
+    shell: Shell, usual: dict[str, Any], way: str
+) -> None:
+    """The file or the profile that a project's variable selects has no task, and no laxer limits."""
+    folder = shell.home / ".config" / "jitid"
+    folder.mkdir(parents=True)
+    stated = 'task = "FIRST"\npurpose = "deploys"\nsensitivity = "low"\nttl = "8h"\ntask_deadline = "30d"\n'
+    for file, text in (("config.toml", f"[profile.x]\n{stated}"), ("other.toml", stated)):
+        (folder / file).write_text(text)
+        (folder / file).chmod(0o600)
+    assert (
+        _given(shell, **{way: {"JITID_CONFIG": str(folder / "other.toml"), "JITID_PROFILE": "x"}[way]})
+        == usual
+    )
+
+
+def test_the_line_and_the_file_of_its_option_state_the_request(shell: Shell) -> None:
+    """The author of the line chose both; the variables of a project replace neither."""
+    file = shell.home / "own.toml"
+    file.write_text('task = "OWN"\nttl = "5m"\n')
+    file.chmod(0o600)
+    own = ("--config", str(file))
+    with client_process(shell) as client:
+        assert client.hook("start", START, *RIGHTS, *own, **STATED).status == 0
+        claims = _claims(client.good("helper", "token", "--audience", LLM, *own, **STATED))
+        assert (claims["txn"], claims["life"], claims["scope"]) == ("OWN", 1, "a:b")
+    with client_process(shell) as client:
+        words = ("--task", "LINE", "--delegator", "bob", "--ttl", "9m")
+        assert client.hook("start", START, *RIGHTS, *words, **STATED).status == 0
+        claims = _claims(client.good("helper", "token", "--audience", LLM, *words[:4], **STATED))
+        assert (claims["txn"], claims["sub"], claims["life"]) == ("LINE", "user:bob", 2)
 
 
 def test_the_file_of_an_option_names_the_agent(shell: Shell) -> None:

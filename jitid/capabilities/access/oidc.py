@@ -73,9 +73,10 @@ def verify_token(
 
 
 def login_nonce(authority: str, seed: str) -> str:
-    """Return the `nonce` of an ID token for a login: no other authority can use the ID token.
+    """Return the `nonce` of an ID token for a login: no authority at another address can use the ID token.
 
-    `authority` is its address, or the issuer of a ledger for a login beside it.
+    `authority` is its address, or the issuer of a ledger for a login beside it. Several authorities may have the same
+    loopback address or socket.
     """
     return strict_json.b64url(sha256(f"{authority}\0{seed}".encode()).digest())
 

@@ -81,40 +81,41 @@ def proves_name(
 
     The role issuer and access to the ledger's key let their holder use the name, and prove nothing.
     """
-    if agent is None or agent.unregistered_at is not None:
-        return False
-    if right.by is not None and right.by.startswith(_LENT):
-        return _lender_proves(snapshot, right.by)
-    if right.by is not None and right.by != BY_ROLE:
-        return True
-    if parent is not None:
-        return _is_listed(agent, parent.agent) and keeps_proved_name(snapshot, parent)
-    return proof != "asserted" and _may_use(snapshot, agent, delegator)
+    return _proves(snapshot, agent, right.by, delegator, proof, parent)
 
 
 def keeps_proved_name(snapshot: View, credential: Credential, max_lenders: int = _LONGEST_RIGHT) -> bool:
     """Return whether an identity proves the name of its agent to others: see `proves_name`."""
-    agent = None if credential.recurring is None else DirectoryStore(snapshot).find_agent(credential.agent)
+    if credential.recurring is None:
+        return False
+    agent = DirectoryStore(snapshot).find_agent(credential.agent)
+    named_by, parent, proof = _recorded(snapshot, credential.id), None, credential.delegator_proof
+    if credential.parent is not None:
+        # Without the parent, nothing proves the name.
+        parent, proof = CredentialStore(snapshot).latest_of(parse_id(credential.parent)[1]), "asserted"
+    return _proves(snapshot, agent, named_by, credential.delegator, proof, parent, max_lenders)
+
+
+def _proves(
+    snapshot: View,
+    agent: Agent | None,
+    named_by: str | None,
+    delegator: str,
+    proof: str,
+    parent: Credential | None,
+    max_lenders: int = _LONGEST_RIGHT,
+) -> bool:
+    """Return whether an identity with this right, this delegator and this parent proves the name of its agent."""
     if agent is None or agent.unregistered_at is not None or not max_lenders:
         return False
-    named_by = _recorded(snapshot, credential.id)
     if named_by is not None and named_by.startswith(_LENT):
-        return _lender_proves(snapshot, named_by, max_lenders - 1)
+        lender = CredentialStore(snapshot).head_of(parse_id(named_by)[1])
+        return lender is not None and keeps_proved_name(snapshot, lender, max_lenders - 1)
     if named_by is not None and named_by != BY_ROLE:
         return _may_use(snapshot, agent, named_by)
-    if credential.parent is None:
-        return credential.delegator_proof != "asserted" and _may_use(snapshot, agent, credential.delegator)
-    above = CredentialStore(snapshot).latest_of(parse_id(credential.parent)[1])
-    return (
-        above is not None
-        and _is_listed(agent, above.agent)
-        and keeps_proved_name(snapshot, above, max_lenders - 1)
-    )
-
-
-def _lender_proves(snapshot: View, jti: str, max_lenders: int = _LONGEST_RIGHT) -> bool:
-    lender = CredentialStore(snapshot).head_of(parse_id(jti)[1])
-    return lender is not None and keeps_proved_name(snapshot, lender, max_lenders)
+    if parent is not None:
+        return _is_listed(agent, parent.agent) and keeps_proved_name(snapshot, parent, max_lenders - 1)
+    return proof != "asserted" and _may_use(snapshot, agent, delegator)
 
 
 def right_to_keep_name(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitid.ledger.select import MANY
+from jitid.ledger.select import MANY, dialect_of
 from jitid.ledger.transaction import Changes
 from jitid.ledger.view import Store, spared
 from jitid.values.ids import identity_id
@@ -17,15 +17,32 @@ if TYPE_CHECKING:
 MARK = b'"barred":['
 """Bytes of every event that bars a process, and of no other event: inside a text the quotes would be escaped."""
 
+_ROOT = """
+    WITH RECURSIVE line (id, parent) AS (
+        SELECT i.id, i.parent UNION ALL SELECT a.id, a.parent FROM line l JOIN identity a ON a.id = l.parent
+    ) SELECT line.id FROM line WHERE line.parent IS NULL
+"""
+"""The query for the root of the identity `i`."""
+
 
 class BarredStore(Store):
     """Queries about barred processes on a view of the ledger."""
 
-    def among(self, process: Process, above: Sequence[ProcessAbove], delegator: str | None) -> int | None:
+    def among(
+        self,
+        process: Process,
+        above: Sequence[ProcessAbove],
+        delegator: str,
+        requester: str | None,
+        *,
+        of_root: bool,
+    ) -> int | None:
         """Return the number of a process that had an identity that was revoked: this one, or a process above it.
 
-        An identity of another delegator does not count, except with None.
+        Only identities of the delegator count, and identities that `requester` requested; with `of_root`, also all
+        below them.
         """
+        dialect, whose = dialect_of(self._db), _ROOT if of_root else "i.id"
         each = [(process.pid, process.started), *above]
         numbers = {
             f"{name}{index}": number
@@ -39,8 +56,12 @@ class BarredStore(Store):
                   JOIN barred b ON b.identity = p.identity
                   JOIN identity i ON i.id = p.identity JOIN term t ON t.id = i.delegator
                  WHERE p.namespace = :namespace AND p.boot = :boot AND p.host = :host
-                   AND (:delegator = '' OR t.text = :delegator) LIMIT 1""",
-            delegator=delegator or "",
+                   AND (t.text = :delegator OR :requester = (
+                       SELECT {dialect.member("by")} FROM {dialect.event_bodies}
+                        WHERE seq = (SELECT min(c.event) FROM credential c WHERE c.identity = ({whose}))
+                   )) LIMIT 1""",
+            delegator=delegator,
+            requester=requester or "",
             namespace=process.namespace,
             boot=process.boot,
             host=process.host,

@@ -358,15 +358,19 @@ def issue(
 def _must_not_be_barred(snapshot: View, request: IssueRequest, terms: Terms, delegator: str) -> None:
     """Raise InvalidCredentialError if an identity of the process was revoked, or of one above it: none replaces it.
 
-    A client states its process itself. It cannot state the process of another person, and so prevent that person's
-    identities. A caller that may name any delegator cannot evade the revocation by another name.
+    A client states its process itself, even that of another person. So a revocation counts against identities of the
+    same delegator. It also counts against all identities for the caller that requested the revoked one, if this caller
+    may name any delegator: otherwise it could evade the revocation by another name. Beside the ledger the same holds
+    for the children of identities that the user requested.
     """
     if request.process is None:
         return
     from jitid.capabilities.identity.barred_store import BarredStore
 
-    whose = None if terms.any_delegator else delegator
-    barred = BarredStore(snapshot).among(request.process, request.above, whose)
+    requester = terms.by if terms.any_delegator else None
+    barred = BarredStore(snapshot).among(
+        request.process, request.above, delegator, requester, of_root=not terms.is_served
+    )
     if barred is not None:
         raise InvalidCredentialError(
             f"an identity of the process {barred} was revoked, and no other one replaces it",

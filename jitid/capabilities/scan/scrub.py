@@ -16,12 +16,14 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
-from jitid.capabilities.scan.agent_places import PROJECT, FoundPlace, all_places, own_places
+from jitid.capabilities.scan.agent_places import PROJECT, PROJECT_FILES, FoundPlace, all_places, own_places
 from jitid.capabilities.scan.hits import Hit, Item, Searcher
 from jitid.formats.cell import counted
+from jitid.model.agent_program import agent_of
 from jitid.model.leak import starred
 from jitid.redaction.token_format import MAX_TOKEN
 from jitid.search.find import SecretSearch, mark
+from jitid.system import processes
 from jitid.values.record import Record
 from jitid.values.secret import fingerprint
 
@@ -35,17 +37,8 @@ _LONGEST = 6 * MAX_TOKEN
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _OPAQUE = re.compile(rb"jitid_[0-9A-Za-z]{38}")
 _SIGNED = re.compile(rb"[\w-]+\.[\w-]+\.[\w-]{86}")
+_PROJECT_FILES = sorted(PROJECT_FILES, key=len, reverse=True)
 _USER = re.compile(rb"^Uid:\t(\d+)", re.MULTILINE)
-_PROGRAMS: Mapping[str, frozenset[str]] = {
-    "claude-code": frozenset({"claude"}),
-    "codex": frozenset({"codex"}),
-    "copilot": frozenset({"copilot"}),
-    "cursor": frozenset({"cursor", "cursor-agent"}),
-    "gemini": frozenset({"gemini", "gemini.js"}),
-    "opencode": frozenset({"opencode"}),
-    "vscode": frozenset({"code", "code-insiders", "code-oss", "codium", "vscodium"}),
-}
-"""The names of the programs of each agent."""
 
 
 class ScrubbedFile(Record):
@@ -168,8 +161,8 @@ class Scrub:
                     return process
                 continue
             its_home = environ.get("HOME") or self._home
-            # Every agent may use the files of a project.
-            if of_project and os.path.realpath(its_home) == home:
+            # An agent may use the files of each project of its user, and of the one in which it works.
+            if of_project and (os.path.realpath(its_home) == home or _works_near(process, real)):
                 return process
             if any(
                 each.client == client and _is_below(real, each.real) for each in own_places(its_home, environ)
@@ -346,13 +339,11 @@ def _agents() -> Iterator[tuple[str, int, Mapping[str, str] | None]]:
             if user is None or int(user[1]) != os.geteuid():
                 continue
             with open(f"/proc/{process}/cmdline", "rb") as file:
-                program, *words = file.read(4096).split(b"\0")
-            # An interpreter may have options before the name of the program.
-            script = next((word for word in words if not word.startswith(b"-")), b"")
-            names = {os.fsdecode(os.path.basename(word)) for word in (program, script)}
-            for client, programs in _PROGRAMS.items():
-                if names & programs:
-                    yield client, process, _environment(process)
+                words = [os.fsdecode(word) for word in file.read(4096).split(b"\0")]
+            # A process that only claims to be an agent is taken for one: its file stays unchanged.
+            agent = agent_of(words, (*processes.program_names(process), *words[:1]))
+            if agent is not None:
+                yield agent, process, _environment(process)
 
 
 def _environment(process: int) -> Mapping[str, str] | None:
@@ -362,6 +353,16 @@ def _environment(process: int) -> Mapping[str, str] | None:
     except PermissionError:
         return None
     return dict(line.split("=", 1) for line in lines if "=" in line)
+
+
+def _works_near(process: int, path: str) -> bool:
+    """Return whether a process works in the project of a file, or in a folder above the file."""
+    project = next((path[: -len(name)] for name in _PROJECT_FILES if path.endswith(f"/{name}")), path)
+    try:
+        folder = os.readlink(f"/proc/{process}/cwd")
+    except OSError as error:
+        return not isinstance(error, FileNotFoundError)  # that one has ended
+    return _is_below(folder, project) or _is_below(path, folder)
 
 
 def _is_below(path: str, root: str) -> bool:

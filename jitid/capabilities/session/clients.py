@@ -1,10 +1,11 @@
-"""The clients whose sessions are identities: the names of their programs, and their hooks."""
+"""The clients whose sessions are identities, and their hooks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from jitid.errors import UsageError
+from jitid.model.agent_program import agent_of, base_name
 from jitid.values.record import Record
 from jitid.values.text import quote
 
@@ -18,10 +19,6 @@ class Client(Record):
     """A client, as its program behaves."""
 
     name: str
-    programs: tuple[str, ...]
-    """Names of its program."""
-    packages: tuple[str, ...] = ()
-    """Parts of the path of its script, if an interpreter runs it."""
     environment_file: str | None = None
     """The variable with the path of a file whose lines its shells read."""
     subagent_variable: str | None = None
@@ -35,37 +32,23 @@ class Client(Record):
 CLIENTS: tuple[Client, ...] = (
     Client(
         "claude-code",
-        ("claude", "claude.exe"),
-        ("@anthropic-ai/claude-code/",),
         "CLAUDE_ENV_FILE",
         None,
         ("SessionStart", "SessionEnd", "SubagentStart", "SubagentStop"),
     ),
     Client(
         "codex",
-        ("codex",),
-        ("@openai/codex/",),
         None,
         "CODEX_THREAD_ID",
         ("SessionStart", "SessionEnd", "SubagentStart", "SubagentStop"),
         PARTLY,
     ),
-    Client(
-        "gemini",
-        ("gemini",),
-        ("@google/gemini-cli/",),
-        None,
-        None,
-        ("SessionStart", "SessionEnd"),
-        UNREPORTED,
-    ),
-    Client("copilot", ("copilot",), ("@github/copilot/",), subagents=UNREPORTED),
-    Client("cursor", ("cursor-agent", "cursor"), subagents=UNREPORTED),
-    Client("opencode", ("opencode",), ("opencode-ai/",), subagents=UNREPORTED),
+    Client("gemini", None, None, ("SessionStart", "SessionEnd"), UNREPORTED),
+    Client("copilot", subagents=UNREPORTED),
+    Client("cursor", subagents=UNREPORTED),
+    Client("opencode", subagents=UNREPORTED),
 )
 
-_INTERPRETERS = ("node", "bun", "deno", "MainThread")
-"""Programs that run the script of a client. Node 20 and later names its main thread."""
 _SHELLS = frozenset(
     {
         "sh",
@@ -109,35 +92,14 @@ def named(name: str) -> Client:
 
 
 def client_of(ancestor: ParentProcess) -> Client | None:
-    """Return the client that a process is; None if it is another program.
-
-    Any program can start another one with any first word. Only the scripts of a client do so with their interpreter.
-    """
-    names = {_base(name) for name in ancestor.names}
-    if names & {*_INTERPRETERS}:
-        names |= {_base(name) for name in ancestor.words[:1]}
-    for client in CLIENTS:
-        if names & {*client.programs}:
-            return client
-    if not names & {*_INTERPRETERS}:
-        return None
-    script = next((word for word in ancestor.words[1:] if not word.startswith("-")), None)
-    if script is not None:
-        for client in CLIENTS:
-            if _base(script).removesuffix(".js").removesuffix(".cjs") in client.programs or any(
-                part in script for part in client.packages
-            ):
-                return client
-    return None
+    """Return the client that a process is; None if it is another program."""
+    agent = agent_of(ancestor.words, ancestor.names)
+    return next((client for client in CLIENTS if client.name == agent), None)
 
 
 def process_of_client(client: Client, ancestors: Sequence[ParentProcess]) -> ParentProcess | None:
     """Return the process of a client: the nearest one with its name, otherwise the nearest that is not a shell."""
     return next(
         (ancestor for ancestor in ancestors if client_of(ancestor) == client),
-        next((each for each in ancestors if not {_base(name) for name in each.names} & _SHELLS), None),
+        next((each for each in ancestors if not {base_name(name) for name in each.names} & _SHELLS), None),
     )
-
-
-def _base(path: str) -> str:
-    return path.rpartition("/")[2].lstrip("-")

@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 from jitid.capabilities.setup import change_record, client_file, diff, entries
@@ -13,7 +14,7 @@ from jitid.capabilities.setup.change_record import ChangeRecord, Undone
 from jitid.capabilities.setup.client import ClientFile, ClientSetup, SetupRequest
 from jitid.capabilities.setup.client_file import FileContent
 from jitid.capabilities.setup.entries import AddedEntry, Entry, Form
-from jitid.capabilities.setup.splice import ClientFileError, Splice
+from jitid.capabilities.setup.splice import ClientFileError, Splice, difference
 from jitid.errors import ConfigurationError
 from jitid.values.record import Record
 
@@ -36,7 +37,7 @@ class FileChange(Record):
     last: ChangeRecord | None
     """The record about the file before this change."""
     others: Sequence[ChangeRecord] = ()
-    """New records of other clients that changed the file later: their entries stay."""
+    """New records of other clients about the file: their entries stay."""
 
     @property
     def changes(self) -> bool:
@@ -86,29 +87,34 @@ def _planned(client: ClientSetup, file: ClientFile) -> FileChange | None:
             )
         new = _in_form(file, entries.form_of(file.form, content.text))
         base, later = _without_entries(client, file.form, content, last, new)
-        text, steps, added = _with_entries(file, base.text)
-        exists = base.exists or bool(added)
         folders = [*(last.folders if last is not None else []), *_missing(os.path.dirname(content.path))]
-        whole, others = _with_later(text, exists, folders, later)
+        # The client that is set up comes last: the entries of others are below its own.
+        below, others = _with_later(base.text, base.exists, folders, later)
+        folders_of_own = [] if others else folders
+        existed = bool(others) or (base.exists if last is None else last.existed)
+        known = bool(others) or change_record.is_of_another(client.name, content.path, below)
+        before, text, steps, added = _put(client.name, file, below, known=known)
+        if last is not None and base.exists and not base.exact:
+            added = change_record.with_containers(added, last)
+            others = change_record.inherited(last, content.text)
     except ClientFileError as error:
         raise client_file.failure(file.path, error) from None
-    existed = base.exists if last is None else last.existed
     new_record = ChangeRecord(
         client.name,
         content.path,
         file.form,
         existed,
-        folders,
-        change_record.digest(base.text),
+        folders_of_own,
+        change_record.digest(before),
         change_record.digest(text),
         steps,
         added,
     )
-    exists = exists or bool(others)
+    exists = base.exists or bool(added) or bool(others)
     return FileChange(
         client.name,
         content,
-        whole,
+        text,
         exists,
         new_record if added else None,
         [] if exists else folders,
@@ -134,10 +140,10 @@ def _without_entries(
     while last is not None and change_record.digest(text) != last.after:
         found = change_record.latest_of_others(client.name, content.path, text)
         if found is None or found[0] in later:
-            return change_record.undone(form, content, last, new), []
+            return change_record.undone(client.name, form, content, last, new), []
         later.append(found[0])
         text = found[1]
-    return change_record.undone(form, content._replace(text=text), last, new), later
+    return change_record.undone(client.name, form, content._replace(text=text), last, new), later
 
 
 def _with_later(
@@ -147,7 +153,7 @@ def _with_later(
     records = []
     for each in reversed(later):
         file = ClientFile(each.path, each.form, [added.entry for added in each.entries])
-        whole, steps, added = _with_entries(file, text)
+        _, whole, steps, added = _put(each.client, file, text, known=True)
         records.append(
             each._replace(
                 existed=exists,
@@ -184,15 +190,29 @@ def _in_form(file: ClientFile, form: Form) -> list[Entry]:
     ]
 
 
-def _with_entries(file: ClientFile, text: str) -> tuple[str, list[list[Splice]], list[AddedEntry]]:
-    steps, all_added = [], []
+def _put(
+    client: str, file: ClientFile, text: str, *, known: bool
+) -> tuple[str, str, list[list[Splice]], list[AddedEntry]]:
+    """Return a text, the text with the entries of a file, and the steps between them with the entries.
+
+    An entry of another client in the place of one is removed first. The way back restores it if the text is known: a
+    setup left it. Otherwise the first text is without it.
+
+    Raises ClientFileError.
+    """
+    form = entries.form_of(file.form, text)
+    others = change_record.entries_of_others(client, file.path, text)
+    texts = change_record.without_places(form, text, _in_form(file, form), others)
+    steps = [difference(old, new) for old, new in pairwise(texts)] if known else []
+    before, text = text if known else texts[-1], texts[-1]
+    all_added = []
     for entry in file.entries:
         put = entries.add(file.form, text, entry)
         text = put.text
         if put.added is not None:
             steps.append(put.splices)
             all_added.append(put.added)
-    return text, steps, all_added
+    return before, text, steps, all_added
 
 
 def _missing(folder: str) -> list[str]:
@@ -219,6 +239,8 @@ def plan_undo(client: ClientSetup, request: SetupRequest) -> list[FileChange]:
             base, later = _without_entries(client, form, content, last)
             folders = last.folders if last is not None and not base.exists else []
             text, others = _with_later(base.text if base.exists else "", base.exists, folders, later)
+            if last is not None and base.exists and not base.exact:
+                others = change_record.inherited(last, content.text)
         except ClientFileError as error:
             raise client_file.failure(file.path, error) from None
         changes.append(

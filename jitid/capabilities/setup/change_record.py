@@ -168,12 +168,17 @@ def confirm(client: str, path: str) -> None:
 
 
 def undone(
-    form: Form, content: FileContent, record: ChangeRecord | None, new: Sequence[Entry] | None = None
+    client: str,
+    form: Form,
+    content: FileContent,
+    record: ChangeRecord | None,
+    new: Sequence[Entry] | None = None,
 ) -> Undone:
-    """Return a file without the entries of jitid.
+    """Return a file without the entries of jitid for a client.
 
     If the file is unchanged since, that is its text of before. Otherwise each entry is removed that is unchanged, or
-    that still calls jitid; without a record, each that calls jitid, or only those in the place of a new one.
+    that still calls jitid; without a record, each that calls jitid, or only those in the place of a new one. The
+    entries in the records of other clients stay.
 
     Raises ClientFileError.
     """
@@ -188,7 +193,7 @@ def undone(
         if exact is not None:
             return Undone(exact, record.existed, exact=True, kept=[])
     kept: list[Entry] = []
-    others = _of_others(record) if record is not None and new is None else []
+    others = entries_of_others(client, content.path, text)
     for added in reversed(record.entries if record is not None else []):
         shorter = entries.remove(entries.form_of(form, text), text, added)
         if shorter is None:
@@ -217,13 +222,71 @@ def undone(
     exists = content.exists and not (
         record is not None and not record.existed and entries.is_empty(entries.form_of(form, text), text)
     )
+    kept = [entry for entry in kept if entries.is_occupied(entries.form_of(form, text), text, entry)]
     return Undone(text, exists, exact=False, kept=kept)
 
 
-def _of_others(record: ChangeRecord) -> list[Entry]:
-    """Return the entries of other clients in the file of a record."""
-    records = [each for each in about(record.path) if each.client != record.client]
-    return [added.entry for each in records for added in each.entries]
+def without_places(form: Form, text: str, new: Sequence[Entry], others: Sequence[Entry]) -> list[str]:
+    """Return a text, and then that text without each entry of other clients in the place of a new one.
+
+    Raises ClientFileError.
+    """
+    texts = [text]
+    for added in _own(form, text):
+        if (
+            added.entry in others
+            and added.entry not in new
+            and any(_place(added.entry) == _place(each) for each in new)
+        ):
+            # The new entry comes into the same containers.
+            kept = added._replace(depth=len(added.entry.path) - 1)
+            shorter = entries.remove(entries.form_of(form, texts[-1]), texts[-1], kept)
+            texts += [] if shorter is None else [shorter]
+    return texts
+
+
+def entries_of_others(client: str, path: str, text: str) -> list[Entry]:
+    """Return the entries of other clients in the records about a file."""
+    return [added.entry for record in _of_others(client, path, text) for added in record.entries]
+
+
+def _of_others(client: str, path: str, text: str) -> list[ChangeRecord]:
+    """Return the records of other clients about a file with a text."""
+    names = {record.client for record in about(path)} - {client}
+    return [record for name in sorted(names) if (record := load(name, path, text)) is not None]
+
+
+def inherited(last: ChangeRecord, text: str) -> list[ChangeRecord]:
+    """Return the records of other clients that change because a client is undone whose setup came before theirs.
+
+    Their own undo then removes the file, its folders and its containers, which that setup has made.
+    """
+    changed = []
+    for record in _of_others(last.client, last.path, text):
+        heir = record._replace(
+            existed=record.existed and last.existed,
+            folders=[*last.folders, *(each for each in record.folders if each not in last.folders)],
+            entries=with_containers(record.entries, last),
+        )
+        changed += [heir] if heir != record else []
+    return changed
+
+
+def with_containers(added: Sequence[AddedEntry], last: ChangeRecord) -> list[AddedEntry]:
+    """Return entries that own the containers of their paths which an earlier setup has made."""
+    return [
+        each._replace(
+            depth=min(
+                [each.depth]
+                + [
+                    other.depth
+                    for other in last.entries
+                    if other.entry.path[: other.depth + 1] == each.entry.path[: other.depth + 1]
+                ]
+            )
+        )
+        for each in added
+    ]
 
 
 def _place(entry: Entry) -> tuple[tuple[str, ...], bool]:
@@ -244,6 +307,11 @@ def _reversed(text: str, record: ChangeRecord) -> str | None:
     except ValueError:
         return None
     return text if digest(text) == record.before else None
+
+
+def is_of_another(client: str, path: str, text: str) -> bool:
+    """Return whether a file has the text that the setup of another client left."""
+    return any(record.after == digest(text) for record in _of_others(client, path, text))
 
 
 def latest_of_others(client: str, path: str, text: str) -> tuple[ChangeRecord, str] | None:

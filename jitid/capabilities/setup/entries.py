@@ -271,6 +271,15 @@ def present(form: Form, text: str, entry: Entry) -> bool:
         return False
 
 
+def is_occupied(form: Form, text: str, entry: Entry) -> bool:
+    """Return whether a text may have something else in the place of an entry. Raises ClientFileError."""
+    if form is Form.JSON:
+        return jsonc.node_at(jsonc.parse(text), entry.path) is not None
+    if form is Form.TOML:
+        return toml_text.value_at(toml_text.parse(text), entry.path) is not None
+    return True
+
+
 SERVERS = ("mcpServers", "servers", "mcp")
 """Names of the objects of MCP servers in the files of clients."""
 

@@ -30,6 +30,8 @@ _ELSEWHERE = "sends the token to another address"
 _UNWRITTEN = "gets a token of jitid, and setup did not write it"
 _SHADOWS = "replaces the server of jitid with this name"
 _AFFECTS = "reaches the client and the helpers of jitid from a project"
+_AFFECTS_COMMANDS = "reaches the commands of the client, and the helpers of jitid in them, from a project"
+_RUNS = "code of a project runs in the client, which has the token"
 
 
 def _setting(path: str, name: str, effect: str, about: str) -> Ambient:
@@ -157,9 +159,13 @@ def codex(request: SetupRequest, configured: Configured) -> Iterator[Ambient]:
     user = foreign_settings.read(path, Form.TOML)
     if "model_providers" in configured:
         yield from _providers(folder, user)
-    yield from _servers(
-        _project_paths(path, ".codex/config.toml", form=Form.TOML), _own_servers(path, Form.TOML)
-    )
+    project = _project_paths(path, ".codex/config.toml", form=Form.TOML)
+    yield from _servers(project, _own_servers(path, Form.TOML))
+    for settings in project:
+        for name in members(settings.foreign, "shell_environment_policy", "set"):
+            if _INFLUENCE.fullmatch(name):
+                where = f"shell_environment_policy.set.{name}"
+                yield _setting(settings.path, where, "redirects", _AFFECTS_COMMANDS)
     for settings in _project_paths(f"{folder}/hooks.json", ".codex/hooks.json"):
         yield from _project_settings(settings)
 
@@ -212,6 +218,32 @@ def opencode(request: SetupRequest, configured: Configured) -> Iterator[Ambient]
         for name, provider in members(settings.foreign, "provider").items():
             if takes_token(provider):
                 yield _setting(settings.path, f"provider.{name}", "redirects", _UNWRITTEN)
+        for name in ("plugin", "plugins"):
+            if settings.foreign.get(name):
+                yield _setting(settings.path, name, "redirects", _RUNS)
+    own_folder = os.path.realpath(f"{request.home}/.opencode")
+    for path in upwards(*_OPENCODE_CODE):
+        if os.path.realpath(os.path.dirname(path)) != own_folder:
+            yield from _code(path)
+
+
+_OPENCODE_CODE = (".opencode/plugin", ".opencode/plugins", ".opencode/tool", ".opencode/tools")
+"""Folders with programs that opencode runs in its own process."""
+
+
+def _code(folder: str) -> Iterator[Ambient]:
+    """Yield the programs in a folder of plugins: files, and folders of packages."""
+    try:
+        names = sorted(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        yield Ambient("file", folder, "unexamined", (error.strerror or "error").lower())
+        return
+    for name in names:
+        path = os.path.join(folder, name)
+        if name.endswith((".js", ".ts")) or os.path.isdir(path):
+            yield Ambient("file", path, "redirects", _RUNS)
 
 
 def gemini(request: SetupRequest) -> Iterator[Ambient]:

@@ -84,8 +84,7 @@ class Sessions:
 
     def _open(self, name: str, stated: dict[str, Any], former: dict[str, Any] | None) -> dict[str, Any]:
         """Open an identity as requested, on the task of a `former` one if there is one."""
-        former_task = None if former is None else former["task"]
-        request, proof = session_request(self._cli, self.client, name, stated, former_task)
+        request, proof = session_request(self._cli, self.client, name, stated, former)
         file = os.urandom(8).hex()
         request = request._replace(process=self._place.process, above=processes.all_above())
         issued = self._identities.issue(request, proof, file)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any, ClassVar
 
 from jitid.capabilities.issue.request_options import RequestOptions
+from jitid.capabilities.run.token_place import RUN_TOKEN
 from jitid.capabilities.session.clients import CLIENTS
 from jitid.errors import UsageError
 from jitid.model.credential import SHOWN, USUAL_KIND, Kind, RequestedKind, parse_kind
 from jitid.model.types import ANY_KIND
 from jitid.operation.base import Verb, private_out_opt
-from jitid.values.declaration import arg, opt, required_opt
+from jitid.values.declaration import Field, arg, opt, required_opt
 from jitid.values.field_types import AGENT, choice, texts
 from jitid.values.text import quote
 
@@ -48,6 +50,15 @@ def _token_kind(text: str) -> RequestedKind:
     return kind
 
 
+def _in_line(field: Field) -> Field:
+    """Return a field without its variable, except that of the parent."""
+    if field.env in (None, RUN_TOKEN):
+        return field
+    stated = copy(field)
+    stated.env = None
+    return stated
+
+
 SSH_KIND = texts(_ssh_kind, "KIND", {}, words=ANY_KIND.words)
 TOKEN_KIND = texts(_token_kind, "KIND", {}, words=ANY_KIND.words)
 SECTION = texts(_section, "NAME", {})
@@ -60,6 +71,11 @@ class HelperOptions(RequestOptions):
     unattended: ClassVar[bool] = True
     takes: ClassVar[str] = ""
     """The names of its options and arguments, in the order of the help."""
+    is_set_up: ClassVar[bool] = False
+    """Whether its line can state the whole request, as `jitid setup` writes it: then no variable states a part of it.
+
+    The variable of the parent stays: `jitid run` sets it.
+    """
 
     # No variable sets it: a project's settings have variables for its commands, and the name of an agent is a right.
     agent: str | None = opt(AGENT, "--agent", "-a", help="Agent (default: agent).", default=None)
@@ -67,6 +83,8 @@ class HelperOptions(RequestOptions):
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         cls.fields = {name: cls.fields[name] for name in cls.takes.split()}
+        if cls.is_set_up:
+            cls.fields = {name: _in_line(field) for name, field in cls.fields.items()}
 
 
 class HelperGitCommand(HelperOptions, Verb):
@@ -79,6 +97,7 @@ class HelperGitCommand(HelperOptions, Verb):
     """
 
     verb = "helper git"
+    is_set_up = True
     function = "helper.helper_verbs:git"
     takes = "operation task delegator agent kind scope audience ttl parent_file"
 
@@ -96,6 +115,7 @@ class HelperKubeCommand(HelperOptions, Verb):
     """
 
     verb = "helper kube"
+    is_set_up = True
     function = "helper.helper_verbs:kube"
     takes = "task delegator agent kind scope audience ttl parent_file"
 
@@ -171,6 +191,7 @@ class HelperAwsCommand(HelperOptions, Verb):
     """
 
     verb = "helper aws"
+    is_set_up = True
     function = "helper.helper_verbs:aws"
     takes = "template task delegator agent scope ttl parent_file"
 
@@ -180,6 +201,7 @@ class HelperAwsCommand(HelperOptions, Verb):
 class _TokenCommand(HelperOptions):
     """The options of a helper that supplies one token for a service."""
 
+    is_set_up = True
     takes = "audience may_audience task delegator agent kind scope ttl parent_file"
 
     kind: RequestedKind = opt(
@@ -228,6 +250,7 @@ class HelperSessionStartCommand(HelperOptions, Verb):
     """
 
     verb = "helper session start"
+    is_set_up = True
     function = "helper.session_verbs:start"
     is_hook = True
     takes = "client task delegator agent scope audience may_audience may_kind ttl parent_file"

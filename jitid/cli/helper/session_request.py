@@ -6,7 +6,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from jitid.authority.open import open_authority
+from jitid.authority.open import current_login, open_authority
 from jitid.capabilities.inventory.operations import Inspect, ShowTask
 from jitid.capabilities.issue.request_options import RequestOptions
 from jitid.cli.issue.request_input import stated_request
@@ -19,6 +19,7 @@ from jitid.values.scope import Scope
 
 if TYPE_CHECKING:
     from jitid.cli.invocation import Invocation
+    from jitid.config.effective import Config
     from jitid.model.request import IssueRequest
     from jitid.values.secret import Secret
 
@@ -41,24 +42,23 @@ def request_facts(
 
 
 def session_request(
-    cli: Invocation, client: str, name: str, stated: dict[str, Any], former_task: str | None
+    cli: Invocation, client: str, name: str, stated: dict[str, Any], former: dict[str, Any] | None
 ) -> tuple[IssueRequest, Secret | None]:
     """Return the request for a session, and the ID token that proves its delegator, if any.
 
-    `stated` are the facts of the request, and `former_task` is the task of the identity that expired.
+    `stated` are the facts of the request, and `former` is the session whose identity expired: the new identity is for
+    the same task and delegator.
     """
     parent_file = stated["parent_file"]
     scopes, may_audience = stated["scope"], stated["may_audience"]
     task, delegator = stated["task"], stated["delegator"]
-    if task is None and former_task is not None and not _is_past_deadline(cli, former_task):
-        task = former_task
-    if parent_file is not None and "delegator" in cli.from_environment:
-        delegator = None
+    if task is None and former is not None and not _is_past_deadline(cli, former["task"]):
+        task = former["task"]
     if parent_file is None:
         task = task or cli.config().text("task") or _new_task(client, name)
         token_file = os.environ.get("JITID_DELEGATOR_TOKEN_FILE")
         if delegator is None and token_file is None and cli.config().remote is None:
-            delegator = _own_name()
+            delegator = _person(cli.config()) if former is None else former["delegator"]
     elif not (scopes or may_audience or stated["audience"]):
         # A session inside of a run has the rights of the run, unless its line states fewer.
         credential = (
@@ -113,9 +113,13 @@ def _new_task(client: str, name: str) -> str:
     return f"session/{client}/{short}{'-' if short else ''}{os.urandom(4).hex()}"
 
 
-def _own_name() -> str:
+def _person(config: Config) -> str:
+    """Return the person who logged in beside the ledger, or else the user of this process."""
     import pwd
 
+    login = current_login(config)
+    if login is not None:
+        return login.delegator
     try:
         return f"user:{pwd.getpwuid(os.geteuid()).pw_name}"
     except KeyError:

@@ -29,7 +29,7 @@ def token(cli: Invocation, args: commands.HelperTokenCommand) -> None:
 def headers(cli: Invocation, args: commands.HelperHeadersCommand) -> None:
     """Perform `jitid helper headers`."""
     cli.expect_own_form()
-    issued = obtain(cli, args, args.kind, _audience(cli, args.audience), attached=True)
+    issued = obtain(cli, args, args.kind, _audience(args.audience), attached=True)
 
     def show() -> None:
         output.write(dumps({"Authorization": f"Bearer {issued.credentials[0].secret.reveal()}"}) + "\n")
@@ -37,17 +37,15 @@ def headers(cli: Invocation, args: commands.HelperHeadersCommand) -> None:
     hand_over(cli, issued, show)
 
 
-def _audience(cli: Invocation, stated: tuple[str, ...]) -> tuple[str, ...]:
+def _audience(stated: tuple[str, ...]) -> tuple[str, ...]:
     """Return the audience of the line, otherwise the origin of the server. Raises UsageError.
 
-    A variable or a setting must not decide: the server would get a token for another service.
+    A setting must not decide: the server would get a token for another service.
     """
-    if stated and "audience" not in cli.from_environment:
+    if stated:
         return stated
     if server := os.environ.get(_SERVER):
         return (origin(server),)
-    if stated:
-        return stated
     raise UsageError(
         f"an audience is required: ${_SERVER} is not set", "name the server: --audience https://mcp.example"
     )

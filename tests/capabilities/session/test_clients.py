@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from jitid.capabilities.scan.agent_places import PLACES
+from jitid.capabilities.scan.agent_places import SHELL as SHELL_PLACE
 from jitid.capabilities.session.clients import CLIENTS, ParentProcess, client_of, process_of_client
+from jitid.model.agent_program import AGENT_PROGRAMS
 
 SHELL = ParentProcess(9, ("/bin/sh", "-c", "jitid helper token"), ("sh", "dash"))
 MANUAL = Path(__file__).parents[3] / "man/jitid-agents.7"
@@ -42,6 +45,12 @@ def _of(words: str, *names: str) -> str | None:
 def test_a_client_is_known_by_its_program(words: str, names: tuple[str, ...], client: str | None) -> None:
     """Never by the name of a file among its arguments, unless an interpreter runs that file."""
     assert _of(words, *names) == client
+
+
+def test_each_client_is_in_the_one_table_of_programs_of_agents() -> None:
+    """`scan --scrub` knows a running agent by the same table."""
+    assert {client.name for client in CLIENTS} < {each.agent for each in AGENT_PROGRAMS}
+    assert {each.client for each in PLACES} - {SHELL_PLACE} == {each.agent for each in AGENT_PROGRAMS}
 
 
 def test_the_process_of_a_client_is_the_nearest_one_of_its_name() -> None:

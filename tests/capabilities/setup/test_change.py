@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import stat
 import tomllib
 from collections.abc import Iterator
@@ -596,10 +595,9 @@ def test_a_second_process_waits_for_the_lock(home: Path) -> None:
         os.close(descriptor)
 
 
-SHARED: list[tuple[str, dict[str, Any]]] = [
-    ("mcp", {"name": "a"}),
-    ("copilot", {"name": "b", "project": True}),
-]
+SHARED: list[tuple[str, dict[str, Any]]] = [("mcp", {}), ("copilot", {"project": True})]
+SERVER = {"mcp": (("a", "https://a.example/mcp"),), "copilot": (("c", "https://c.example/mcp"),)}
+"""A separate server for each client."""
 
 
 @pytest.mark.parametrize(
@@ -607,7 +605,9 @@ SHARED: list[tuple[str, dict[str, Any]]] = [
 )
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 @pytest.mark.parametrize("again", [False, True])
-@pytest.mark.parametrize("names", [("a", "b"), ("a", "a")])
+@pytest.mark.parametrize("names", [("a", "b"), ("b", "a"), ("a", "a")])
+@pytest.mark.parametrize("servers", [False, True])
+@pytest.mark.parametrize("clients", [SHARED, SHARED[::-1]], ids=["mcp-first", "copilot-first"])
 def test_two_clients_of_one_file_are_undone_in_any_order(
     home: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -615,7 +615,10 @@ def test_two_clients_of_one_file_are_undone_in_any_order(
     order: tuple[int, int],
     again: bool,
     names: tuple[str, str],
+    servers: bool,
+    clients: list[tuple[str, dict[str, Any]]],
 ) -> None:
+    """Byte for byte, also if both have an entry of one name; that of the client that stays is in force."""
     folder = home / "repo"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -623,25 +626,101 @@ def test_two_clients_of_one_file_are_undone_in_any_order(
     if before is not None:
         path.write_bytes(before)
     lines = [
-        (client, {**more, "name": name, "gateway": None})
-        for (client, more), name in zip(SHARED, names, strict=True)
+        (client, {**more, "name": f"n-{name}", "gateway": None})
+        for (client, more), name in zip(clients, names, strict=True)
     ]
+    own = SERVER if servers else dict.fromkeys(SERVER, ())
     for client, more in lines:
-        set_up(client, request(home, **more, servers=()))
+        set_up(client, request(home, **more, servers=own[client]))
     if again:
         client, more = lines[0]
         set_up(client, request(home, **more, servers=(("docs", "https://mcp.example/mcp"),)))
     first, second = (lines[number] for number in order)
-    undo(first[0], home)
+    assert not any(each.kept for each in undo(first[0], home))
     states = change.states(CLIENTS[second[0]], request(home, **second[1], servers=()))
-    # An entry of one name is that of the client that was set up last.
-    own = names[0] != names[1] or second is lines[0 if again else 1]
-    assert [state.state for state in states if state.path == str(path)] == ["in-force" if own else "edited"]
-    undo(second[0], home)
-    if names[0] != names[1]:
-        assert (path.read_bytes() if path.exists() else None) == before
-    else:
-        assert not path.exists() or json.loads(re.sub(rb",(?=\s*\})|//.*", b"", path.read_bytes())) == (
-            json.loads(re.sub(rb",(?=\s*\})|//.*", b"", before or b"{}"))
-        )
+    assert [state.state for state in states if state.path == str(path)] == ["in-force"]
+    assert not any(each.kept for each in undo(second[0], home))
+    assert (path.read_bytes() if path.exists() else None) == before
+    assert records(home) == []
+
+
+@pytest.mark.parametrize("before", [None, b"{}", b'{"mcpServers": {"x": {}}}'])
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+@pytest.mark.parametrize("name", ["n-a", "n-b"])
+def test_two_clients_of_a_file_in_another_layout_leave_what_was_there(
+    home: Path, monkeypatch: pytest.MonkeyPatch, before: bytes | None, order: tuple[int, int], name: str
+) -> None:
+    """An editor may write the file again: the last undo removes the containers that the first setup has made."""
+    folder = home / "repo"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    path = folder / ".mcp.json"
+    if before is not None:
+        path.write_bytes(before)
+    set_up("mcp", request(home, gateway=None, name="n-a", servers=SERVER["mcp"]))
+    set_up("copilot", request(home, gateway=None, name=name, project=True, servers=SERVER["copilot"]))
+    path.write_text(json.dumps(json.loads(path.read_text()), indent=7))
+    for number in order:
+        assert not any(each.kept for each in undo(SHARED[number][0], home))
+    assert (json.loads(path.read_text()) if path.exists() else None) == (before and json.loads(before))
+    assert records(home) == []
+
+
+def test_the_undo_of_a_client_that_was_never_set_up_leaves_the_entries_of_another_one(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = home / "repo"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    set_up("copilot", request(home, gateway=None, project=True, servers=SERVER["copilot"]))
+    before = (folder / ".mcp.json").read_bytes()
+    assert not any(each.changes for each in undo("mcp", home))
+    assert (folder / ".mcp.json").read_bytes() == before
+    assert not any(each.kept for each in undo("copilot", home))
+    assert not (folder / ".mcp.json").exists()
+
+
+def test_an_entry_that_somebody_removed_is_not_reported_as_one_that_stays(home: Path) -> None:
+    set_up("vscode", request(home, gateway=None))
+    path = home / ".config/Code/User/mcp.json"
+    content = json.loads(path.read_text())
+    del content["servers"]["jitid"]
+    path.write_text(json.dumps(content))
+    assert not any(each.kept for each in undo("vscode", home))
+    assert not path.exists()
+
+
+def test_the_record_of_a_client_that_takes_a_name_holds_nothing_that_a_person_wrote_there(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An entry that calls jitid, and is of no other client, is replaced without a copy."""
+    folder = home / "repo"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    path = folder / ".mcp.json"
+    mine = {"command": "jitid", "args": ["mcp"], "env": {"KEY": "hunter2hunter2"}}
+    path.write_text(json.dumps({"mcpServers": {"jitid": mine}}))
+    set_up("copilot", request(home, gateway=None, project=True, name="other", servers=()))
+    set_up("mcp", request(home, gateway=None, servers=()))
+    assert len(records(home)) == 2
+    assert not any("hunter2" in each.read_text() for each in records(home))
+    assert "hunter2" not in path.read_text()
+
+
+def test_a_client_that_is_set_up_again_in_another_layout_leaves_what_was_there(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The containers that its first setup has made go with the last entry in them."""
+    folder = home / "repo"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    path = folder / ".mcp.json"
+    path.write_text('{"a": 1}')
+    set_up("mcp", request(home, gateway=None, name="n-a", servers=()))
+    set_up("copilot", request(home, gateway=None, name="n-b", project=True, servers=()))
+    path.write_text(json.dumps(json.loads(path.read_text()), indent=7))
+    set_up("mcp", request(home, gateway=None, name="n-c", servers=()))
+    undo("mcp", home)
+    undo("copilot", home)
+    assert json.loads(path.read_text()) == {"a": 1}
     assert records(home) == []
