@@ -12,12 +12,20 @@ PAGE = read("jitid-agent-files.7")
 
 
 def test_every_place_of_every_agent_is_named_and_no_other() -> None:
-    named = {name: set(macros(text, "Pa")) for name, text in items(section(PAGE, "PLACES")).items()}
+    named = {name: _paths(text) for name, text in items(section(PAGE, "PLACES")).items()}
     expected: dict[str, set[str]] = {agent_places.PROJECT: set(agent_places.PROJECT_FILES)}
     for place in agent_places.PLACES:
         path = "/".join(filter(None, (agent_places._BASES[place.base], place.path)))
         expected.setdefault(place.client, set()).add(path)
     assert named == expected
+
+
+def _paths(text: str) -> set[str]:
+    """Return the paths of an item; it may list files, and then the folders that have each of them."""
+    files, in_each, folders = text.partition("in each of")
+    if not in_each:
+        return set(macros(text, "Pa"))
+    return {f"{folder}/{file}" for folder in macros(folders, "Pa") for file in macros(files, "Pa")}
 
 
 def test_every_variable_that_replaces_a_folder_is_named() -> None:
