@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 MARK = b'"barred":['
 """Bytes of every event that bars a process, and of no other event: inside a text the quotes would be escaped."""
 
+_OF_PROCESS = ("host", "boot", "namespace", "pid", "started")
+"""The columns that distinguish a process from all others: the first fields of `Process`."""
+
 _ROOT = """
     WITH RECURSIVE line (id, parent) AS (
         SELECT i.id, i.parent UNION ALL SELECT a.id, a.parent FROM line l JOIN identity a ON a.id = l.parent
@@ -86,17 +89,23 @@ class BarredStore(Store):
 class BarredChanges(BarredStore, Changes):
     """Changes of barred processes in a transaction."""
 
-    def bar_doomed(self, event: int, identities: int) -> list[str]:
-        """Bar the processes of the identities in `doomed` that are bound to another program, such as a client.
+    def bar_doomed(self, event: int, identities: int, *, without: Process | None) -> list[str]:
+        """Bar the processes of the clients that identities in `doomed` are bound to, except the process `without`.
 
-        A process that renews is the wrapper of one identity, and requests no other. Return the ids of the identities;
-        `identities` is the number of all doomed ones.
+        A process that states until when it renews is no client: it wraps one identity, or hands identities out.
+        Return the ids of the identities; `identities` is the number of all doomed ones.
         """
         tables = "doomed d CROSS JOIN process p" if identities < MANY else "process p CROSS JOIN doomed d"
+        is_other, excluded = "", {}
+        if without is not None:
+            excluded = dict(zip(_OF_PROCESS, without, strict=False))
+            is_other = f"AND NOT ({' AND '.join(f'p.{name} = :{name}' for name in _OF_PROCESS)})"
         rows = self._db.execute(
             f"""SELECT d.identity, i.uid FROM {tables} CROSS JOIN identity i
                 WHERE p.identity = d.identity AND i.id = d.identity AND p.kept = 0 AND p.renews_until = 0
-                  AND NOT EXISTS (SELECT 1 FROM barred b WHERE b.identity = d.identity) ORDER BY d.identity"""
+                  {is_other} AND NOT EXISTS (SELECT 1 FROM barred b WHERE b.identity = d.identity)
+                ORDER BY d.identity""",
+            excluded,
         ).fetchall()
         for identity, _ in rows:
             self._db.execute(

@@ -45,8 +45,9 @@ def revoke(
     facts: Mapping[str, Any] = MappingProxyType({}),
     *,
     closing: bool = False,
+    holder: Credential | None = None,
 ) -> Ended:
-    """End the selected identities and all below them.
+    """End the selected identities and all below them, and bar the processes of their clients.
 
     Args:
         transaction: the transaction of the revocation.
@@ -55,6 +56,7 @@ def revoke(
         limit: the maximum number of live credentials that may end; None for any number.
         facts: more facts for the audit event.
         closing: whether the program that an identity is bound to closes it, and may have another one.
+        holder: the caller's credential, if it gives the right to this: its own process is not barred.
 
     Raises:
         NotFoundError: the selection matches no identity that was ever issued.
@@ -67,12 +69,19 @@ def revoke(
         guard(CredentialStore(transaction).measure(selection), limit)
     radius, digest = CredentialChanges(transaction).end(selection, State.REVOKED)
     _found(radius)
-    barred = (
-        [] if closing else BarredChanges(transaction).bar_doomed(transaction.next_seq(), radius.identities)
-    )
+    barred = []
+    if not closing:
+        own_process = None if holder is None else holder.process
+        barred = BarredChanges(transaction).bar_doomed(
+            transaction.next_seq(), radius.identities, without=own_process
+        )
     if not (radius.credentials or barred):
         return Ended(radius, 0, None)
-    more = {"barred": barred} if barred else {"closing": True} if closing else {}
+    more: dict[str, Any] = {} if holder is None else {"holder": holder.id}
+    if barred:
+        more["barred"] = barred
+    elif closing or holder is not None:
+        more["closing"] = True
     event = transaction.append(
         "revoke",
         {
@@ -165,11 +174,9 @@ def hand_back(transaction: Transaction, names: Names, token: str, id_: str, reas
                 "reason": refusal,
             },
         )
-    # The holder's process may hand out other identities.
-    ended = revoke(
-        transaction, Selection(ids=(credential.id,)), reason, None, {"holder": holder.id}, closing=True
+    return HandedBack(
+        credential.id, revoke(transaction, Selection(ids=(credential.id,)), reason, None, holder=holder)
     )
-    return HandedBack(credential.id, ended)
 
 
 def _credential(snapshot: View, id_: str) -> Credential | None:

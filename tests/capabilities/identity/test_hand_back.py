@@ -8,7 +8,9 @@ from jitid.capabilities.identity.operations import HandBack
 from jitid.capabilities.identity.revocation import HandedBack
 from jitid.capabilities.inventory.operations import Inspect
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, UsageError
+from jitid.model.process import Process
 from jitid.values.secret import Secret
+from jitid.values.times import LATEST
 from tests.builders import Made, World
 
 
@@ -89,4 +91,33 @@ def test_the_event_says_by_whose_right(world: World) -> None:
     hand_back(world, root, child.id)
     event = world.events()[-1]
     assert (event["op"], event["holder"], event["reason"]) == ("revoke", root.id, "done")
+    world.check()
+
+
+@pytest.mark.parametrize("is_below", [False, True])
+def test_it_bars_each_client_below_but_not_the_holders_own_process(world: World, is_below: bool) -> None:
+    """A run ends the session of its client, directly or with itself. The client may not open the next one."""
+    wrapper = Process("host", "boot", 7, 41, 99, kept=False, renews_until=LATEST)
+    client = Process("host", "boot", 7, 42, 99, kept=False)
+    run = world.issue(process=wrapper)
+    other = world.issue(parent=run.token, agent="other")
+    session = world.issue(parent=run.token, agent="codex", process=client)
+    done = hand_back(world, run, session.id if is_below else run.id)
+    assert done.ended.barred == 1
+    event = world.events()[-1]
+    assert (event["barred"], event.get("closing")) == ([session.id], None)
+    with pytest.raises(InvalidCredentialError, match=r"process 42 was revoked" if is_below else "revoked at"):
+        world.issue(parent=run.token, agent="codex", process=client)
+    with pytest.raises(InvalidCredentialError, match=r"process 42 was revoked"):
+        world.issue(agent="codex", process=client)
+    assert live(world, other) == [is_below]
+    world.check()
+
+
+def test_a_client_that_hands_back_its_own_session_may_open_another(world: World) -> None:
+    client = Process("host", "boot", 7, 42, 99, kept=False)
+    session = world.issue(agent="codex", process=client)
+    assert hand_back(world, session, session.id).ended.barred == 0
+    assert world.events()[-1]["closing"] is True
+    assert live(world, world.issue(agent="codex", process=client)) == [True]
     world.check()
