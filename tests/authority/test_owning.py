@@ -626,6 +626,42 @@ def test_nobody_prevents_identities_of_the_process_of_another(world: World) -> N
 
 
 @pytest.mark.usefixtures("kept_in")
+def test_many_revoked_identities_of_a_process_bar_it_once(world: World) -> None:
+    """Otherwise one caller could slow the issues of others, who have the same process."""
+    process = Process("host", "boot", 7, 42, 99, kept=False)
+    rows = "SELECT relation, name, event FROM barred ORDER BY 1, 2"
+
+    def revoked(task: str) -> int:
+        ended = inventory_operations.Revoke(selection=Selection(tasks=(task,)), most=None)
+        return ask(world, EVE, ended).barred
+
+    for task in ("A", "A", "B"):
+        issue(world, EVE, delegator=None, task=task, process=process, copies=30)
+    root = issue(world, EVE, delegator=None, task="A", process=process)
+    issue(world, EVE, delegator=None, task=None, parent=bearer(root), process=process)
+    seqs = []
+    for task in ("A", "B"):
+        assert revoked(task) == 1
+        event = world.events()[-1]
+        assert len(event["barred"]) <= 2
+        seqs.append(event["seq"])
+        with world.ledger.read() as snapshot:
+            kept = snapshot.db.execute(rows).fetchall()
+        # What was revoked later bars for longer.
+        assert [tuple(row) for row in kept] == [
+            ("delegator", "user:eve", seqs[-1]),
+            ("requester", "user:eve", seqs[-1]),
+            ("root", "user:eve", seqs[0]),
+        ]
+        assert revoked(task) == 0
+        assert world.events()[-1]["seq"] == seqs[-1]
+    with pytest.raises(InvalidCredentialError, match="was revoked"):
+        issue(world, EVE, delegator=None, task="C", process=process)
+    issue(world, BOB, delegator=None, process=process)
+    assert world.check()
+
+
+@pytest.mark.usefixtures("kept_in")
 def test_who_may_name_any_delegator_evades_no_revocation_by_another_name(world: World) -> None:
     """Of an issuer, and beside the ledger: an identity that the same caller requested was revoked."""
     process = Process("host", "boot", 7, 42, 99, kept=False)

@@ -26,6 +26,7 @@ _NEEDING = (
     "SELECT event FROM approval_group WHERE event IS NOT NULL",
     "SELECT event FROM presented",
     "SELECT event FROM session",
+    "SELECT event FROM barred",
     # The first credentials of a task need the event that opened it. If the task is shared or was given away, the event
     # is needed for as long as the task exists.
     "SELECT event FROM task WHERE given_event > 0 OR id IN (SELECT task FROM task_share)",

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jitid.ledger.select import MANY, dialect_of
 from jitid.ledger.transaction import Changes
-from jitid.ledger.view import Store, spared
+from jitid.ledger.view import Store
 from jitid.values.ids import identity_id
+from jitid.values.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from jitid.model.ledger_rows import Radius
     from jitid.model.process import Process, ProcessAbove
 
-MARK = b'"barred":['
+MARK = b'"bars":['
 """Bytes of every event that bars a process, and of no other event: inside a text the quotes would be escaped."""
 
 _OF_PROCESS = ("host", "boot", "namespace", "pid", "started")
 """The columns that distinguish a process from all others: the first fields of `Process`."""
+
+_BAR = (*_OF_PROCESS, "relation", "name")
+"""The columns that distinguish a row."""
+
+_DELEGATOR, _REQUESTER, _ROOT_REQUESTER = "delegator", "requester", "root"
+"""Whose name a row has: the delegator or the requester of the revoked identity, or the requester of its root."""
 
 _ROOT = """
     WITH RECURSIVE line (id, parent) AS (
@@ -26,6 +34,25 @@ _ROOT = """
     ) SELECT line.id FROM line WHERE line.parent IS NULL
 """
 """The query for the root of the identity `i`."""
+
+
+class Barred(Record):
+    """The processes that a revocation bars."""
+
+    identities: tuple[str, ...] = ()
+    """The ids of identities by which these rows came: one for each row, without repetitions."""
+    rows: tuple[tuple[Any, ...], ...] = ()
+    """The rows without the number and the time of the revocation's event."""
+
+    @property
+    def processes(self) -> int:
+        """The number of the processes."""
+        return len({row[: len(_OF_PROCESS)] for row in self.rows})
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The members of the revocation's event."""
+        return {"barred": self.identities, "bars": self.rows}
 
 
 class BarredStore(Store):
@@ -43,9 +70,11 @@ class BarredStore(Store):
         """Return the number of a process that had an identity that was revoked: this one, or a process above it.
 
         Only identities of the delegator count, and identities that `requester` requested; with `of_root`, also all
-        below them.
+        below them. The cost does not depend on the number of revoked identities.
         """
-        dialect, whose = dialect_of(self._db), _ROOT if of_root else "i.id"
+        names = {_DELEGATOR: delegator}
+        if requester is not None:
+            names |= {_REQUESTER: requester} | ({_ROOT_REQUESTER: requester} if of_root else {})
         each = [(process.pid, process.started), *above]
         numbers = {
             f"{name}{index}": number
@@ -53,62 +82,73 @@ class BarredStore(Store):
             for name, number in zip(("pid", "started"), pair, strict=True)
         }
         stated = ", ".join(f"(:pid{index}, :started{index})" for index in range(len(each)))
+        named = ", ".join(f"('{relation}', :{relation})" for relation in names)
         row = self._one(
-            f"""WITH stated (pid, started) AS (VALUES {stated})
-                SELECT s.pid FROM stated s CROSS JOIN process p ON p.started = s.started AND p.pid = s.pid
-                  JOIN barred b ON b.identity = p.identity
-                  JOIN identity i ON i.id = p.identity JOIN term t ON t.id = i.delegator
-                 WHERE p.namespace = :namespace AND p.boot = :boot AND p.host = :host
-                   AND (t.text = :delegator OR :requester = (
-                       SELECT {dialect.member("by")} FROM {dialect.event_bodies}
-                        WHERE seq = (SELECT min(c.event) FROM credential c WHERE c.identity = ({whose}))
-                   )) LIMIT 1""",
-            delegator=delegator,
-            requester=requester or "",
+            f"""WITH stated (pid, started) AS (VALUES {stated}), named (relation, name) AS (VALUES {named})
+                SELECT s.pid FROM stated s CROSS JOIN named n CROSS JOIN barred b
+                 WHERE b.started = s.started AND b.pid = s.pid AND b.namespace = :namespace AND b.boot = :boot
+                   AND b.host = :host AND b.relation = n.relation AND b.name = n.name LIMIT 1""",
             namespace=process.namespace,
             boot=process.boot,
             host=process.host,
+            **names,
             **numbers,
         )
         return None if row is None else int(row[0])
 
-    def all(self, without: str) -> dict[bytes | None, int]:
-        """Return the event by the raw id of the identity, except identities in the table `without`."""
-        rows = self._db.execute(
-            f"""SELECT i.uid, b.event FROM barred b LEFT JOIN identity i ON i.id = b.identity
-                 WHERE {spared(without, "b.identity")}"""
-        )
-        return dict(rows.fetchall())
-
-    def knows(self, uid: bytes, without: str) -> bool:
-        """Return whether the ledger has an identity that is not in the table `without`."""
-        row = self._one(f"SELECT 1 FROM identity i WHERE i.uid = :uid AND {spared(without, 'i.id')}", uid=uid)
-        return row is not None
+    def all(self) -> dict[tuple[Any, ...], tuple[int, int]]:
+        """Return the number and the time of the event by the row."""
+        rows = self._db.execute(f"SELECT {', '.join(_BAR)}, event, at FROM barred").fetchall()
+        return {tuple(row): (event, at) for *row, event, at in rows}
 
 
 class BarredChanges(BarredStore, Changes):
     """Changes of barred processes in a transaction."""
 
-    def bar_doomed(self, event: int, identities: int, *, without: Process | None) -> list[str]:
+    def bar_doomed(self, radius: Radius, *, without: Process | None) -> Barred:
         """Bar the processes of the clients that identities in `doomed` are bound to, except the process `without`.
 
         A process that states until when it renews is no client: it wraps one identity, or hands identities out.
-        Return the ids of the identities; `identities` is the number of all doomed ones.
+        The rows point to the next event. If the revocation ends nothing, only what is not barred yet is barred.
         """
-        tables = "doomed d CROSS JOIN process p" if identities < MANY else "process p CROSS JOIN doomed d"
+        dialect = dialect_of(self._db)
+        tables = (
+            "doomed d CROSS JOIN process p" if radius.identities < MANY else "process p CROSS JOIN doomed d"
+        )
         is_other, excluded = "", {}
         if without is not None:
             excluded = dict(zip(_OF_PROCESS, without, strict=False))
             is_other = f"AND NOT ({' AND '.join(f'p.{name} = :{name}' for name in _OF_PROCESS)})"
-        rows = self._db.execute(
-            f"""SELECT d.identity, i.uid FROM {tables} CROSS JOIN identity i
-                WHERE p.identity = d.identity AND i.id = d.identity AND p.kept = 0 AND p.renews_until = 0
-                  {is_other} AND NOT EXISTS (SELECT 1 FROM barred b WHERE b.identity = d.identity)
-                ORDER BY d.identity""",
+
+        def requester_of(identity: str) -> str:
+            return f"""(SELECT {dialect.member("by")} FROM {dialect.event_bodies}
+                         WHERE seq = (SELECT min(c.event) FROM credential c WHERE c.identity = {identity}))"""
+
+        identities = self._db.execute(
+            f"""SELECT i.uid, {", ".join(f"p.{name}" for name in _OF_PROCESS)}, t.text, {requester_of("i.id")},
+                       CASE WHEN i.parent IS NOT NULL THEN {requester_of(f"({_ROOT})")} END
+                  FROM {tables} CROSS JOIN identity i CROSS JOIN term t
+                 WHERE p.identity = d.identity AND i.id = d.identity AND p.kept = 0 AND p.renews_until = 0
+                   AND t.id = i.delegator {is_other}
+                 ORDER BY d.identity""",
             excluded,
         ).fetchall()
-        for identity, _ in rows:
-            self._db.execute(
-                "INSERT INTO barred VALUES (:identity, :event)", {"identity": identity, "event": event}
-            )
-        return [identity_id(uid) for _, uid in rows]
+        bars: dict[tuple[Any, ...], bytes] = {}
+        for uid, *process, delegator, requester, root_requester in identities:
+            names = {_DELEGATOR: delegator, _REQUESTER: requester, _ROOT_REQUESTER: root_requester}
+            for relation, name in names.items():
+                if name is not None:
+                    bars.setdefault((*process, relation, name), uid)
+        columns = (*_BAR, "event", "at")
+        known = (
+            "DO UPDATE SET event = excluded.event, at = excluded.at" if radius.credentials else "DO NOTHING"
+        )
+        statement = f"""INSERT INTO barred ({", ".join(columns)}) VALUES ({", ".join(f":{name}" for name in columns)})
+                        ON CONFLICT ({", ".join(_BAR)}) {known}"""
+        event = (self._transaction.next_seq(), self._now) if bars else ()
+        changed = {
+            row: identity_id(uid)
+            for row, uid in bars.items()
+            if self._db.execute(statement, dict(zip(columns, (*row, *event), strict=True))).rowcount
+        }
+        return Barred(tuple(dict.fromkeys(changed.values())), tuple(changed))

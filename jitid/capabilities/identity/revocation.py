@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.identity import recognise_token
-from jitid.capabilities.identity.barred_store import BarredChanges
+from jitid.capabilities.identity.barred_store import Barred, BarredChanges
 from jitid.capabilities.identity.revocation_result import Ended, guard
 from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
 from jitid.errors import NotFoundError, PolicyDeniedError, UsageError
@@ -69,17 +69,15 @@ def revoke(
         guard(CredentialStore(transaction).measure(selection), limit)
     radius, digest = CredentialChanges(transaction).end(selection, State.REVOKED)
     _found(radius)
-    barred = []
+    barred = Barred()
     if not closing:
         own_process = None if holder is None else holder.process
-        barred = BarredChanges(transaction).bar_doomed(
-            transaction.next_seq(), radius.identities, without=own_process
-        )
-    if not (radius.credentials or barred):
+        barred = BarredChanges(transaction).bar_doomed(radius, without=own_process)
+    if not (radius.credentials or barred.rows):
         return Ended(radius, 0, None)
     more: dict[str, Any] = {} if holder is None else {"holder": holder.id}
-    if barred:
-        more["barred"] = barred
+    if barred.rows:
+        more |= barred.facts
     elif closing or holder is not None:
         more["closing"] = True
     event = transaction.append(
@@ -93,7 +91,7 @@ def revoke(
             "ended": digest,
         },
     )
-    return Ended(radius, radius.credentials, event.seq, barred=len(barred))
+    return Ended(radius, radius.credentials, event.seq, barred=barred.processes)
 
 
 def _check(selection: Selection) -> None:

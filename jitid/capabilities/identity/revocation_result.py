@@ -44,7 +44,7 @@ class Ended(Record):
     settled_at: int | None = None
     """When the targets were last called; None if they were not."""
     barred: int = 0
-    """The number of identities whose processes, such as clients with sessions, get no other identity from now on."""
+    """The number of processes, such as clients with sessions, that get no other identity from now on."""
 
     @property
     def unconfirmed(self) -> int:

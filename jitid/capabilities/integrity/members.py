@@ -189,7 +189,7 @@ class Members:
         self._tasks = verify_tasks.TaskMembers(snapshot, pruned=bool(through))
         self._keys = verify_keys.KeyMembers()
         self._marks = verify_use.MarkMembers(snapshot, self._pruned, self._names)
-        self._barred = verify_barred.BarredMembers(barred_store.BarredStore(snapshot), without)
+        self._barred = verify_barred.BarredMembers(barred_store.BarredStore(snapshot), self._pruned)
         self._sessions = verify_sessions.SessionMembers(session_store.SessionStore(snapshot), without)
         self._policies: set[str] = set()
         """The digests of the policies by which credentials were issued."""

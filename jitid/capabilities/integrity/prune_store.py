@@ -130,7 +130,7 @@ _APPROVALS = f"""
 _OF_CREDENTIALS = ("outside", "part", "status", "action")
 _ACCOUNTED = {"action": "r.event <= :through"}
 """By table, the condition on rows `r` if rows may be added after their credential has ended."""
-_OF_IDENTITIES = ("process", "session", "barred", "used")
+_OF_IDENTITIES = ("process", "session", "used")
 _LEAKS_OF = f"""SELECT l.id FROM {{table}} g CROSS JOIN credential c CROSS JOIN leak l
     WHERE c.identity = g.identity AND l.credential = c.id AND {PRUNABLE_LEAK}"""
 """The leaks that are deleted with the identities of a table."""
@@ -138,6 +138,7 @@ _WITHOUT_CREDENTIAL = "credential IS NULL AND at < :before AND event <= :through
 _OUTLIVED = {
     # A verification compares these rows with their events, and requires all rows of later events.
     "honoured": "expires_at < :before AND event <= :through",
+    "barred": "at < :before AND event <= :through",
     # A verification requires these rows by time alone.
     "idempotency": "at < :known",
     "assertion": "until < :past",

@@ -6,30 +6,32 @@ from collections.abc import Mapping
 from typing import Any
 
 from jitid.capabilities.identity.barred_store import BarredStore
+from jitid.capabilities.integrity.verify_pruned import PrunedMembers
 from jitid.errors import IntegrityError
-from jitid.values.ids import parse_id
 
 
 class BarredMembers:
-    """The comparison of barred processes with the first revocation of each."""
+    """The comparison of barred processes with the last revocation of each."""
 
-    def __init__(self, barred: BarredStore, without: str) -> None:
-        """Keep the view; `without` names a table of identities that are gone."""
+    def __init__(self, barred: BarredStore, pruned: PrunedMembers) -> None:
         self._barred = barred
-        self._without = without
-        self._expected: dict[bytes, int] = {}
+        self._pruned = pruned
+        self._expected: dict[tuple[Any, ...], tuple[int, int]] = {}
 
     def take(self, seq: int, event: Mapping[str, Any]) -> None:
         """Take an event."""
-        for id_ in event["barred"]:
-            self._expected[parse_id(id_)[1]] = seq
+        for row in event["bars"]:
+            self._expected[tuple(row)] = (seq, event["at"])
 
     def compare_rows(self) -> None:
         """Raise IntegrityError if a row was edited, removed or inserted."""
-        recorded = self._barred.all(self._without)
-        for uid in recorded.keys() | self._expected.keys():
-            event = self._expected.get(uid) if uid is not None else None
-            if recorded.get(uid) != event and (
-                uid is None or uid in recorded or self._barred.knows(uid, self._without)
-            ):
+        recorded = self._barred.all()
+        for row in recorded.keys() | self._expected.keys():
+            expected = self._expected.get(row)
+            is_gone = row not in recorded and expected is not None
+            if recorded.get(row) != expected and not (is_gone and self._may_be_gone(row)):
                 raise IntegrityError("the ledger's barred processes do not match their events")
+
+    def _may_be_gone(self, row: tuple[Any, ...]) -> bool:
+        seq, at = self._expected[row]
+        return seq <= self._pruned.through and at < self._pruned.before

@@ -347,9 +347,12 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX access_holder ON access (holder) WHERE holder IS NOT NULL AND ended_at IS NULL",
     ),
     (
-        # The identities whose process may have no other identity, with the revocation that decided so.
-        "CREATE TABLE barred (identity INTEGER PRIMARY KEY REFERENCES identity, event INTEGER NOT NULL)",
-        "CREATE INDEX process_started ON process (started, pid)",
+        # The processes that may have no other identity, each for a name: for the delegator of a revoked identity, for
+        # its requester, or for the requester of its root. With the last revocation that decided so.
+        """CREATE TABLE barred (
+               host TEXT NOT NULL, boot TEXT NOT NULL, namespace INTEGER NOT NULL, pid INTEGER NOT NULL,
+               started INTEGER NOT NULL, relation TEXT NOT NULL, name TEXT NOT NULL, event INTEGER NOT NULL,
+               at INTEGER NOT NULL, PRIMARY KEY (started, pid, namespace, boot, host, relation, name))""",
     ),
     (
         # The machine that made a key, as the id of a key that it had before. NULL: the first key of a ledger, and all
