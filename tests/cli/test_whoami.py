@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import platform
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 import jitid
 from jitid.cli.identity.commands import WhoamiCommand
-from tests.real import Shell, command, other_user, reachable
+from tests.real import Shell, command, faked, other_user, reachable
 
 FIELDS = list(WhoamiCommand.view.fields)
 ME = getpass.getuser()
@@ -81,27 +82,61 @@ def test_within_run_it_names_the_agent_its_task_and_the_expiry(shell: Shell) -> 
 
 
 @pytest.mark.parametrize(
-    "content", ["", "hello", "jitid_" + "0" * 38, None], ids=["empty", "text", "forged", "none"]
+    ("content", "status"),
+    [("", 2), ("hello", 8), ("jitid_" + "0" * 38, 8), (None, 2)],
+    ids=["empty", "text", "forged", "none"],
 )
-def test_a_token_that_cannot_be_read_is_a_warning(shell: Shell, content: str | None) -> None:
+def test_a_file_without_a_token_is_an_error_and_nobody_is_the_delegator(
+    shell: Shell, content: str | None, status: int
+) -> None:
+    """`issue` would refuse it too, and never delegate for the user instead."""
     issued(shell)
     token = shell.home / "token"
     if content is not None:
         token.touch(0o600)
         token.write_text(content)
     done = shell.run("whoami", "--format", "json", more={"JITID_PARENT_FILE": str(token)})
-    assert done.returncode == 0
-    assert done.stderr.startswith("jitid: warning: the token that JITID_PARENT_FILE names cannot be read: ")
+    error = json.loads(done.stderr)["error"]
+    assert done.returncode == status
+    assert error["message"].startswith("the token that JITID_PARENT_FILE names cannot be used: ")
     assert "0" * 38 not in done.stderr
-    assert whoami(done.stdout)["agent"] is None
+    found = whoami(done.stdout)
+    assert [found[name] for name in ("delegator", "proof", "agent", "state")] == [None] * 4
+    assert found["caller"] == ME
+    child = shell.run("issue", "--agent", "child", more={"JITID_PARENT_FILE": str(token)})
+    assert (child.returncode, child.stdout) == (status, "")
 
 
 def test_a_token_that_has_ended_still_names_its_agent(shell: Shell) -> None:
     token = issued(shell)
-    shell.good("revoke", "--token-file", token)
-    done = shell.run("whoami", "--format", "json", more={"JITID_PARENT_FILE": token})
-    assert (done.returncode, done.stderr) == (0, "")
-    assert (whoami(done.stdout)["agent"], whoami(done.stdout)["task"]) == ("planner", "T1")
+    shell.environment["JITID_PARENT_FILE"] = token
+    assert shown(shell)["state"] == "active"
+    shell.good("issue", "--parent-file", token, "--agent", "child", "-q", "--out", "child")
+    shell.good("revoke", "--token-file", token, "--reason", "incident 7")
+    for file, agent in ((token, "planner"), (str(shell.home / "child"), "child")):
+        done = shell.run("whoami", "--format", "json", more={"JITID_PARENT_FILE": file})
+        error = json.loads(done.stderr)["error"]
+        assert done.returncode == 8
+        assert error["message"].startswith(
+            "the token that JITID_PARENT_FILE names is not valid: the credential was revoked at "
+        )
+        assert error["hint"] == 'for the reason: jitid inspect "$JITID_PARENT_FILE"'
+        found = whoami(done.stdout)
+        assert (found["agent"], found["task"], found["state"]) == (agent, "T1", "revoked")
+    assert "state        revoked\n" in shell.run("whoami", "--format", "table").stdout
+
+
+def test_an_expired_token_is_not_valid(shell: Shell) -> None:
+    token = issued(shell)
+    done = shell.run("whoami", "--format", "json", before=faked("+20m"), more={"JITID_PARENT_FILE": token})
+    assert (done.returncode, whoami(done.stdout)["state"]) == (8, "expired")
+    superseded = shutil.copy(token, shell.home / "superseded")
+    shell.good("renew", "--token-file", token)
+    for file in (token, str(superseded)):
+        more = {"JITID_PARENT_FILE": file}
+        done = shell.run("whoami", "--format", "json", more=more)
+        assert (done.returncode, whoami(done.stdout)["state"]) == (0, "active")
+        assert shell.run("issue", "--agent", "child", more=more).returncode == 0
 
 
 def test_a_user_who_reaches_no_key_is_confined(tmp_path: Path) -> None:

@@ -108,7 +108,6 @@ class BarredChanges(BarredStore, Changes):
     def bar_doomed(self, radius: Radius, *, without: Process | None) -> Barred:
         """Bar the processes of the clients that identities in `doomed` are bound to, except the process `without`.
 
-        A process that states until when it renews is no client: it wraps one identity, or hands identities out.
         The rows point to the next event. If the revocation ends nothing, only what is not barred yet is barred.
         """
         dialect = dialect_of(self._db)

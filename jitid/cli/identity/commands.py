@@ -117,7 +117,7 @@ class WhoamiCommand(Verb):
     view = Columns(
         "jitid.whoami/1",
         "caller delegator proof roles agent task expires_at ledger issuer confinement reason "
-        "login login_issuer login_expires_at",
+        "login login_issuer login_expires_at state",
         single=True,
     )
 

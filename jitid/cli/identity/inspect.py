@@ -128,7 +128,7 @@ def _computed(inspection: Inspection) -> dict[str, Any]:
     credential, task = inspection.credential, inspection.task
     event, ended = inspection.event or {}, inspection.ended_event
     return {
-        "state": "active" if inspection.active else _state(inspection),
+        "state": state(inspection),
         "sub": credential.delegator,
         "act": act_claim(actors_of(inspection.trust_domain, [credential, *inspection.lineage])),
         "chain": [
@@ -220,7 +220,10 @@ def _process(inspection: Inspection) -> dict[str, Any] | None:
     }
 
 
-def _state(inspection: Inspection) -> str:
+def state(inspection: Inspection) -> str:
+    """Return the state of a credential: `active`, how it ended, or `invalid`."""
+    if inspection.active:
+        return "active"
     if inspection.credential.ended_as is not None:
         return inspection.credential.ended_as
     return "expired" if inspection.reason and "expired" in inspection.reason else "invalid"

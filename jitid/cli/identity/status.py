@@ -11,7 +11,7 @@ from jitid.authority.open import current_login, issuer, open_authority, open_if_
 from jitid.capabilities.inventory.status_operations import ATTENTION, LedgerStatus, ShowStatus
 from jitid.capabilities.sweep import last_sweep
 from jitid.cli.invocation import Invocation
-from jitid.errors import JitidError
+from jitid.errors import InvalidCredentialError, JitidError, UsageError
 from jitid.formats.cell import counted
 from jitid.system import output
 from jitid.values.text import safe
@@ -190,7 +190,8 @@ def whoami(cli: Invocation) -> None:
             "issuer": answer.issuer,
             **login_fields(answer.login),
         }
-    row |= _parent(cli)
+    parent, refusal = _parent(cli)
+    row |= parent
     try:
         seen = confinement.examine(config)
         row |= {"confinement": seen.confinement.value, "reason": seen.reason}
@@ -199,28 +200,43 @@ def whoami(cli: Invocation) -> None:
     except UnexaminedError as error:
         row |= {"confinement": "unknown", "reason": str(error)}
     cli.show_row(WhoamiCommand.view, row)
+    if refusal is not None:
+        raise refusal
 
 
-def _parent(cli: Invocation) -> dict[str, Any]:
-    """Return the delegator, agent, task and expiry of the credential that `issue` delegates from here, if any."""
+def _parent(cli: Invocation) -> tuple[dict[str, Any], JitidError | None]:
+    """Return the fields of the credential that `issue` delegates from here, and the error if it is not valid."""
     from jitid.capabilities.run.token_place import RUN_TOKEN
 
     path = os.environ.get(RUN_TOKEN)
     if not path:
-        return {}
+        return {}, None
     from jitid.capabilities.inventory.operations import Inspect
+    from jitid.cli.identity.inspect import state
     from jitid.system import read_input
 
     try:
         token = read_input.token(path, "the token")
-        credential = open_authority(cli.config()).perform(Inspect(token=token)).credential
+        inspection = open_authority(cli.config()).perform(Inspect(token=token))
+    except (UsageError, InvalidCredentialError) as error:
+        error.message = f"the token that {RUN_TOKEN} names cannot be used: {error.message}"
+        # `issue` never delegates for the user instead.
+        return {"delegator": None, "proof": None}, error
     except JitidError as error:
-        cli.warn(f"the token that {RUN_TOKEN} names cannot be read: {error.message}")
-        return {}
-    return {
+        cli.warn(f"the token that {RUN_TOKEN} names cannot be examined: {error.message}")
+        return {"delegator": None, "proof": None}, None
+    credential, refusal = inspection.credential, None
+    if inspection.reason is not None:
+        refusal = InvalidCredentialError(
+            f"the token that {RUN_TOKEN} names is not valid: {inspection.reason}",
+            f'for the reason: jitid inspect "${RUN_TOKEN}"',
+        )
+    row = {
         "delegator": credential.delegator,
         "proof": credential.delegator_proof,
         "agent": credential.agent,
         "task": credential.task,
         "expires_at": format_time(credential.expires_at),
+        "state": state(inspection),
     }
+    return row, refusal
