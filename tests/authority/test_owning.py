@@ -627,7 +627,7 @@ def test_nobody_prevents_identities_of_the_process_of_another(world: World) -> N
 
 @pytest.mark.usefixtures("kept_in")
 def test_many_revoked_identities_of_a_process_bar_it_once(world: World) -> None:
-    """Otherwise one caller could slow the issues of others, who have the same process."""
+    """Otherwise one caller could slow the issues of other callers with the same process."""
     process = Process("host", "boot", 7, 42, 99, kept=False)
     rows = "SELECT relation, name, event FROM barred ORDER BY 1, 2"
 
@@ -647,7 +647,7 @@ def test_many_revoked_identities_of_a_process_bar_it_once(world: World) -> None:
         seqs.append(event["seq"])
         with world.ledger.read() as snapshot:
             kept = snapshot.db.execute(rows).fetchall()
-        # What was revoked later bars for longer.
+        # A later revocation keeps the row for longer.
         assert [tuple(row) for row in kept] == [
             ("delegator", "user:eve", seqs[-1]),
             ("requester", "user:eve", seqs[-1]),

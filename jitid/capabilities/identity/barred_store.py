@@ -26,7 +26,7 @@ _BAR = (*_OF_PROCESS, "relation", "name")
 """The columns that distinguish a row."""
 
 _DELEGATOR, _REQUESTER, _ROOT_REQUESTER = "delegator", "requester", "root"
-"""Whose name a row has: the delegator or the requester of the revoked identity, or the requester of its root."""
+"""The relations of a name to the revoked identity: its delegator, its requester, the requester of its root."""
 
 _ROOT = """
     WITH RECURSIVE line (id, parent) AS (
@@ -108,7 +108,7 @@ class BarredChanges(BarredStore, Changes):
     def bar_doomed(self, radius: Radius, *, without: Process | None) -> Barred:
         """Bar the processes of the clients that identities in `doomed` are bound to, except the process `without`.
 
-        The rows point to the next event. If the revocation ends nothing, only what is not barred yet is barred.
+        The rows point to the next event. If the revocation ends no credential, it only adds missing rows.
         """
         dialect = dialect_of(self._db)
         tables = (

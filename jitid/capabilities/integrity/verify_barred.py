@@ -28,10 +28,10 @@ class BarredMembers:
         recorded = self._barred.all()
         for row in recorded.keys() | self._expected.keys():
             expected = self._expected.get(row)
-            is_gone = row not in recorded and expected is not None
-            if recorded.get(row) != expected and not (is_gone and self._may_be_gone(row)):
+            is_missing = row not in recorded and expected is not None
+            if recorded.get(row) != expected and not (is_missing and self._may_be_pruned(row)):
                 raise IntegrityError("the ledger's barred processes do not match their events")
 
-    def _may_be_gone(self, row: tuple[Any, ...]) -> bool:
+    def _may_be_pruned(self, row: tuple[Any, ...]) -> bool:
         seq, at = self._expected[row]
         return seq <= self._pruned.through and at < self._pruned.before

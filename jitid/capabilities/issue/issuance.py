@@ -374,7 +374,7 @@ def _must_not_be_barred(snapshot: View, request: IssueRequest, terms: Terms, del
     if barred is not None:
         raise InvalidCredentialError(
             f"an identity of the process {barred} was revoked, and no other one replaces it",
-            "start the program again; for the revocation: jitid audit log --op revoke",
+            "start the program again; for the revocation: jitid audit log --operation revoke",
         )
 
 

@@ -251,8 +251,11 @@ def sentence(ended: Ended, *, dry_run: bool) -> str:
         facts = revocation_result.facts(ended.radius, ended.accepted_until, ended.settled_at)
         text = f"no live credential: all had ended already{'; ' if facts else ''}{facts}"
     if ended.barred:
-        sessions = number_of(ended.barred, "session")
-        text = f"{text}; the process of {sessions} gets no other identity until it is restarted"
+        # The ledger does not know which of them still run.
+        they = "it still runs, gets no other identity until it is"
+        if ended.barred > 1:
+            they = "they still run, get no other identity until they are"
+        text = f"{text}; {number_of(ended.barred, 'process', 'processes')}, if {they} restarted"
     confirmation = revocation_result.at_targets(ended)
     if confirmation is not None:
         text = f"{text}; {confirmation}"
