@@ -107,18 +107,15 @@ class RemoteAuthority:
         if isinstance(operation, PagedOperation) and is_paged(operation):
             return cast("Result", complete_answer(operation, self.perform))
         values = codec.encode_operation(operation)
-        # ASCII only, members in their order: each try sends the same bytes.
-        body = json.dumps(values, separators=(",", ":")).encode()
         if codec.streams(type(operation)):
-            return cast("Result", self._pieces(operation, body))
-        try:
-            return self._result(operation, self._answer(operation, body, self._channel, _JSON))
-        except JitidError as error:
-            if isinstance(error, UsageError) and "`closing`" in error.message and _closes(operation):
-                # An older authority lacks this member, since there a revocation excludes no process.
-                return self.perform(operation.replace(closing=False))
-            _add_aftermath(operation, error)
-            raise
+            return cast("Result", self._pieces(operation, _body(values)))
+        while True:
+            try:
+                return self._result(operation, self._answer(operation, _body(values), self._channel, _JSON))
+            except JitidError as error:
+                if not (isinstance(error, UsageError) and codec.omits(operation, values, error.message)):
+                    _add_aftermath(operation, error)
+                    raise
 
     @property
     def place(self) -> str:
@@ -561,9 +558,9 @@ def _complete(operation: Operation[Any], pieces: Iterable[Any]) -> Iterator[Any]
         codec.refuse(operation)
 
 
-def _closes(operation: Operation[Any]) -> bool:
-    """Return whether a program ends its own identities by a `Revoke`."""
-    return getattr(operation, "closing", False) is True
+def _body(values: dict[str, Any]) -> bytes:
+    # ASCII only, members in their order: each try sends the same bytes.
+    return json.dumps(values, separators=(",", ":")).encode()
 
 
 def _add_aftermath(operation: Operation[Any], error: JitidError) -> None:

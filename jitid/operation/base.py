@@ -160,6 +160,8 @@ class Operation(Verb, Generic[Result]):
     """The class of the last piece of a streamed answer; empty for any."""
     never_empty = False
     """Whether a streamed answer has at least one piece."""
+    dispensable: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    """Paths to the members that an older authority may lack: without them, the request is as good there."""
     task_in = ""
     """The field that names existing tasks: `task`, or `chosen.task` for a field of a record."""
 

@@ -67,6 +67,7 @@ __all__ = [
     "encode_operation",
     "encode_result",
     "names",
+    "omits",
     "schema_of",
     "streams",
 ]
@@ -91,6 +92,20 @@ def encode_operation(operation: Operation[Any]) -> dict[str, Any]:
     if kind.local:
         raise UsageError(f"{kind.__name__} is available only on the machine of the ledger")
     return cast("dict[str, Any]", record_of(kind, request=True).encode(operation))
+
+
+def omits(operation: Operation[Any], values: dict[str, Any], refusal: str) -> bool:
+    """Remove the member that an older authority lacks, by its refusal; return whether the request can do without it."""
+    unknown = [path for path in operation.dispensable if f" no member `{path[-1]}`" in refusal]
+    return any(_remove(values, path) for path in unknown)
+
+
+def _remove(value: Any, path: Sequence[str]) -> bool:
+    if isinstance(value, list):
+        return sum(_remove(each, path) for each in value) > 0
+    if len(path) > 1:
+        return _remove(value.get(path[0], {}), path[1:])
+    return value.pop(path[0], None) is not None
 
 
 def decode_operation(name: str, values: object) -> Operation[Any]:

@@ -207,6 +207,8 @@ class Revoke(Operation["Ended"]):
     for_own = True
     effect = IDEMPOTENT
     task_in = "selection.tasks"
+    # An authority without it bars no process.
+    dispensable = (("closing",),)
     verb = "revoke"
     function = "identity.revoke:revoke"
     view = REVOKED

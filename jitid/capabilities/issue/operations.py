@@ -33,6 +33,8 @@ class Issue(Operation["list[Issued]"]):
     roles = ("issuer",)
     for_anybody = True
     effect = KEYED
+    # An authority without it bars no process.
+    dispensable = (("requests", "above"),)
 
     requests: tuple[IssueRequest, ...] = records(least=1)
     delegator_token: Secret | None = None

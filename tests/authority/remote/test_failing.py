@@ -28,6 +28,7 @@ from jitid.errors import (
     UsageError,
 )
 from jitid.model.ledger_rows import Selection
+from jitid.model.process import ProcessAbove
 from jitid.model.request import IssueRequest, RenewRequest
 from jitid.operation import base as ops
 from jitid.system import http
@@ -96,6 +97,25 @@ def test_an_older_authority_ends_what_its_program_closes() -> None:
     with answering(other) as peer, pytest.raises(UsageError):
         remote(peer.url).perform(ending)
     assert len(peer.requests) == 1
+
+
+def test_a_client_has_a_session_at_an_older_authority() -> None:
+    """It has no member `above`, since there no process is barred; details of a request keep a member of that name."""
+    above = (ProcessAbove(1, 2),)
+    first, other = (IssueRequest("T1", None, "bot", details=({"type": "x", "above": 3},)) for _ in range(2))
+    issue = issue_operations.Issue(requests=(first._replace(above=above), other, other._replace(above=above)))
+    message = "requests[0]: IssueRequestGiven has no member `above`; nothing was done"
+    refused = answer(400, {"error": {**USAGE, "message": message}})
+    denied = error(403, "policy_denied", 4)
+    with answering(refused, denied) as peer, pytest.raises(PolicyDeniedError):
+        remote(peer.url).perform(issue)
+    sent, again = (json.loads(request.body)["requests"] for request in peer.requests)
+    assert [request.pop("above", None) is not None for request in sent] == [True, False, True]
+    assert sent == again
+    # It asks once only.
+    with answering(refused, refused) as peer, pytest.raises(UsageError):
+        remote(peer.url).perform(issue)
+    assert len(peer.requests) == 2
 
 
 def test_a_question_is_asked_again_when_its_answer_was_lost() -> None:
