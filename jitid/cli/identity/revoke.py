@@ -274,8 +274,8 @@ _ID = 40
 def revoke_many(cli: Invocation, authority: Authority, operation: Revoke, room: int | None) -> Ended:
     """End any number of credentials that an operation selects by id, in requests of at most `room` characters.
 
-    The guard counts all of them before any credential ends. The combined result has the numbers of tasks and
-    delegators of the largest request, since several requests may name the same ones.
+    The guard counts all of them before any credential ends. The combined result has the numbers of tasks,
+    delegators and barred processes of the largest request, since several requests may name the same ones.
 
     Raises:
         TooManyError: more credentials than `operation.most` would end; nothing was changed.
@@ -344,6 +344,7 @@ def _together(parts: Sequence[Ended]) -> Ended:
         unsettled=sum(part.unsettled for part in parts),
         earlier=tuple(id_ for part in parts for id_ in part.earlier),
         confirmed=sum(part.confirmed for part in parts),
+        barred=max(part.barred for part in parts),
         unsupported=sum(part.unsupported for part in parts),
         left=tuple(unconfirmed for part in parts for unconfirmed in part.left),
         unsaid=_first(part.unsaid for part in parts),

@@ -102,7 +102,7 @@ def test_an_older_authority_ends_what_its_program_closes() -> None:
 def test_a_client_has_a_session_at_an_older_authority() -> None:
     """It has no member `above`, since there no process is barred; details of a request keep a member of that name."""
     above = (ProcessAbove(1, 2),)
-    first, other = (IssueRequest("T1", None, "bot", details=({"type": "x", "above": 3},)) for _ in range(2))
+    first, other = (IssueRequest("T1", None, "bot", details=('{"type":"x","above":3}',)) for _ in range(2))
     issue = issue_operations.Issue(requests=(first._replace(above=above), other, other._replace(above=above)))
     message = "requests[0]: IssueRequestGiven has no member `above`; nothing was done"
     refused = answer(400, {"error": {**USAGE, "message": message}})

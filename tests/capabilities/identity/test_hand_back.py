@@ -7,6 +7,7 @@ import pytest
 from jitid.capabilities.identity.operations import HandBack
 from jitid.capabilities.identity.revocation import HandedBack
 from jitid.capabilities.inventory.operations import Inspect
+from jitid.cli.identity.revoke import sentence
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.model.process import Process
 from jitid.values.secret import Secret
@@ -121,3 +122,14 @@ def test_a_client_that_hands_back_its_own_session_may_open_another(world: World)
     assert world.events()[-1]["closing"] is True
     assert live(world, world.issue(agent="codex", process=client)) == [True]
     world.check()
+
+
+def test_the_answer_does_not_claim_that_a_barred_process_still_runs(world: World) -> None:
+    """The ledger may be on another machine, and an old process may have ended long ago."""
+    for pid, task in ((42, "A"), (42, "A"), (43, "B"), (44, "B")):
+        world.issue(task=task, process=Process("host", "boot", 7, pid, 99, kept=False))
+    for task, end in (
+        ("A", "; 1 process, if it still runs, gets no other identity until it is restarted"),
+        ("B", "; 2 processes, if they still run, get no other identity until they are restarted"),
+    ):
+        assert sentence(world.revoke(tasks=(task,)), dry_run=False).endswith(end)

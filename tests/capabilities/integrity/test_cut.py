@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from jitid.capabilities.audit.audit_log import LogFilter
 from jitid.capabilities.audit.cut_store import digest_of
+from jitid.capabilities.identity.operations import HandBack
 from jitid.capabilities.integrity import audit_export
 from jitid.capabilities.integrity import cut as segments
 from jitid.capabilities.integrity.cut import Cut
@@ -21,8 +22,17 @@ from jitid.capabilities.integrity.operations import CutLog, Examine, ExportLog, 
 from jitid.capabilities.issue.operations import Renew
 from jitid.capabilities.sweep.finding import Finding, Thresholds
 from jitid.capabilities.sweep.operations import Sweep
-from jitid.errors import IntegrityError, JitidError, NotFoundError, OutputError, PolicyDeniedError, UsageError
+from jitid.errors import (
+    IntegrityError,
+    InvalidCredentialError,
+    JitidError,
+    NotFoundError,
+    OutputError,
+    PolicyDeniedError,
+    UsageError,
+)
 from jitid.model.event import Event, encode, link
+from jitid.model.process import Process
 from jitid.model.request import RenewRequest
 from jitid.values.secret import Secret
 from tests.backup.test_copy_ledger import copied
@@ -78,6 +88,23 @@ def test_that_somebody_tried_to_renew_twice_stays_with_the_row_that_says_so(
     cut(world, tmp_path)
     world.check()
     assert [event["seq"] for event in world.events() if event["op"] == "denial"] == refused[:1]
+
+
+@in_both
+def test_the_revocation_that_bars_a_process_stays(world: World, tmp_path: Path) -> None:
+    """Another event ended the identity: the client closed its session before."""
+    process = Process("host", "boot", 7, 42, 99, kept=False)
+    made = world.issue(process=process)
+    world.authority.perform(HandBack(token=Secret.single(made.token), id=made.id, reason="done"))
+    event = world.revoke(made.id).event
+    assert event is not None
+    wait(world, 5 * DAY)
+    world.issue(task="T2")
+    cut(world, tmp_path)
+    world.check()
+    assert event in {each["seq"] for each in world.events()}
+    with pytest.raises(InvalidCredentialError, match="was revoked"):
+        world.issue(task="T3", process=process)
 
 
 @in_both

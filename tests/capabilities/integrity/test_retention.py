@@ -35,6 +35,7 @@ from jitid.ledger.idempotency import IdempotencyStore
 from jitid.ledger.sqlite.ledger import SqliteLedger
 from jitid.model.access import Caller
 from jitid.model.leak import Sighting
+from jitid.model.process import Process
 from jitid.model.request import RenewRequest
 from jitid.search.find import Finds, mark
 from jitid.search.pasted import search_pasted
@@ -104,6 +105,30 @@ def test_what_is_over_goes_and_what_lives_stays(world: World) -> None:
             inspect(world, one.jti)
     again = prune(world)
     assert (again.event, again.left) == (None, 0)
+
+
+@in_both
+def test_a_process_is_barred_until_its_last_revocation_is_old(world: World) -> None:
+    first, second = (Process("host", "boot", 7, pid, 99, kept=False) for pid in (42, 43))
+    world.issue(task="OLD", ttl=60)
+    old, other, later = (
+        world.issue(task=task, process=process, ttl=3_600)
+        for task, process in (("T1", first), ("T2", second), ("T3", second))
+    )
+    world.revoke(old.id, other.id)
+    wait(world, 2_000)
+    world.revoke(later.id)
+    wait(world, 2_000)
+    assert prune(world, 3_600).rows["barred"] == 2
+    world.issue(task="T4", process=first)
+    with pytest.raises(InvalidCredentialError, match="the process 43 was revoked"):
+        world.issue(task="T5", process=second)
+    world.check()
+    wait(world, 4_000)
+    world.issue(task="T6")
+    assert prune(world, 3_600).rows["barred"] == 2
+    world.check()
+    assert tables(world, "barred") == [0]
 
 
 @in_both
