@@ -400,7 +400,7 @@ def _processes(installation: Installation) -> Iterator[Check]:
     if not orphaned and not unseen:
         count = len(page.credentials)
         count_text = "1 live credential" if count == 1 else f"{count or 'no'} live credentials"
-        yield ok("processes", f"{count_text} of `jitid run`; each process of `jitid run` still exists")
+        yield ok("processes", f"{count_text} of a run or a session; each of their processes still exists")
 
 
 def _policy(installation: Installation) -> Iterator[Check]:

@@ -322,6 +322,17 @@ def test_the_next_session_ends_those_of_killed_clients_and_deletes_their_tokens(
         assert len(list((shell.home / ".local/state/jitid/sessions").iterdir())) == 1
 
 
+def test_doctor_and_a_preview_say_what_they_count(shell: Shell) -> None:
+    """The credential of a session is not one of `jitid run`; an agent may have identities that have ended."""
+    with client_process(shell) as client:
+        for event in (START, END, {**START, "session_id": "next"}):
+            client.hook("stop" if event["hook_event_name"] == "SessionEnd" else "start", event)
+        told = shell.run("doctor").stdout
+        assert "1 live credential of a run or a session; each of their processes still exists" in told
+        told = shell.good("revoke", "--agent", "claude-code", "--dry-run")
+        assert "1 live credential of 1 task and 1 delegator (2 identities selected, ended ones included)" in told
+
+
 def test_a_revoked_session_stays_dead_while_its_client_runs(shell: Shell) -> None:
     """One command ends session and subagents; no helper opens another identity."""
     with client_process(shell) as client:

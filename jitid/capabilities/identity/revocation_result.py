@@ -83,10 +83,12 @@ class Ended(Record):
 def blast(radius: Radius, accepted_until: int | None = None, settled_at: int | None = None) -> str:
     """Return the blast radius in words, with the text of `facts`."""
     credentials = number_of(radius.credentials, "live credential")
-    identities = number_of(radius.identities, "identity", "identities")
+    selected = f"{number_of(radius.identities, 'identity', 'identities')} selected"
+    if radius.refused_since is None and radius.identities > radius.credentials:
+        selected += ", ended ones included"
     text = (
         f"{credentials} of {number_of(radius.tasks, 'task')} and {number_of(radius.delegators, 'delegator')}"
-        f" ({identities} selected)"
+        f" ({selected})"
     )
     details = facts(radius, accepted_until, settled_at)
     return f"{text}; {details}" if details else text
