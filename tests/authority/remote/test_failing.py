@@ -112,7 +112,7 @@ def test_a_client_has_a_session_at_an_older_authority() -> None:
     sent, again = (json.loads(request.body)["requests"] for request in peer.requests)
     assert [request.pop("above", None) is not None for request in sent] == [True, False, True]
     assert sent == again
-    # It asks once only.
+    # The request is repeated once only.
     with answering(refused, refused) as peer, pytest.raises(UsageError):
         remote(peer.url).perform(issue)
     assert len(peer.requests) == 2
