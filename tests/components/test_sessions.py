@@ -330,7 +330,9 @@ def test_doctor_and_a_preview_say_what_they_count(shell: Shell) -> None:
         told = shell.run("doctor").stdout
         assert "1 live credential of a run or a session; each of their processes still exists" in told
         told = shell.good("revoke", "--agent", "claude-code", "--dry-run")
-        assert "1 live credential of 1 task and 1 delegator (2 identities selected, ended ones included)" in told
+        assert (
+            "1 live credential of 1 task and 1 delegator (2 identities selected, ended ones included)" in told
+        )
 
 
 def test_a_revoked_session_stays_dead_while_its_client_runs(shell: Shell) -> None:
