@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -507,3 +508,15 @@ def test_what_is_no_token_is_not_renewed_by_itself(shell: Shell, kind: str) -> N
     assert (done.returncode, done.stdout) == (2, "")
     assert "--secret NAME=KIND" in done.stderr
     assert (shell.home / "held").read_text() == before
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_a_table_of_live_credentials_says_for_whom_each_process_works(shell: Shell, width: int) -> None:
+    """The columns in a pipe stay the same."""
+    line = shlex.join(command("list", "--live", "--format", "table"))
+    more = f"{line}; {shlex.join(command('list', '--format', 'table'))} | head -n 1"
+    told = shell.good(*RUN, "--", "sh", "-c", f"COLUMNS={width}; export COLUMNS; {more}").splitlines()
+    state = ["state"] if width == 160 else []
+    assert told[0].split() == ["id", "task", "agent", "delegator", *state, "left", "process"]
+    assert "user:alice" in told[1]
+    assert told[-1].split()[-3:] == ["state", "left", "process"]

@@ -19,10 +19,6 @@ CREDENTIAL = (
 """The fields of a credential. Append new ones: scripts and remedies refer to fields by their number."""
 
 
-BOUND = Columns("jitid.list/1", CREDENTIAL, brief="id task agent state left process", more="left")
-"""The view of `list` if some credentials belong to processes: `alive`, `gone`, or `unknown` on this machine."""
-
-
 class ListCommand(Filter, Verb):
     """List credentials, delegation trees or tasks.
 

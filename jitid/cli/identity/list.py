@@ -10,7 +10,7 @@ from jitid.capabilities.identity.filter_store import Filter
 from jitid.capabilities.inventory.operations import TASK_STATES, ListCredentials, ListTasks, ShowTree
 from jitid.cli import record_rows
 from jitid.cli.identity import subject
-from jitid.cli.identity.commands import BOUND, CREDENTIAL, ListCommand
+from jitid.cli.identity.commands import CREDENTIAL, ListCommand
 from jitid.cli.identity.revoke import check_ids
 from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
@@ -79,13 +79,32 @@ def _credentials(cli: Invocation, args: commands.ListCommand) -> None:
         omitted = max(len(credentials) - args.limit, 0)
         credentials = credentials[: args.limit]
     bound = any(row.process is not None and row.ended_at is None for row in credentials)
-    cli.show_records(BOUND if bound else args.view, credentials, partial(record_rows.computed, now=page.now))
+    cli.show_records(
+        args.view,
+        credentials,
+        partial(record_rows.computed, now=page.now),
+        brief=_with_process(args.view.brief, live=bool(chosen.live)) if bound else (),
+    )
     if not cli.field:
         record_rows.warn_of_orphans(cli, orphans(credentials, page.now))
     if omitted and ("limit" not in cli.stated or output.is_terminal()):
         cli.note(f"{omitted:,} more were omitted by --limit")
     if process is None and credentials:
         cli.note_more(len(credentials), limit, f"for the next ones: --after {credentials[-1].jti}")
+
+
+def _with_process(columns: tuple[str, ...], *, live: bool) -> tuple[str, ...]:
+    """Return columns of a table with that of the process: `alive`, `gone`, or `unknown` on this machine."""
+    from jitid.formats.table import terminal_width
+
+    # Without room for all, live credentials need no state.
+    least = "state" if live else "delegator"
+    room = terminal_width() >= _WIDTH_OF_ALL
+    return (*(name for name in columns if room or name != least), "process")
+
+
+_WIDTH_OF_ALL = 120
+"""The width of a terminal that shows all columns of a credential with a process on one line."""
 
 
 def _with_word(cli: Invocation, chosen: Filter, word: str) -> Filter:
