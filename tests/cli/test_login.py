@@ -596,7 +596,10 @@ def test_in_a_session_the_login_does_not_count(shell: Shell, tmp_path: Path) -> 
 
 
 def test_a_session_beside_a_ledger_is_for_the_person_who_logged_in(shell: Shell, tmp_path: Path) -> None:
-    """If its line has no delegator, as at an authority: the person has one name. A session keeps its first one."""
+    """If its line has no delegator, as at an authority: the person has one name. A session keeps its first one.
+
+    After the end of the login, no session is for the user of the system instead.
+    """
     libfaketime()
     later = {**dict(word.split("=", 1) for word in faked("+0")[1:]), "FAKETIME_NO_CACHE": "1"}
     settings = ("--config", str(tmp_path / "own.toml"))
@@ -625,8 +628,12 @@ def test_a_session_beside_a_ledger_is_for_the_person_who_logged_in(shell: Shell,
         shell.good("login", "--out")
         claude.good(*token, FAKETIME="+80m")
         assert latest() == ("claude-code", "user:alice", "asserted")
-        assert claude.hook("start", {**start, "session_id": "C"}, *reach).status == 0
-        assert latest() == ("claude-code", user, "os-user")
+        done = claude.hook("start", {**start, "session_id": "C"}, *reach)
+        assert (done.status, "the login of `user:alice` has ended" in done.err) == (6, True), done.err
+        assert latest() == ("claude-code", "user:alice", "asserted")
+    with client_process(shell, "codex", later) as named:
+        assert named.hook("start", {**start, "session_id": "D"}, *reach, "--delegator", "carol").status == 0
+        assert latest() == ("codex", "user:carol", "asserted")
 
 
 def test_beside_a_session_the_login_counts(shell: Shell, tmp_path: Path) -> None:
