@@ -61,6 +61,7 @@ from jitid.search.pasted import search_pasted
 from jitid.values.scope import Scope
 from jitid.values.secret import Secret
 from jitid.values.strict_json import dumps
+from jitid.values.times import LATEST
 from tests.builders import DAY, KINDS, NAMES, NOW, World, policed, request
 from tests.capabilities.directory import people
 from tests.capabilities.directory import test_registry as registry
@@ -95,7 +96,8 @@ def live_through_everything(world: World) -> None:
         "agent": "nightly",
     }
     world.issue(**strict, scopes=("repo:*", "log:read"), allow_narrower=True)
-    bound = world.issue(process=Process("host", "boot", 1, 2, 3, kept=False))
+    wrapper = Process("host", "boot", 1, 2, 3, kept=False, renews_until=LATEST)
+    bound = world.issue(process=wrapper)
     latest = Secret.single(bound.token)
     for session in (ClientSession("codex", "s1"), ClientSession("codex", "s1", "a1", "/t/a1.jsonl")):
         world.authority.perform(RecordSession(token=latest, session=session))

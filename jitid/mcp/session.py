@@ -26,6 +26,7 @@ from jitid.errors import (
 from jitid.mcp import tool_answers
 from jitid.mcp.handed_out import AgentLimits, CallPace, Handed, HandedOut, LimitError
 from jitid.model.ledger_rows import Selection
+from jitid.model.process import RENEWS_NOTHING
 from jitid.model.request import IssueRequest
 from jitid.operation.base import Operation, Result
 from jitid.system.processes import this_process
@@ -117,7 +118,8 @@ class AgentSession:
             )
         self._must_have_room()
         self._must_have_a_turn()
-        request = request._replace(process=this_process(kept=self._limits.keep))
+        own_process = this_process(kept=self._limits.keep, renews_until=RENEWS_NOTHING)
+        request = request._replace(process=own_process)
         issued = self._issue(request)
         (identity,) = self.handed.unshown()
         return {
@@ -255,10 +257,13 @@ class AgentSession:
         This also holds for a local ledger, to which the server has access, but the agent has not.
         """
         assert token is not None
+        holder = as_holder(self._host.config(), authority, token)
         try:
-            return as_holder(self._host.config(), authority, token).perform(operation)
+            return holder.perform(operation)
         except InvalidCredentialError as error:
-            # Only the agent's own credential is ever presented.
+            if _is_valid(holder, token):
+                # The authority refuses the process of the server.
+                raise
             raise _not_valid(error.message) from error
         except ShownError as error:
             error.message = f"your own credential is a service token: {error.message}"
@@ -292,6 +297,13 @@ class AgentSession:
             return inspection.credential.expires_at if inspection.active else None
 
         self.handed.drop_expired(time.time(), expiry_of)
+
+
+def _is_valid(holder: Authority, token: Secret) -> bool:
+    try:
+        return holder.perform(Inspect(token=token)).active
+    except InvalidCredentialError:
+        return False
 
 
 def _not_valid(reason: str) -> InvalidCredentialError:

@@ -33,14 +33,19 @@ class Process(Record):
     kept: bool
     """Whether its identity stays valid when the process ends (`--on-exit keep`)."""
     renews_until: Annotated[int, TIME] = 0
-    """Until when the process renews its credentials, in seconds since the epoch; 0 if never.
+    """Until when the process renews its credentials, in seconds since the epoch.
 
-    A missing renewal means that the process has ended.
+    A missing renewal means that the process has ended. 0 is a client: other programs request and renew its identities,
+    and a revocation bars the process. Every other process wraps one identity, or hands identities out.
     """
 
     def is_same(self, other: Process) -> bool:
         """Return whether another record is of the same process."""
         return self[:5] == other[:5]
+
+
+RENEWS_NOTHING = 1
+"""The `renews_until` of a process that is not a client, and renews nothing."""
 
 
 class ProcessAbove(Record):

@@ -462,6 +462,13 @@ def test_a_credential_too_short_to_be_renewed_is_refused(shell: Shell) -> None:
     assert shell.run(*RUN, "--ttl", "1s", "--env", "X", "--", "true").returncode == 0
 
 
+def test_the_revocation_of_a_token_in_a_variable_speaks_of_no_session(shell: Shell) -> None:
+    """The wrapper requests no other identity."""
+    told = shell.good(*RUN, "--env", "X", "--", *command("revoke", "--task", "T1", "--reason", "leaked"))
+    assert told.startswith("revoked 1 live credential")
+    assert "no other identity" not in told
+
+
 @pytest.mark.deep
 def test_a_ledger_ahead_of_the_clock_does_not_make_it_renew_all_the_time(shell: Shell) -> None:
     """The ledger's time does not advance meanwhile."""

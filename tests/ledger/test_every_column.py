@@ -34,7 +34,6 @@ MAY_PASS: dict[tuple[str, str], str] = {
     ("clock_mark", "boot"): "only tells whether a jump ahead is plausible, by which nothing becomes valid",
     ("clock_mark", "uptime"): "only tells whether a jump ahead is plausible, by which nothing becomes valid",
     ("clock_mark", "changed_at"): "only tells a writer whether to look again at what it planned a moment ago",
-    ("process", "renews_until"): "moves with renewals; it only tells a sweep when the process renews no more",
     ("outside", "attempts"): BOOKKEEPING,
     ("outside", "next_at"): BOOKKEEPING,
     ("delegator", "event"): "the number of the last event about the row; nothing is decided by it",
@@ -88,6 +87,10 @@ MAY_BE: tuple[tuple[str, Callable[[Edit], bool]], ...] = (
     (
         "any number but 0 means the same",
         lambda edit: edit[:2] == ("delegator", "imported") and bool(edit.old) == bool(edit.new),
+    ),
+    (
+        "it moves with renewals, and any number but 0 only tells a sweep when the process renews no more",
+        lambda edit: edit[:2] == ("process", "renews_until") and bool(edit.old) == bool(edit.new),
     ),
     (
         "NULL and its own number both mean the first credential of a line",

@@ -15,6 +15,8 @@ import pytest
 
 from jitid.mcp import tool_answers
 from jitid.mcp.methods import TOOLS
+from jitid.system.processes import process_of
+from tests.builders import World
 from tests.capabilities.issue.office import Office
 from tests.mcp.asking import Server, events, states, verifies
 from tests.mcp.conftest import AUDIENCES
@@ -232,6 +234,33 @@ def test_nobody_elses_identity_can_be_handed_back(shell: Shell) -> None:
     denials = [event for event in events(shell) if event["op"] == "denial"]
     assert [event["hand_back"] for event in denials] == others
     assert {event["agent"] for event in denials} == {"one"}
+
+
+def test_the_revocation_of_one_identity_does_not_end_the_work_of_the_server(shell: Shell) -> None:
+    """The server only hands identities out. Its process is not the client that a leak is about."""
+    with Server(shell) as server:
+        leaked, other = (server.call("request_identity", agent=name) for name in ("coder", "writer"))
+        assert "no other identity" not in shell.good("revoke", leaked["id"])
+        assert verifies(shell, other["token_file"])
+        assert verifies(shell, server.call("request_identity", agent="coder")["token_file"])
+        assert server.end() == (0, "")
+    assert states(shell, "--live") == ["active"] * 2
+    shell.good("audit", "verify")
+
+
+def test_the_agents_own_credential_is_not_blamed_for_a_refused_process(shell: Shell, server: Server) -> None:
+    """A program may have bound an identity to the server's process, as to a client's."""
+    process = process_of(server.process.pid)
+    assert process is not None
+    world = World(shell.ledger, now=int(time.time()))
+    made = world.issue(process=process)
+    world.close()
+    assert "no other identity" in shell.good("revoke", made.id)
+    assert server.call("whoami")["agent"] == "planner"
+    error = server.refused("request_identity", agent="coder")
+    assert error["code"] == "invalid_credential"
+    assert error["message"].startswith(f"an identity of the process {server.process.pid} was revoked")
+    assert "start the program again" in error["hint"]
 
 
 def test_an_agent_may_end_itself_and_the_server_goes_on(shell: Shell, server: Server) -> None:

@@ -92,7 +92,6 @@ class BarredChanges(BarredStore, Changes):
     def bar_doomed(self, event: int, identities: int, *, without: Process | None) -> list[str]:
         """Bar the processes of the clients that identities in `doomed` are bound to, except the process `without`.
 
-        A process that states until when it renews is no client: it wraps one identity, or hands identities out.
         Return the ids of the identities; `identities` is the number of all doomed ones.
         """
         tables = "doomed d CROSS JOIN process p" if identities < MANY else "process p CROSS JOIN doomed d"

@@ -62,6 +62,7 @@ class AlikeRows(Record):
     pid: int | None
     started: int | None
     kept: int | None
+    is_client: int | None
 
 
 _OF_CREDENTIAL = AlikeRows._fields[:17]
@@ -73,7 +74,8 @@ COMPARED = len(_OF_CREDENTIAL) + len(_OF_IDENTITY)
 _ALIKE = f"""SELECT {", ".join(f"c.{column}" for column in _OF_CREDENTIAL)},
                     {", ".join(f"i.{column}" for column in _OF_IDENTITY)}, c.identity, c.line, p.uid,
                     t.name, t.opener, t.given_event, q.jti, q.proved_subject,
-                    r.host, r.boot, r.namespace, r.pid, r.started, r.kept
+                    r.host, r.boot, r.namespace, r.pid, r.started, r.kept,
+                    CASE r.renews_until WHEN 0 THEN 1 ELSE 0 END
                FROM credential c LEFT JOIN identity i ON i.id = c.identity LEFT JOIN task t ON t.id = i.task
                     LEFT JOIN process r ON r.identity = c.identity LEFT JOIN identity p ON p.id = i.parent
                     LEFT JOIN credential q ON q.id = coalesce(c.source, i.source)

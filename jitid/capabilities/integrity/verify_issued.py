@@ -29,7 +29,7 @@ _SINGLY = frozenset({"target", "certified", "process", "approval", "replaced", "
 """Members of events that state facts about single rows, or for which `rows` does not cover a whole row."""
 
 
-_OF_PROCESS = 6
+_OF_PROCESS = 7
 _JTI, _PRINT, _UID, _CLAIMS = map(itemgetter, (1, 2, 5, 6))
 _TERMS_KEPT = 100_000
 _BLOCK = 1_000
@@ -216,8 +216,11 @@ class IssuedMembers:
     def _is_bound(process: Mapping[str, Any] | None, alike: AlikeRows) -> bool:
         if process is None:
             return alike.host is None
+        # Renewals lower `renews_until`, but never to 0, which only a client has.
         recorded = {name: getattr(alike, name) for name in process if name != "renews_until"}
-        return all(value == recorded[name] for name, value in process.items() if name in recorded)
+        return alike.is_client == (not process.get("renews_until")) and all(
+            value == recorded[name] for name, value in process.items() if name in recorded
+        )
 
     def _descends(self, event: Mapping[str, Any], alike: AlikeRows, key: int) -> bool:
         """Return whether the rows have the line and the source that the event states."""

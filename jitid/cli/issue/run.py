@@ -18,6 +18,7 @@ from jitid.cli.issue.hold import Hold
 from jitid.cli.issue.request_input import stated_request
 from jitid.errors import ApprovalNeededError, ExitStatus, UsageError
 from jitid.model.credential import USUAL_KINDS, named_kind
+from jitid.model.process import RENEWS_NOTHING
 from jitid.system import output, processes
 from jitid.system import time_limit as bounds
 from jitid.system.processes import this_process
@@ -134,7 +135,9 @@ def _run_request(
             "such as --ttl 1m",
         )
     # A token in a variable cannot be replaced.
-    renews_until = 0 if args.env is not None else _end_of_parent(args.parent_file, os.environ) or LATEST
+    renews_until = (
+        RENEWS_NOTHING if args.env is not None else _end_of_parent(args.parent_file, os.environ) or LATEST
+    )
     request = request._replace(
         # The tokens for services name the callers; the identity is not exchanged.
         may_act=(),
