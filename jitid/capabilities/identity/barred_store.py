@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitid.ledger.select import MANY, dialect_of
+from jitid.ledger.select import LIVE, MANY, dialect_of
 from jitid.ledger.transaction import Changes
 from jitid.ledger.view import Store, spared
 from jitid.values.ids import identity_id
@@ -19,6 +19,14 @@ MARK = b'"barred":['
 
 _OF_PROCESS = ("host", "boot", "namespace", "pid", "started")
 """The columns that distinguish a process from all others: the first fields of `Process`."""
+
+_IS_PAST = """NOT EXISTS (
+    SELECT 1 FROM credential c
+     WHERE c.identity = d.identity AND (
+           c.ended_event = :event
+           OR coalesce(c.ended_as, CASE WHEN c.superseded_at IS NULL THEN '' ELSE 'superseded' END)
+              NOT IN ('revoked', 'superseded')))"""
+"""The condition that the doomed identity `d` had been revoked before the event. An expired one was not."""
 
 _ROOT = """
     WITH RECURSIVE line (id, parent) AS (
@@ -92,9 +100,11 @@ class BarredChanges(BarredStore, Changes):
     def bar_doomed(self, event: int, identities: int, *, without: Process | None) -> list[str]:
         """Bar the processes of the clients that identities in `doomed` are bound to, except the process `without`.
 
-        Return the ids of the identities; `identities` is the number of all doomed ones.
+        An identity that had been revoked before, as by its client that closed it, bars no process that has a live one
+        of the same delegator now. Return the ids of the identities; `identities` is the number of all doomed ones.
         """
         tables = "doomed d CROSS JOIN process p" if identities < MANY else "process p CROSS JOIN doomed d"
+        of_process = ", ".join(f"p.{name}" for name in _OF_PROCESS)
         is_other, excluded = "", {}
         if without is not None:
             excluded = dict(zip(_OF_PROCESS, without, strict=False))
@@ -103,8 +113,15 @@ class BarredChanges(BarredStore, Changes):
             f"""SELECT d.identity, i.uid FROM {tables} CROSS JOIN identity i
                 WHERE p.identity = d.identity AND i.id = d.identity AND p.kept = 0 AND p.renews_until = 0
                   {is_other} AND NOT EXISTS (SELECT 1 FROM barred b WHERE b.identity = d.identity)
+                  AND NOT ({_IS_PAST} AND ({of_process}, i.delegator) IN (
+                    SELECT {of_process}, j.delegator
+                      FROM (SELECT DISTINCT o.started, o.pid FROM doomed e CROSS JOIN process o
+                             WHERE o.identity = e.identity) g
+                      CROSS JOIN process p CROSS JOIN identity j CROSS JOIN credential c
+                     WHERE p.started = g.started AND p.pid = g.pid AND j.id = p.identity
+                       AND c.identity = p.identity AND {LIVE}))
                 ORDER BY d.identity""",
-            excluded,
+            {"event": event, "now": self._now, **excluded},
         ).fetchall()
         for identity, _ in rows:
             self._db.execute(
