@@ -636,6 +636,33 @@ def test_a_session_beside_a_ledger_is_for_the_person_who_logged_in(shell: Shell,
         assert latest() == ("codex", "user:carol", "asserted")
 
 
+def test_no_session_of_a_client_whose_person_was_disabled_is_for_another_name(
+    shell: Shell, tmp_path: Path
+) -> None:
+    """As by `/clear`, not even for a delegator in the line of the hook. A restarted client may have one."""
+    shell.good("login")
+    shell.good("delegator", "add", "alice")
+    settings = ("--config", str(tmp_path / "own.toml"))
+    start = {"hook_event_name": "SessionStart", "source": "clear"}
+    with client_process(shell, "codex") as client, client_process(shell, "codex") as another:
+        assert client.hook("start", {**start, "session_id": "A"}, *settings).status == 0
+        text = shell.good("delegator", "disable", "alice")
+        assert "the process of 1 session gets no other identity until it is restarted" in text
+        stop = {"hook_event_name": "SessionEnd", "session_id": "A"}
+        assert client.hook("stop", stop, *settings).status == 0
+        for process, options, status in (
+            (client, (), 6),
+            (client, ("--delegator", "carol"), 8),
+            (another, (), 6),
+            (another, ("--delegator", "carol"), 0),
+        ):
+            done = process.hook("start", {**start, "session_id": "B"}, *settings, *options)
+            assert done.status == status, done.err
+    rows = json.loads(shell.good("list", "--live", "--json", "--agent", "codex"))["items"]
+    assert [row["delegator"] for row in rows] == ["user:carol"]
+    shell.good("audit", "verify")
+
+
 def test_beside_a_session_the_login_counts(shell: Shell, tmp_path: Path) -> None:
     """In a terminal of an editor with sessions in another process. Sessions of any ledger make an agent."""
     shell.good("login")

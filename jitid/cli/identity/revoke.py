@@ -251,12 +251,16 @@ def sentence(ended: Ended, *, dry_run: bool) -> str:
         facts = revocation_result.facts(ended.radius, ended.accepted_until, ended.settled_at)
         text = f"no live credential: all had ended already{'; ' if facts else ''}{facts}"
     if ended.barred:
-        sessions = number_of(ended.barred, "session")
-        text = f"{text}; the process of {sessions} gets no other identity until it is restarted"
+        text = f"{text}; {barred(ended.barred)}"
     confirmation = revocation_result.at_targets(ended)
     if confirmation is not None:
         text = f"{text}; {confirmation}"
     return text if ended.unproved is None else f"{text}; {unproved(ended.unproved)}"
+
+
+def barred(sessions: int) -> str:
+    """Return the sentence for processes of clients that get no other identity."""
+    return f"the process of {number_of(sessions, 'session')} gets no other identity until it is restarted"
 
 
 def unproved(reason: str) -> str:
