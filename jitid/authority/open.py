@@ -173,15 +173,15 @@ def current_login(config: Config) -> LoginProof | None:
             return authority.whoami().login
         finally:
             authority.close()
-    return _login_beside(config)
+    return _found_login(config)
 
 
 def last_login(config: Config) -> LoginProof | None:
     """Return the last login of this user beside the ledger, even if it does not count now; None if there was none."""
-    return _login_beside(config, counts=False, ended=True)
+    return _found_login(config, counts=False, ended=True)
 
 
-def _login_beside(config: Config, **which: bool) -> LoginProof | None:
+def _found_login(config: Config, **which: bool) -> LoginProof | None:
     from jitid.authority.open_local import holder
     from jitid.capabilities.access.operations import FindLogin
 

@@ -118,7 +118,7 @@ def _new_task(client: str, name: str) -> str:
 
 
 def _person(config: Config) -> str:
-    """Return the person who logged in beside the ledger; if nobody ever did, the user of this process.
+    """Return the person who logged in beside the ledger; before the first login, the user of this process.
 
     Raises RefusedError if the login does not count any more: the user of the process is another name of the person.
     """
