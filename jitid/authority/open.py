@@ -173,11 +173,20 @@ def current_login(config: Config) -> LoginProof | None:
             return authority.whoami().login
         finally:
             authority.close()
+    return _found_login(config)
+
+
+def last_login(config: Config) -> LoginProof | None:
+    """Return the last login of this user beside the ledger, even if it does not count now; None if there was none."""
+    return _found_login(config, counts=False, ended=True)
+
+
+def _found_login(config: Config, **which: bool) -> LoginProof | None:
     from jitid.authority.open_local import holder
     from jitid.capabilities.access.operations import FindLogin
 
     found = holder()
-    return None if found is None else open_for_preview(config).perform(FindLogin(holder=found))
+    return None if found is None else open_for_preview(config).perform(FindLogin(holder=found, **which))
 
 
 def sweep_limits(config: Config) -> Thresholds:

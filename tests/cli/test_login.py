@@ -596,7 +596,10 @@ def test_in_a_session_the_login_does_not_count(shell: Shell, tmp_path: Path) -> 
 
 
 def test_a_session_beside_a_ledger_is_for_the_person_who_logged_in(shell: Shell, tmp_path: Path) -> None:
-    """If its line has no delegator, as at an authority: the person has one name. A session keeps its first one."""
+    """If its line has no delegator, as at an authority: the person has one name. A session keeps its first one.
+
+    After the end of the login, no session is for the user of the system instead.
+    """
     libfaketime()
     later = {**dict(word.split("=", 1) for word in faked("+0")[1:]), "FAKETIME_NO_CACHE": "1"}
     settings = ("--config", str(tmp_path / "own.toml"))
@@ -625,8 +628,39 @@ def test_a_session_beside_a_ledger_is_for_the_person_who_logged_in(shell: Shell,
         shell.good("login", "--out")
         claude.good(*token, FAKETIME="+80m")
         assert latest() == ("claude-code", "user:alice", "asserted")
-        assert claude.hook("start", {**start, "session_id": "C"}, *reach).status == 0
-        assert latest() == ("claude-code", user, "os-user")
+        done = claude.hook("start", {**start, "session_id": "C"}, *reach)
+        assert (done.status, "the login of `user:alice` has ended" in done.err) == (6, True), done.err
+        assert latest() == ("claude-code", "user:alice", "asserted")
+    with client_process(shell, "codex", later) as named:
+        assert named.hook("start", {**start, "session_id": "D"}, *reach, "--delegator", "carol").status == 0
+        assert latest() == ("codex", "user:carol", "asserted")
+
+
+def test_no_session_of_a_client_whose_person_was_disabled_is_for_another_name(
+    shell: Shell, tmp_path: Path
+) -> None:
+    """As by `/clear`, not even for a delegator in the line of the hook. A restarted client may have one."""
+    shell.good("login")
+    shell.good("delegator", "add", "alice")
+    settings = ("--config", str(tmp_path / "own.toml"))
+    start = {"hook_event_name": "SessionStart", "source": "clear"}
+    with client_process(shell, "codex") as client, client_process(shell, "codex") as another:
+        assert client.hook("start", {**start, "session_id": "A"}, *settings).status == 0
+        text = shell.good("delegator", "disable", "alice")
+        assert "the process of 1 session gets no other identity until it is restarted" in text
+        stop = {"hook_event_name": "SessionEnd", "session_id": "A"}
+        assert client.hook("stop", stop, *settings).status == 0
+        for process, options, status in (
+            (client, (), 6),
+            (client, ("--delegator", "carol"), 8),
+            (another, (), 6),
+            (another, ("--delegator", "carol"), 0),
+        ):
+            done = process.hook("start", {**start, "session_id": "B"}, *settings, *options)
+            assert done.status == status, done.err
+    rows = json.loads(shell.good("list", "--live", "--json", "--agent", "codex"))["items"]
+    assert [row["delegator"] for row in rows] == ["user:carol"]
+    shell.good("audit", "verify")
 
 
 def test_beside_a_session_the_login_counts(shell: Shell, tmp_path: Path) -> None:

@@ -142,7 +142,7 @@ _UNDONE = {
         "ALTER TABLE access DROP COLUMN proved_at",
         "ALTER TABLE access DROP COLUMN subject",
     ),
-    15: ("DROP TABLE barred",),
+    15: ("DROP INDEX process_started", "DROP TABLE barred"),
     16: ("ALTER TABLE signing_key DROP COLUMN machine",),
 }
 

@@ -23,7 +23,7 @@ from tests.crypto.signed import P256
 from tests.crypto.signed import token as signed
 from tests.identity_provider import CLIENT, SEED, IdentityProvider, identity_provider, nonce_at
 from tests.person import BROWSER
-from tests.real import Shell, command
+from tests.real import Shell, command, faked
 from tests.serving import Served, serving
 
 
@@ -410,6 +410,34 @@ def test_in_a_session_the_login_is_not_used(person: Shell, operator: Shell) -> N
     assert operator.good("list", "--task", "NEW") == ""
     assert operator.good("list", "--live", "--agent", "codex") == ""
     assert person.good("whoami", "--field", "caller") == "user:alice\n"
+
+
+def test_an_expired_session_is_not_opened_again_for_another_person(
+    person: Shell, operator: Shell, idp: IdentityProvider, tmp_path: Path
+) -> None:
+    """Not even if that person may inspect the identities of others: the session keeps its person."""
+    later = {**dict(word.split("=", 1) for word in faked("+0")[1:]), "FAKETIME_NO_CACHE": "1"}
+    start = {"hook_event_name": "SessionStart", "session_id": "A", "source": "startup"}
+    token = ("helper", "token", "--audience", "https://llm.example")
+    person.good("config", "set", "remote", person.environment.pop("JITID_REMOTE"))
+    person.good("login")
+    with client_process(person, "codex", later) as client:
+        assert client.hook("start", start, "--may-audience", "https://llm.example").status == 0
+        client.good(*token, FAKETIME="+40m")
+        person.good("login", "--out")
+        idp.subject = "bob"
+        person.good("login")
+        done = client.run(*token, FAKETIME="+80m")
+        assert (done.status, done.out, "needs the role" in done.err) == (6, "", True), done.err
+        token_file = tmp_path / "bob"
+        token_file.touch(0o600)
+        token_file.write_text(operator.good("access", "grant", "user:bob", "--role", "responder"))
+        person.good("config", "set", "remote_credential_file", str(token_file))
+        done = client.run(*token, FAKETIME="+80m")
+        assert (done.status, done.out) == (6, ""), done.err
+        assert "you may not name `user:alice` as the delegator: you are `user:bob`" in done.err
+    rows = json.loads(operator.good("list", "--json", "--agent", "codex"))["items"]
+    assert {row["delegator"] for row in rows} == {"user:alice"}
 
 
 def test_a_stranger_does_not_log_in_where_delegators_are_known(

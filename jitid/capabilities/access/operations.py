@@ -142,6 +142,8 @@ class FindLogin(Operation["LoginProof | None"]):
     """The system user, as `LOGIN+HASH@HOST`."""
     counts: bool = True
     """Whether the login must count now, and the directory and the configuration must not exclude it."""
+    ended: bool = False
+    """If it need not count, whether it may have ended."""
 
 
 class RotateAccess(_AccessOperation):

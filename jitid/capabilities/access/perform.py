@@ -70,7 +70,8 @@ def find_login(context: Context, operation: ops.FindLogin) -> LoginProof | None:
     with context.ledger.read() as snapshot:
         if operation.counts:
             return logins.login_of(snapshot, operation.holder, context.oidc())
-        return next((row.access.login for row in AccessStore(snapshot).logins_of(operation.holder)), None)
+        found = AccessStore(snapshot).logins_of(operation.holder, ended=operation.ended)
+        return next((row.access.login for row in found), None)
 
 
 def _made(

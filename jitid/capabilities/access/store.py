@@ -89,10 +89,10 @@ class AccessStore(Store):
         rows = self._db.execute(f"{_ACCESS} WHERE {where} ORDER BY a.event DESC LIMIT :limit", values)
         return [_access(row) for row in rows]
 
-    def logins_of(self, holder: str) -> list[PresentedAccess]:
-        """Return the live logins of a system user, as `LOGIN+HASH@HOST`, the newest first."""
+    def logins_of(self, holder: str, *, ended: bool = False) -> list[PresentedAccess]:
+        """Return the live logins of a system user, as `LOGIN+HASH@HOST`, the newest first; with `ended`, all."""
         rows = self._db.execute(
-            f"{_PRESENTED} WHERE a.holder = :holder AND {_LIVE} ORDER BY a.event DESC",
+            f"{_PRESENTED} WHERE a.holder = :holder {'' if ended else f'AND {_LIVE}'} ORDER BY a.event DESC",
             {"holder": holder, "now": self._now},
         )
         return [_presented(row) for row in rows]

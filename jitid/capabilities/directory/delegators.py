@@ -15,6 +15,7 @@ from jitid.capabilities.directory.delegator_store import SUSPENDED_AS
 from jitid.capabilities.directory.roster import roster_entry
 from jitid.capabilities.directory.roster.roster_entry import StatedDelegator, few, merged
 from jitid.capabilities.directory.store import DirectoryChanges, DirectoryStore
+from jitid.capabilities.identity.barred_store import Barred, BarredChanges, BarredRow
 from jitid.capabilities.identity.revocation import check_reason, counts
 from jitid.capabilities.identity.revocation_result import guard
 from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
@@ -44,6 +45,10 @@ class Departure(Record):
     ties: Ties
     digest: str | None = None
     """Digest of the credentials that ended."""
+    barred: tuple[str, ...] = ()
+    """The ids of identities whose processes, such as clients with sessions, get no other identity from now on."""
+    bars: tuple[BarredRow, ...] = ()
+    """These processes, and the names for which they are barred."""
 
     @property
     def anything(self) -> bool:
@@ -53,6 +58,8 @@ class Departure(Record):
     def facts(self) -> dict[str, Any]:
         """Return the facts that audit events record about the departure."""
         ended_facts = {} if self.digest is None else {**counts(self.radius), "ended": self.digest}
+        if self.bars:
+            ended_facts |= Barred(self.barred, self.bars).facts
         return {
             "agents": named(self.ties.agents) if self.ties.agents else None,
             "requests": self.ties.requests or None,
@@ -74,12 +81,16 @@ def foresee(snapshot: View, names: Sequence[str], *, keep_live: bool = False) ->
 def depart(
     transaction: Transaction, keys: Sequence[int], names: Sequence[str], *, keep_live: bool = False
 ) -> Departure:
-    """Disable the delegators with these keys and names, and end their ties; the rows point to the next event."""
+    """Disable the delegators with these keys and names, and end their ties; the rows point to the next event.
+
+    The processes of their clients are barred: they must not go on under another name.
+    """
     ties = DirectoryChanges(transaction).disable(keys, names)
     if keep_live or not ties.live:
         return Departure(NOTHING, ties)
     radius, digest = CredentialChanges(transaction).end(Selection(delegators=tuple(names)), State.REVOKED)
-    return Departure(radius, ties, digest)
+    barred = BarredChanges(transaction).bar_doomed(radius, without=None)
+    return Departure(radius, ties, digest, *barred)
 
 
 def named(names: Sequence[str]) -> list[str] | dict[str, Any]:

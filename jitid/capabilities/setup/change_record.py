@@ -14,7 +14,7 @@ from contextlib import suppress
 from hashlib import sha256
 from typing import Any
 
-from jitid.capabilities.setup import entries
+from jitid.capabilities.setup import client_file, entries
 from jitid.capabilities.setup.client_file import FileContent
 from jitid.capabilities.setup.entries import AddedEntry, Entry, Form
 from jitid.capabilities.setup.foreign_text import OwnText, inserted_values
@@ -131,7 +131,18 @@ def _record(document: Mapping[str, Any]) -> ChangeRecord:
 
 
 def save(record: ChangeRecord) -> None:
-    """Write a record. Raises OutputError."""
+    """Write a record before the change of its file; the record of the present text stays until `confirm`.
+
+    Raises OutputError, and the errors of `load`.
+    """
+    present = load(record.client, record.path, client_file.read(record.path).text)
+    record_path = path_of(record.client, record.path)
+    if present is not None:
+        _write(present, f"{record_path}.old")
+    _write(record, record_path)
+
+
+def _write(record: ChangeRecord, record_path: str) -> None:
     document = {
         "schema": _SCHEMA,
         **record._asdict(),
@@ -148,21 +159,18 @@ def save(record: ChangeRecord) -> None:
             for added in record.entries
         ],
     }
-    record_path = path_of(record.client, record.path)
-    with suppress(FileNotFoundError):
-        os.replace(record_path, f"{record_path}.old")
     write_private(record_path, json.dumps(document, indent=1).encode())
 
 
 def forget(client: str, path: str) -> None:
     """Delete the record about a file, if there is one."""
-    for record_path in (path_of(client, path), f"{path_of(client, path)}.old"):
-        with suppress(FileNotFoundError):
-            os.unlink(record_path)
+    confirm(client, path)
+    with suppress(FileNotFoundError):
+        os.unlink(path_of(client, path))
 
 
 def confirm(client: str, path: str) -> None:
-    """Delete the earlier record: the change is made."""
+    """Delete the earlier record: it never remains alone."""
     with suppress(FileNotFoundError):
         os.unlink(f"{path_of(client, path)}.old")
 

@@ -12,7 +12,7 @@ from jitid.capabilities.setup.splice import ClientFileError
 from jitid.errors import ConfigurationError, StorageError
 from jitid.system.files import FileReplacement, remove_leftovers
 from jitid.values.record import Record
-from jitid.values.text import MARK, foreign, quote
+from jitid.values.text import foreign, quote
 
 MAX_BYTES = 64 << 20
 _NEW_MODE = 0o600
@@ -194,8 +194,3 @@ def locked(folder: str) -> Iterator[None]:
 def failure(path: str, error: ClientFileError) -> ConfigurationError:
     """Return the error about the content of a file, with its path."""
     return ConfigurationError(f"{quote(path, 200)}: {error.message}; {_UNCHANGED}", error.hint)
-
-
-def without_mark(text: str) -> str:
-    """Return a text without its byte order mark."""
-    return text.removeprefix(MARK)

@@ -114,6 +114,11 @@ def _project_settings(settings: ForeignSettings) -> Iterator[Ambient]:
     yield from settings.unexamined()
     if is_jitid_line(settings.foreign.get("apiKeyHelper"), "helper"):
         yield _setting(settings.path, "apiKeyHelper", "redirects", _UNWRITTEN)
+    yield from _hooks(settings)
+
+
+def _hooks(settings: ForeignSettings) -> Iterator[Ambient]:
+    """Yield the hooks of a project that call a helper of jitid."""
     for event, groups in members(settings.foreign, "hooks").items():
         if takes_token(groups):
             yield _setting(settings.path, f"hooks.{event}", "redirects", _UNWRITTEN)
@@ -162,6 +167,7 @@ def codex(request: SetupRequest, configured: Configured) -> Iterator[Ambient]:
     project = _project_paths(path, ".codex/config.toml", form=Form.TOML)
     yield from _servers(project, _own_servers(path, Form.TOML))
     for settings in project:
+        yield from _hooks(settings)
         for name in members(settings.foreign, "shell_environment_policy", "set"):
             if _INFLUENCE.fullmatch(name):
                 where = f"shell_environment_policy.set.{name}"

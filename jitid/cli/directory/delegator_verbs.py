@@ -13,7 +13,8 @@ from jitid.capabilities.directory.roster import roster_entry
 from jitid.capabilities.directory.roster.roster_entry import KEEP, StatedDelegator
 from jitid.capabilities.directory.roster.spreadsheet import NO_SCOPE, POLICY_ALONE, joined
 from jitid.capabilities.identity import revocation_result
-from jitid.cli.identity.revoke import COUNTING, advised_without_record, confirmed, unproved
+from jitid.capabilities.identity.barred_store import processes
+from jitid.cli.identity.revoke import COUNTING, advised_without_record, barred, confirmed, unproved
 from jitid.cli.identity.subject import NamedKind
 from jitid.cli.invocation import Invocation
 from jitid.cli.progress import performed
@@ -58,6 +59,8 @@ def departed(departure: Departure, *, would: bool) -> list[str]:
     parts = []
     if radius.credentials:
         parts.append(f"{'revoke' if would else 'revoked'} {revocation_result.blast(radius)}")
+    if departure.bars:
+        parts.append(barred(processes(departure.bars)))
     if ties.agents:
         agents = number_of(len(ties.agents), "agent")
         parts.append(f"{'suspend' if would else 'suspended'} {agents} ({first_of(ties.agents)})")

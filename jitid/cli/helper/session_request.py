@@ -6,16 +6,17 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from jitid.authority.open import current_login, open_authority
+from jitid.authority.open import current_login, last_login, open_authority
 from jitid.capabilities.inventory.operations import Inspect, ShowTask
 from jitid.capabilities.issue.request_options import RequestOptions
 from jitid.cli.issue.request_input import stated_request
-from jitid.errors import UsageError
+from jitid.errors import RefusedError, UsageError
 from jitid.model.credential import USUAL_KIND
 from jitid.model.types import TASK
 from jitid.system import read_input
 from jitid.values.names import MAX_NAME
 from jitid.values.scope import Scope
+from jitid.values.text import label
 
 if TYPE_CHECKING:
     from jitid.cli.invocation import Invocation
@@ -57,8 +58,11 @@ def session_request(
     if parent_file is None:
         task = task or cli.config().text("task") or _new_task(client, name)
         token_file = os.environ.get("JITID_DELEGATOR_TOKEN_FILE")
-        if delegator is None and token_file is None and cli.config().remote is None:
-            delegator = _person(cli.config()) if former is None else former["delegator"]
+        if delegator is None and former is not None:
+            # Another person may have logged in meanwhile: then the request is refused.
+            delegator = former["delegator"]
+        elif delegator is None and token_file is None and cli.config().remote is None:
+            delegator = _person(cli.config())
     elif not (scopes or may_audience or stated["audience"]):
         # A session inside of a run has the rights of the run, unless its line states fewer.
         credential = (
@@ -114,12 +118,21 @@ def _new_task(client: str, name: str) -> str:
 
 
 def _person(config: Config) -> str:
-    """Return the person who logged in beside the ledger, or else the user of this process."""
+    """Return the person who logged in beside the ledger; before the first login, the user of this process.
+
+    Raises RefusedError if the login does not count any more: the user of the process is another name of the person.
+    """
     import pwd
 
     login = current_login(config)
     if login is not None:
         return login.delegator
+    former = last_login(config)
+    if former is not None:
+        raise RefusedError(
+            f"the login of {label(former.delegator)} has ended, or does not count here",
+            "log in again: jitid login; or name the delegator in the line of the hook: --delegator NAME",
+        )
     try:
         return f"user:{pwd.getpwuid(os.geteuid()).pw_name}"
     except KeyError:

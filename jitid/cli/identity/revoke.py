@@ -251,15 +251,20 @@ def sentence(ended: Ended, *, dry_run: bool) -> str:
         facts = revocation_result.facts(ended.radius, ended.accepted_until, ended.settled_at)
         text = f"no live credential: all had ended already{'; ' if facts else ''}{facts}"
     if ended.barred:
-        # The ledger does not know which of them still run.
-        they = "it still runs, gets no other identity until it is"
-        if ended.barred > 1:
-            they = "they still run, get no other identity until they are"
-        text = f"{text}; {number_of(ended.barred, 'process', 'processes')}, if {they} restarted"
+        text = f"{text}; {barred(ended.barred)}"
     confirmation = revocation_result.at_targets(ended)
     if confirmation is not None:
         text = f"{text}; {confirmation}"
     return text if ended.unproved is None else f"{text}; {unproved(ended.unproved)}"
+
+
+def barred(processes: int) -> str:
+    """Return the sentence for processes of clients that get no other identity."""
+    # The ledger does not know which of them still run.
+    they = "it still runs, gets no other identity until it is"
+    if processes > 1:
+        they = "they still run, get no other identity until they are"
+    return f"{number_of(processes, 'process', 'processes')}, if {they} restarted"
 
 
 def unproved(reason: str) -> str:

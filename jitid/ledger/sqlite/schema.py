@@ -353,6 +353,7 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
                host TEXT NOT NULL, boot TEXT NOT NULL, namespace INTEGER NOT NULL, pid INTEGER NOT NULL,
                started INTEGER NOT NULL, relation TEXT NOT NULL, name TEXT NOT NULL, event INTEGER NOT NULL,
                at INTEGER NOT NULL, PRIMARY KEY (started, pid, namespace, boot, host, relation, name))""",
+        "CREATE INDEX process_started ON process (started, pid)",
     ),
     (
         # The machine that made a key, as the id of a key that it had before. NULL: the first key of a ledger, and all

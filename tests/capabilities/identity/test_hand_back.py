@@ -6,10 +6,13 @@ import pytest
 
 from jitid.capabilities.identity.operations import HandBack
 from jitid.capabilities.identity.revocation import HandedBack
-from jitid.capabilities.inventory.operations import Inspect
+from jitid.capabilities.inventory.operations import Inspect, Revoke
+from jitid.capabilities.issue.operations import Renew
 from jitid.cli.identity.revoke import sentence
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, UsageError
+from jitid.model.ledger_rows import Selection
 from jitid.model.process import Process
+from jitid.model.request import RenewRequest
 from jitid.values.secret import Secret
 from jitid.values.times import LATEST
 from tests.builders import Made, World
@@ -133,3 +136,28 @@ def test_the_answer_does_not_claim_that_a_barred_process_still_runs(world: World
         ("B", "; 2 processes, if they still run, get no other identity until they are restarted"),
     ):
         assert sentence(world.revoke(tasks=(task,)), dry_run=False).endswith(end)
+
+
+@pytest.mark.usefixtures("kept_in")
+@pytest.mark.parametrize("case", ["closed", "closed and renewed", "expired", "alone", "of another person"])
+def test_a_past_session_bars_no_client_whose_present_one_is_not_selected(world: World, case: str) -> None:
+    """A client that closed its session has opened the next one. An expired one it would open again."""
+    client = Process("host", "boot", 7, 42, 99, kept=False)
+    past = world.issue(agent="one", process=client, ttl=60)
+    if case == "closed and renewed":
+        world.clock.now += 30
+        world.authority.perform(Renew(request=RenewRequest(Secret.single(past.token))))
+    if case == "expired":
+        world.clock.now += 60
+    else:
+        hand_back(world, past, past.id)
+    if case != "alone":
+        world.issue(agent="two", process=client, delegator="user:bob" if case[:2] == "of" else "user:alice")
+    ended = world.authority.perform(Revoke(selection=Selection(agents=("one",)), most=None))
+    assert ended.barred == (not case.startswith("closed"))
+    if not ended.barred:
+        assert world.issue(agent="three", process=client).id
+        world.authority.perform(Revoke(selection=Selection(delegators=("user:alice",)), most=None))
+    with pytest.raises(InvalidCredentialError, match="process 42 was revoked"):
+        world.issue(agent="four", process=client)
+    world.check()

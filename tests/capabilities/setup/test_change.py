@@ -475,10 +475,13 @@ def test_a_killed_setup_leaves_a_record_with_which_undo_works(home: Path) -> Non
     path.parent.mkdir()
     path.write_text("{}")
     set_up("claude-code", request(home))
-    # The second setup is killed between its record and its change.
-    for each in change.plan_setup(CLIENTS["claude-code"], request(home, gateway="http://127.0.0.1:10")):
-        if each.new_record is not None and each.changes:
-            change_record.save(each.new_record)
+    # Two setups are killed between their records and their changes.
+    for port in (10, 11):
+        wanted = request(home, gateway=f"http://127.0.0.1:{port}")
+        for each in change.plan_setup(CLIENTS["claude-code"], wanted):
+            if each.new_record is not None and each.changes:
+                change_record.save(each.new_record)
+        assert str(path) in [each.path for each in change_record.all_of("claude-code")]
     undo("claude-code", home)
     assert path.read_text() == "{}"
 

@@ -16,9 +16,10 @@ from jitid.capabilities.inventory.operations import Inspect, ListCredentials
 from jitid.capabilities.issue import issuance
 from jitid.capabilities.leak.leaks import LeakReport
 from jitid.capabilities.leak.operations import AddLeaks, ListLeaks
-from jitid.errors import IntegrityError, NotFoundError, PolicyDeniedError, UsageError
+from jitid.errors import IntegrityError, InvalidCredentialError, NotFoundError, PolicyDeniedError, UsageError
 from jitid.ledger.sqlite import folder
 from jitid.model.leak import LeakFilter
+from jitid.model.process import Process
 from jitid.search.pasted import search_pasted
 from tests.builders import NOW, Made, World, edit, request
 from tests.capabilities.directory.people import (
@@ -485,3 +486,19 @@ def test_what_they_never_had_is_gone_already(world: World) -> None:
     assert change(world, "alice", entitlements=Amendment(remove=("prod:db",))).event is None
     kept = Amendment(add=("deploy:web",), remove=("deploy:*",))
     assert change(world, "alice", entitlements=kept).delegator.entitlements == ("deploy:web", "log:read")
+
+
+@pytest.mark.parametrize("is_import", [False, True])
+def test_no_client_of_the_disabled_goes_on_under_another_name(world: World, is_import: bool) -> None:
+    """Another process of the client does."""
+    add(world, "alice")
+    client = Process("host", "boot", 7, 42, 99, kept=False)
+    session = world.issue(delegator="user:alice", agent="codex", process=client)
+    done = bring(world, "name,active", "alice,no") if is_import else disable(world, "alice")
+    assert done.departure.barred == (session.id,)
+    assert world.events()[-1]["barred"] == [session.id]
+    for name in ("user:alice", "user:root"):
+        with pytest.raises((PolicyDeniedError, InvalidCredentialError)):
+            world.issue(delegator=name, agent="codex", process=client)
+    world.issue(delegator="user:root", agent="codex", process=client._replace(started=100))
+    world.check()
