@@ -127,7 +127,7 @@ class BarredChanges(BarredStore, Changes):
     """Changes of barred processes in a transaction."""
 
     def bar_doomed(self, radius: Radius, *, without: Process | None) -> Barred:
-        """BarredRow the processes of the clients that identities in `doomed` are bound to, except the process `without`.
+        """Bar the processes of the clients that identities in `doomed` are bound to, except the process `without`.
 
         The rows point to the next event. If the revocation ends no credential, it only adds missing rows.
         An identity that had been revoked before, as by its client that closed it, bars no process that has a live one
@@ -169,7 +169,7 @@ class BarredChanges(BarredStore, Changes):
             names = {_DELEGATOR: delegator, _REQUESTER: requester, _ROOT_REQUESTER: root_requester}
             for relation, name in names.items():
                 if name is not None:
-                    bars.setdefault(BarredRow(*process, relation, name), uid)
+                    bars.setdefault(BarredRow._make((*process, relation, name)), uid)
         columns = (*BarredRow._fields, "event", "at")
         known = (
             "DO UPDATE SET event = excluded.event, at = excluded.at" if radius.credentials else "DO NOTHING"
