@@ -99,6 +99,7 @@ def test_the_event_says_by_whose_right(world: World) -> None:
 
 
 @pytest.mark.parametrize("is_below", [False, True])
+@pytest.mark.usefixtures("kept_in")
 def test_it_bars_each_client_below_but_not_the_holders_own_process(world: World, is_below: bool) -> None:
     """A run ends the session of its client, directly or with itself. The client may not open the next one."""
     wrapper = Process("host", "boot", 7, 41, 99, kept=False, renews_until=LATEST)
