@@ -97,6 +97,7 @@ def test_the_delegator_is_the_user_of_the_system(shell: Shell) -> None:
         assert row["delegator_proof"] == "os-user"
         assert row["task"].startswith(f"session/claude-code/{ID[:8]}-")
         client.hook("stop", END)
+    with client_process(shell) as client:
         assert (
             client.hook("start", START, "--task", "T7", "--delegator", "bob", "--agent", "coder").status == 0
         )
@@ -165,34 +166,79 @@ def test_a_client_has_several_sessions_one_after_another(shell: Shell) -> None:
         assert len(_live(shell)) == 2
 
 
-def _scopes(shell: Shell, token: str) -> str:
-    return str(json.loads(shell.run("inspect", "-", "--json", stdin=token).stdout)["scope"])
+def _id(shell: Shell, token: str) -> str:
+    return str(json.loads(shell.run("inspect", "-", "--json", stdin=token).stdout)["id"])
+
+
+def _named(shell: Shell) -> dict[str, str]:
+    """Return the ids of the live sessions and subagents, by the client's names for them."""
+    shown = [json.loads(shell.good("inspect", row["id"], "--json")) for row in _live(shell)]
+    return {each["session"]["subagent"] or each["session"]["name"]: each["id"] for each in shown}
 
 
 def test_a_command_gets_no_token_of_another_session_of_its_process(shell: Shell) -> None:
     """It names its session by the client's variable or by the file of the token; otherwise it is refused."""
     line = ("helper", "token", "--audience", LLM)
     with client_process(shell, "codex") as client:
-        client.hook("start", {**START, "session_id": "A"}, *REACH, "--scope", "read:a", "--task", "TA")
+        client.hook("start", {**START, "session_id": "A"}, *REACH)
         file = next(
             path for path in (shell.home / ".local/state/jitid/sessions").glob("*/*") if not path.suffix
         )
-        client.hook("start", {**START, "session_id": "B"}, *REACH, "--scope", "read:*", "--task", "TB")
+        client.hook("start", {**START, "session_id": "B"}, *REACH)
         client.hook("start", _subagent(1, session="A"))
+        ids = _named(shell)
+        assert {*ids} == {"A", "B", "a1"}
         client.hook("start", {**_subagent(1, session="A"), "agent_id": "B"})
-        for variables in (
-            {"CODEX_THREAD_ID": "A"},
-            {"CODEX_THREAD_ID": "a1"},
-            {"JITID_PARENT_FILE": str(file)},
+        for variables, name in (
+            ({"CODEX_THREAD_ID": "A"}, "A"),
+            ({"CODEX_THREAD_ID": "a1"}, "a1"),
+            ({"JITID_PARENT_FILE": str(file)}, "A"),
+            ({"CODEX_THREAD_ID": "B"}, "B"),
+            ({}, "B"),
         ):
-            assert _scopes(shell, client.good(*line, **variables)) == "read:a"
-        assert _scopes(shell, client.good(*line, CODEX_THREAD_ID="B")) == "read:*"
-        done = client.run(*line)
-        assert (done.status, done.out, "different rights" in done.err) == (2, "", True)
-        shell.good("retire", "TA")
+            assert _id(shell, client.good(*line, **variables)) == ids[name]
+        rows = _live(shell)
+        shell.good("retire", next(row["task"] for row in rows if row["id"] == ids["A"]))
         assert client.run(*line, CODEX_THREAD_ID="A").status == 8
+        assert client.run(*line).status == 8
         client.hook("stop", {**END, "session_id": "B"})
         assert client.run(*line).status == 8
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--scope", "prod:deploy"),
+        ("--scope", "read:a", "--scope", "prod:deploy"),
+        ("--may-audience", "https://other.test"),
+        ("--audience", "https://other.test"),
+        ("--task", "T2"),
+        ("--delegator", "bob"),
+        ("--agent", "root"),
+        ("--may-kind", "ssh-cert"),
+        ("--ttl", "5h"),
+        ("--parent-file", "other.jwt"),
+    ],
+)
+def test_no_command_of_a_session_opens_another_one_with_other_rights(
+    shell: Shell, options: tuple[str, ...]
+) -> None:
+    """The first request of a process is that of all its sessions, even after their end."""
+    shell.good("issue", "--task", "O", "--delegator", "bob", "--out", str(shell.home / "other.jwt"))
+    first = (*REACH, "--scope", "read:a", "--task", "T1", "--delegator", "alice", "--ttl", "10m")
+    with client_process(shell) as client:
+        assert client.hook("start", START, *first).status == 0
+        for _ in range(2):
+            done = client.hook("start", OTHER, *options)
+            assert (done.status, options[0] in done.err) == (125, True), done.err
+            client.hook("stop", END)
+        assert [row["task"] for row in _live(shell)] == ["O"]
+        # A helper that is called before the next start opens the same as the first.
+        line = ("helper", "token", "--audience", LLM, *REACH)
+        assert client.run(*line, "--scope", "prod:deploy").status == 4
+        client.good(*line)
+        (row,) = [row for row in _live(shell) if row["task"] == "T1"]
+        assert (row["scopes"], row["delegator"], row["agent"]) == (["read:a"], "user:alice", "claude-code")
 
 
 def test_a_command_gets_no_token_if_one_of_several_sessions_was_revoked(shell: Shell) -> None:
@@ -209,38 +255,52 @@ def test_a_command_gets_no_token_if_one_of_several_sessions_was_revoked(shell: S
         assert len(_live(shell)) == 1
 
 
-def _narrow_and_wide(client: ClientProcess) -> None:
-    for name, scope in (("A", "read:a"), ("B", "read:*")):
-        client.hook("start", {**START, "session_id": name}, *REACH, "--scope", scope, "--task", f"T{name}")
-
-
 def test_a_command_of_an_ended_session_gets_no_token_of_another_one(shell: Shell) -> None:
-    """It may outlive its session, or report the end itself. Its rights are remembered."""
+    """It may outlive its session, or report the end itself; neither does it after the end of all."""
     line = ("helper", "token", "--audience", LLM)
     with client_process(shell, "codex") as client:
-        _narrow_and_wide(client)
+        for name in ("A", "B"):
+            client.hook("start", {**START, "session_id": name}, *REACH)
         for number in (1, 2):
             client.hook("start", _subagent(number, session="B"))
+        ids = _named(shell)
         (state,) = (shell.home / ".local/state/jitid/sessions").glob("*/sessions.json")
         file = state.parent / json.loads(state.read_text())["sessions"]["A"]["file"]
         client.hook("stop", {**END, "session_id": "A"})
         client.hook("stop", _subagent(1, "SubagentStop", "B"))
-        for variables in (
+        ended: tuple[dict[str, str], ...] = (
             {"CODEX_THREAD_ID": "A"},
             {"CODEX_THREAD_ID": "a1"},
             {"CODEX_THREAD_ID": "unreported"},
             {"JITID_PARENT_FILE": str(file)},
-        ):
+        )
+        for variables in ended:
             done = client.run(*line, **variables)
             assert (done.status, done.out) == (8, ""), variables
-        done = client.run(*line)
-        assert (done.status, done.out, "different rights" in done.err) == (2, "", True)
-        for thread in ("B", "a2"):
-            assert _scopes(shell, client.good(*line, CODEX_THREAD_ID=thread)) == "read:*"
+        for thread, name in (("B", "B"), ("a2", "a2"), ("", "B")):
+            assert _id(shell, client.good(*line, CODEX_THREAD_ID=thread)) == ids[name]
         client.hook("stop", {**END, "session_id": "B"})
         assert _live(shell) == []
+        for variables in (*ended, {"CODEX_THREAD_ID": "B"}):
+            done = client.run(*line, **variables)
+            assert (done.status, done.out) == (8, ""), variables
+        assert client.run("helper", "git", "get", stdin="protocol=https\nhost=g.example\n\n").status == 8
         assert client.hook("start", {**START, "session_id": "C"}, *REACH).status == 0
         client.good(*line)
+
+
+def test_a_place_without_sessions_stays_as_long_as_the_process(shell: Shell) -> None:
+    """Without the files of tokens. The next session of the user deletes it."""
+    base = shell.home / ".local/state/jitid/sessions"
+    with client_process(shell) as client:
+        client.hook("start", START)
+        client.hook("stop", END)
+        (place,) = base.iterdir()
+        assert [path.name for path in place.iterdir()] == ["sessions.json"]
+    with client_process(shell) as client:
+        assert client.hook("start", START).status == 0
+        assert place not in base.iterdir()
+        assert len([*base.iterdir()]) == 1
 
 
 @pytest.mark.parametrize("variables", [{}, {"CODEX_THREAD_ID": "A"}])
@@ -555,6 +615,39 @@ def test_a_session_inside_of_a_run_is_below_its_identity(shell: Shell) -> None:
         assert (row["task"], row["delegator"], row["scopes"]) == ("T1", "user:alice", ["read:a"])
         shown = client.good("helper", "token", "--audience", LLM)
         assert json.loads(shell.run("inspect", "-", "--json", stdin=shown).stdout)["id"] == row["id"]
+
+
+@pytest.mark.parametrize("revoked", [True, False])
+def test_a_client_inside_of_a_run_gets_no_token_of_the_run_after_its_session(
+    shell: Shell, *, revoked: bool
+) -> None:
+    """The run's identity may have more rights. After a revocation it gets none."""
+    token = shell.good("issue", "--task", "T1", "--delegator", "alice", "--scope", "read:*", *REACH)
+    (shell.home / "run").touch(0o600)
+    (shell.home / "run").write_text(token)
+    line = ("helper", "token", "--audience", LLM)
+    with client_process(shell, "codex", more={"JITID_PARENT_FILE": str(shell.home / "run")}) as client:
+        client.good(*line)
+        assert client.hook("start", START, *REACH, "--scope", "read:a").status == 0
+        (row,) = [row for row in _live(shell) if row["depth"] == 1]
+        if revoked:
+            shell.good("revoke", row["id"])
+        client.hook("stop", {**END, "reason": "clear"})
+        status = 8 if revoked else 0
+        done = client.hook("start", {**OTHER, "session_id": "B"}, *REACH, "--scope", "read:a")
+        assert done.status == status
+        client.hook("stop", {**END, "session_id": "B"})
+        assert client.run(*line, CODEX_THREAD_ID=ID).status == 8
+        assert client.run("helper", "git", "get", stdin="protocol=https\nhost=g.example\n\n").status == 8
+        done = client.run(*line, "--scope", "read:b")
+        assert (done.status, done.out) == (8 if revoked else 4, "")
+        done = client.run(*line)
+        assert done.status == status
+        if not revoked:
+            assert _id(shell, done.out) not in (row["id"], _id(shell, token))
+    # Another process below the run has never had a session.
+    shown = shell.run(*line, more={"JITID_PARENT_FILE": str(shell.home / "run")}).stdout
+    assert _id(shell, shown) == _id(shell, token)
 
 
 @pytest.fixture

@@ -412,6 +412,38 @@ def test_in_a_session_the_login_is_not_used(person: Shell, operator: Shell) -> N
     assert person.good("whoami", "--field", "caller") == "user:alice\n"
 
 
+@pytest.mark.parametrize("revoked", [True, False])
+def test_after_its_sessions_a_client_does_not_use_the_login(
+    person: Shell, operator: Shell, *, revoked: bool
+) -> None:
+    """Until its process ends: `/clear` ends a session, and a revoked client gets no other one."""
+    person.good("login")
+    start = {"hook_event_name": "SessionStart", "session_id": "A", "source": "startup"}
+    reach = ("--may-audience", "https://llm.example", "--scope", "repo:read")
+    with client_process(person, "codex") as client:
+        assert client.hook("start", start, *reach).status == 0
+        (id_,) = person.good("list", "--live", "--agent", "codex", "--field", "id").split()
+        if revoked:
+            person.good("revoke", id_)
+        assert client.hook("stop", {"hook_event_name": "SessionEnd", "session_id": "A"}).status == 0
+        for _ in range(2):
+            for words in (
+                ("issue", "--task", "NEW", "--scope", "prod:deploy"),
+                ("list",),
+                ("login", "--out"),
+            ):
+                done = client.run(*words)
+                assert (done.status, done.out) == (6, ""), done.err
+                assert "in a session of codex, the login of the person does not count" in done.err
+            wider = client.hook("start", {**start, "session_id": "C"}, *reach, "--scope", "prod:deploy")
+            assert wider.status == 125
+            assert client.hook("start", {**start, "session_id": "B"}, *reach).status == (8 if revoked else 0)
+        done = client.run("helper", "token", "--audience", "https://llm.example", "--scope", "prod:deploy")
+        assert (done.status, done.out) == (8 if revoked else 4, "")
+    assert operator.good("list", "--task", "NEW") == ""
+    assert person.good("whoami", "--field", "caller") == "user:alice\n"
+
+
 def test_a_stranger_does_not_log_in_where_delegators_are_known(
     operator: Shell, idp: IdentityProvider
 ) -> None:

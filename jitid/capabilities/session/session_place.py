@@ -24,7 +24,7 @@ _MOST = 8 << 20
 _ROOM = 4 << 20
 """Maximum number of bytes of a state to which a session or a subagent is added: the others can still end."""
 _MOST_FOLDERS = 10_000
-_VERSION = 1
+_VERSION = 2
 
 
 def base_folder(pid: int) -> str:
@@ -42,7 +42,10 @@ def base_folder(pid: int) -> str:
 
 
 class SessionPlace:
-    """The place of one process of a client, for one ledger or authority."""
+    """The place of one process of a client, for one ledger or authority.
+
+    It stays until the process has ended, even without a session: what the process runs is an agent's for as long.
+    """
 
     def __init__(self, ledger: str, process: Process) -> None:
         """Name the place; nothing is made yet."""
@@ -61,7 +64,7 @@ class SessionPlace:
         self.folder = f"{self._base}/{sha256(text.encode('utf-8', 'surrogateescape')).hexdigest()[:32]}"
 
     def exists(self) -> bool:
-        """Return whether the process has sessions."""
+        """Return whether the process has sessions, or has had one: its place stays as long as the process."""
         return os.path.lexists(f"{self.folder}/{_STATE}")
 
     def path(self, name: str) -> str:
@@ -119,10 +122,6 @@ class SessionPlace:
         """Delete a token."""
         with suppress(OSError):
             os.unlink(self.path(name))
-
-    def remove(self) -> None:
-        """Delete the place with all its files; a caller that waits for its lock makes a new one."""
-        remove_folder(self.folder)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -200,7 +199,7 @@ def stale_places(own: SessionPlace, limit: int) -> Iterator[tuple[str, list[str]
 
 
 def client_with_place(above: Sequence[Process]) -> str | None:
-    """Return the client of the first of these processes that has a place, for any ledger; None without one."""
+    """Return the client of the first of these processes that has or had a session, for any ledger; None without one."""
     states: dict[str, list[tuple[Process, str]]] = {}
     for process in above:
         base = base_folder(process.pid)
@@ -267,4 +266,12 @@ def append_lines(path: str, lines: str) -> None:
 
 
 def _empty() -> dict[str, Any]:
-    return {"version": _VERSION, "client": None, "current": None, "sessions": {}, "ended": []}
+    # `request` are the facts of the process's first request, and `ended` is how a session of it ended that others ended.
+    return {
+        "version": _VERSION,
+        "client": None,
+        "current": None,
+        "request": None,
+        "sessions": {},
+        "ended": None,
+    }

@@ -84,7 +84,12 @@ def session_request(
 
 
 def subagent_request(
-    cli: Invocation, client: str, kind: str | None, session: dict[str, Any], parent_file: str
+    cli: Invocation,
+    client: str,
+    kind: str | None,
+    session: dict[str, Any],
+    stated: dict[str, Any],
+    parent_file: str,
 ) -> IssueRequest:
     """Return the request for a subagent of a kind: it has the scopes and the reach of its session."""
     options = RequestOptions(
@@ -92,8 +97,8 @@ def subagent_request(
         kind=USUAL_KIND,
         scope=tuple(Scope(scope) for scope in session["scopes"]),
         may_audience=tuple(session["may_audience"]),
-        may_kind=tuple(session["request"]["may_kind"]),
-        ttl=session["request"]["ttl"],
+        may_kind=tuple(stated["may_kind"]),
+        ttl=stated["ttl"],
         parent_file=parent_file,
     )
     request, _ = stated_request(cli, options, identity=True)

@@ -46,9 +46,10 @@ def start(cli: Invocation, args: commands.HelperSessionStartCommand) -> None:
         name = event.session or UNNAMED
         entry = sessions.find(name) or sessions.adopt(name)
         if entry is None:
+            sessions.must_repeat(args)
             sessions.end_orphans()
             entry = sessions.open(name, args)
-        must_agree(args, entry, cli)
+        must_agree(cli, args, sessions.state, entry)
         sessions.refresh(entry)
         of_session = event.change is Change.SESSION_START
         sessions.describe(entry, name, event.transcript if of_session else None)
