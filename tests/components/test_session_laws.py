@@ -229,9 +229,9 @@ def _killed(folder: Path, clients: int) -> None:
     with client_process(shell) as starter:
         for number in range(clients):
             event = {"hook_event_name": "SessionStart", "session_id": f"s{number}"}
-            # In one folder, each session would end those of the killed clients: the sweep must find all of them.
-            state = str(folder / f"state{number}")
-            starter.killed(*start, stdin=json.dumps(event), XDG_STATE_HOME=state, XDG_RUNTIME_DIR="")
+            starter.killed(*start, stdin=json.dumps(event))
+            # Otherwise the next session would end it: the sweep must find all of them.
+            (shell.home / ".local/state/jitid/sessions").rename(folder / f"sessions{number}")
         live = shell.good("list", "--live", "--limit", "10000").splitlines()
         assert len(live) == clients
         shell.run("sweep", "--rule", "orphaned-process", "--fix", "--yes")

@@ -859,13 +859,19 @@ def test_a_subagent_that_was_stopped_first_is_in_the_ledger(shell: Shell) -> Non
 
 
 def test_hooks_and_helpers_with_other_variables_have_one_place(shell: Shell) -> None:
-    """The client's own variable decides where it is."""
-    (shell.home / "runtime").mkdir(mode=0o700)
+    """The client's own variables decide where it is."""
+    folders = [shell.home / name for name in ("runtime", "state", "home")]
+    for folder in folders:
+        folder.mkdir(mode=0o700)
+    runtime, state, home = map(str, folders)
     with client_process(shell) as client:
-        client.hook("start", START, *REACH, XDG_RUNTIME_DIR=str(shell.home / "runtime"))
-        client.good("helper", "token", "--audience", LLM, XDG_RUNTIME_DIR="")
-        assert len(_live(shell)) == 1
-        assert list((shell.home / "runtime").iterdir()) == []
+        client.hook("start", START, *REACH, XDG_RUNTIME_DIR=runtime)
+        for variables in ({"XDG_RUNTIME_DIR": ""}, {"XDG_STATE_HOME": state}, {"HOME": home}):
+            client.good("helper", "token", "--audience", LLM, **variables)
+            assert len(_live(shell)) == 1
+        client.hook("stop", END, XDG_STATE_HOME=state)
+        assert _live(shell) == []
+        assert [list(folder.iterdir()) for folder in folders] == [[], [], []]
 
 
 def test_many_long_ids_do_not_lock_a_session_in(shell: Shell) -> None:

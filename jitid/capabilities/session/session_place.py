@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from hashlib import sha256
 from typing import Any
 
-from jitid.errors import IntegrityError, JitidError, OutputError, StorageError, UsageError
+from jitid.errors import ConfigurationError, IntegrityError, JitidError, OutputError, StorageError, UsageError
 from jitid.formats.json import dumps
 from jitid.model.process import Liveness, Process
 from jitid.system import processes, xdg
@@ -30,7 +30,9 @@ _VERSION = 2
 def base_folder(pid: int) -> str:
     """Return the folder with the places of all processes: in memory if this user has such a folder.
 
-    The variable of the client decides: its hooks and its helpers may have other variables, and must find one place.
+    Only the variables of the client decide: its hooks, helpers and commands may have others, and must find one place.
+
+    Raises ConfigurationError if the client has no home folder.
     """
     runtime = processes.variable_of(pid, "XDG_RUNTIME_DIR")
     if runtime.startswith("/"):
@@ -38,7 +40,8 @@ def base_folder(pid: int) -> str:
             status = os.lstat(runtime)
             if stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o077:
                 return f"{runtime.rstrip('/')}/jitid/sessions"
-    return f"{xdg.state_folder()}/sessions"
+    variables = {name: processes.variable_of(pid, name) for name in ("XDG_STATE_HOME", "HOME")}
+    return f"{xdg.state_folder(variables)}/sessions"
 
 
 class SessionPlace:
@@ -202,7 +205,10 @@ def client_with_place(above: Sequence[Process]) -> str | None:
     """Return the client of the first of these processes that has or had a session, for any ledger; None without one."""
     states: dict[str, list[tuple[Process, str]]] = {}
     for process in above:
-        base = base_folder(process.pid)
+        try:
+            base = base_folder(process.pid)
+        except ConfigurationError:
+            continue  # such a process has no place
         if base not in states:
             states[base] = [(found, str(state["client"])) for _, found, state in _states(base)]
         for found, client in states[base]:
@@ -266,7 +272,7 @@ def append_lines(path: str, lines: str) -> None:
 
 
 def _empty() -> dict[str, Any]:
-    # `request` are the facts of the process's first request, and `ended` is how a session of it ended that others ended.
+    # `request`: the facts of the first request of the process. `ended`: how a session ended that others ended.
     return {
         "version": _VERSION,
         "client": None,

@@ -37,7 +37,7 @@ def ledger_of(cli: Invocation) -> str:
 
 
 def find(cli: Invocation) -> FoundSession | None:
-    """Return the nearest process above this one that has or had sessions, or has the name of a client; None without one."""
+    """Return the nearest process above this one with the name of a client, or with a place; None without one."""
     ledger = ledger_of(cli)
     for pid, words, names in processes.ancestors():
         process = processes.process_of(pid)
@@ -75,8 +75,8 @@ def session_token(
 ) -> SessionToken | None:
     """Return the file of the identity token of the session above this process, renewed if that is due.
 
-    With `opens`, a known client gets a session if it has none. None if it never had one, and if $JITID_PARENT_FILE names
-    a nearer identity.
+    With `opens`, a known client gets a session if it has none. None if it never had one, and if $JITID_PARENT_FILE
+    names a nearer identity.
 
     Raises:
         InvalidCredentialError: the identity was revoked, or its task or its parent has ended. Or the session has ended.
@@ -173,8 +173,9 @@ def _session_of_command(
 
 
 def _not_there(state: dict[str, Any]) -> InvalidCredentialError:
+    client = state["client"] or "the client"
     return InvalidCredentialError(
-        f"{state['client'] or 'the client'} has no such session or subagent as that of this command: it ended, or was not reported",
+        f"{client} has no such session or subagent as that of this command: it ended, or was not reported",
         "start the client again",
     )
 
