@@ -412,6 +412,26 @@ def test_in_a_session_the_login_is_not_used(person: Shell, operator: Shell) -> N
     assert person.good("whoami", "--field", "caller") == "user:alice\n"
 
 
+@pytest.mark.parametrize("name", ["CLAUDECODE", "CODEX_THREAD_ID", "GEMINI_CLI", "OPENCODE"])
+def test_in_a_command_of_a_client_the_login_is_not_used(person: Shell, operator: Shell, name: str) -> None:
+    """A process that was detached from the client still has its variable. The client's helpers have it too."""
+    person.good("login")
+    more = {name: "1"}
+    for words, status in (
+        (("issue", "--task", "NEW"), 6),
+        (("run", "--task", "NEW", "--", "true"), 125),
+        (("list",), 6),
+    ):
+        done = person.run(*words, more=more)
+        assert (done.returncode, done.stdout) == (status, ""), done.stderr
+        assert "the login of the person does not count" in done.stderr
+    start = {"hook_event_name": "SessionStart", "session_id": "1", "source": "startup"}
+    with client_process(person, "codex") as client:
+        assert client.hook("start", start, "--may-audience", "https://llm.example", **more).status == 0
+        client.good("helper", "token", "--audience", "https://llm.example", **more)
+    assert operator.good("list", "--task", "NEW") == ""
+
+
 @pytest.mark.parametrize("revoked", [True, False])
 def test_after_its_sessions_a_client_does_not_use_the_login(
     person: Shell, operator: Shell, *, revoked: bool
