@@ -388,12 +388,19 @@ def test_a_revoked_session_stays_dead_while_its_client_runs(shell: Shell) -> Non
         client.hook("start", START, *REACH)
         client.hook("start", _subagent(1))
         session = next(row for row in _live(shell) if row["agent"] == "claude-code")
-        shell.good("revoke", session["id"])
+        shell.good("revoke", session["id"], "--reason", "incident 7")
         assert _live(shell) == []
-        for words in (("token",), ("headers",)):
-            done = client.run("helper", *words, "--audience", LLM)
+        git = ("git", "get", "--audience", LLM)
+        refused = [
+            client.run("helper", *words, stdin="protocol=https\nhost=g.example\n\n")
+            for words in (("token", "--audience", LLM), ("headers", "--audience", LLM), git)
+        ]
+        refused.append(client.hook("start", _subagent(2)))
+        for done in refused:
             assert (done.status, done.out) == (8, "")
-        assert client.hook("start", _subagent(2)).status == 8
+            assert "incident 7" in done.err
+            assert "it was revoked on purpose: start the client again" in done.err
+            assert f"jitid inspect {session['id']}" in done.err
         assert client.hook("start", {"hook_event_name": "UserPromptSubmit", "session_id": ID}).status == 0
         assert _live(shell) == []
 

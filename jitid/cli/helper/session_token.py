@@ -10,13 +10,15 @@ from jitid.capabilities.session import clients
 from jitid.capabilities.session.clients import Client, ParentProcess
 from jitid.capabilities.session.session_place import SessionPlace
 from jitid.cli.helper.client_sessions import UNNAMED, Sessions
-from jitid.cli.helper.session_identity import ended_as, is_due
+from jitid.cli.helper.session_identity import ended_as, explained, is_due
 from jitid.errors import InvalidCredentialError, UsageError
 from jitid.system import processes
 from jitid.values.record import Record
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from jitid.capabilities.issue.request_options import RequestOptions
     from jitid.cli.invocation import Invocation
 
@@ -68,6 +70,12 @@ class SessionToken(Record):
 
     path: str
     session_place: SessionPlace
+    id: str
+    """The identity of the session."""
+
+    def explained(self, cli: Invocation) -> AbstractContextManager[None]:
+        """Return a block that says in a refusal why the session was revoked."""
+        return explained(cli, self.id)
 
 
 def session_token(
@@ -107,7 +115,7 @@ def session_token(
     elif not (is_due(entry) or is_due(_holder(entry, thread))):
         must_agree(cli, options, state, entry)
         path = variable if within and variable else session_place.path(_holder(entry, thread)["file"])
-        return SessionToken(path, session_place)
+        return SessionToken(path, session_place, entry["id"])
     with session_place.locked():
         sessions = Sessions(cli, session_place, found.client)
         entry = _session_of_command(cli, sessions.state, variable if within else None, thread)
@@ -115,11 +123,12 @@ def session_token(
             entry = sessions.open(UNNAMED, options, audience)
         must_agree(cli, options, sessions.state, entry)
         is_subagent = thread in entry["subagents"]
-        sessions.refresh(entry)
+        with explained(cli, entry["id"]):
+            sessions.refresh(entry)
         if is_subagent and thread not in entry["subagents"]:
             raise _not_there(sessions.state)
         path = variable if within and variable else session_place.path(_holder(entry, thread)["file"])
-        return SessionToken(path, session_place)
+        return SessionToken(path, session_place, entry["id"])
 
 
 def must_agree(

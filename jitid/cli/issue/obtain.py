@@ -96,16 +96,17 @@ def obtain(
         another = session is None and _stated(cli, task=task, delegator=delegator, agent=options.agent)
     else:
         another = not within_run or bool(audience)
-    if not another:
-        with nullcontext() if session is None else session.session_place.in_turn():
-            return _attached(cli, request)
-    operation = Issue(requests=(request,), delegator_token=proof, accept_clock=cli.accept_clock)
-    authority = open_for_issue(cli.config(), operation, cli.note)
-    if within_run and request.parent is not None:
-        # The right of the identity decides about the agent's name, not the access of this process to the ledger.
-        authority = as_holder(cli.config(), authority, request.parent)
-    (issued,) = authority.perform(operation)
-    return _noted(cli, issued)
+    with nullcontext() if session is None else session.explained(cli):
+        if not another:
+            with nullcontext() if session is None else session.session_place.in_turn():
+                return _attached(cli, request)
+        operation = Issue(requests=(request,), delegator_token=proof, accept_clock=cli.accept_clock)
+        authority = open_for_issue(cli.config(), operation, cli.note)
+        if within_run and request.parent is not None:
+            # The right of the identity decides about the agent's name, not the access of this process to the ledger.
+            authority = as_holder(cli.config(), authority, request.parent)
+        (issued,) = authority.perform(operation)
+        return _noted(cli, issued)
 
 
 def _attached(cli: Invocation, request: IssueRequest) -> Issued:
