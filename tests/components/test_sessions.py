@@ -881,6 +881,20 @@ def test_hooks_and_helpers_with_other_variables_have_one_place(shell: Shell) -> 
         assert [list(folder.iterdir()) for folder in folders] == [[], [], []]
 
 
+def test_a_hook_that_a_person_calls_opens_no_session(shell: Shell) -> None:
+    """The terminal would be the process of the client: its login would not count, and the session would live on."""
+    line = ("helper", "session", "start", "--client", "claude-code")
+    with client_process(shell, "terminal") as terminal:
+        for name in ("start", "stop"):
+            line = ("helper", "session", name, "--client", "claude-code")
+            done = terminal.run(*line, stdin=json.dumps(START if name == "start" else END))
+            assert (done.status, done.out) == (125, "")
+            assert "no process above this one is known as claude-code" in done.err
+            assert "jitid setup claude-code" in done.err
+    assert _live(shell) == []
+    assert not (shell.home / ".local/state/jitid/sessions").exists()
+
+
 def test_many_long_ids_do_not_lock_a_session_in(shell: Shell) -> None:
     """Its state stays readable, so that the session can end."""
     with client_process(shell) as client:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -53,14 +54,17 @@ def find(cli: Invocation) -> FoundSession | None:
 
 
 def of_client(cli: Invocation, client: Client) -> FoundSession:
-    """Return the place of the client that runs this hook. Raises UsageError if its process is not known."""
-    above = [ParentProcess(*each) for each in processes.ancestors()]
-    ancestor = clients.process_of_client(client, above)
+    """Return the place of the client that runs this hook. Raises UsageError if its process is not known.
+
+    Another process above this one, such as that of a terminal, would keep the session, and its login would not count.
+    """
+    ancestor = clients.process_of_client(client, itertools.starmap(ParentProcess, processes.ancestors()))
     process = None if ancestor is None else processes.process_of(ancestor.pid)
     if process is None:
         raise UsageError(
-            f"the process of {client.name} cannot be found",
-            "only the client itself runs this command, as its hook",
+            f"no process above this one is known as {client.name}",
+            "only the client itself runs this command, as its hook; to write the hook into its settings: "
+            f"jitid setup {client.name}",
         )
     return FoundSession(SessionPlace(ledger_of(cli), process), client)
 
