@@ -77,5 +77,5 @@ def client_of(ancestor: ParentProcess) -> Client | None:
 
 
 def process_of_client(client: Client, ancestors: Iterable[ParentProcess]) -> ParentProcess | None:
-    """Return the process of a client: the nearest one that is known as it; None without one."""
+    """Return the process of a client: the nearest that is known as that client; None without one."""
     return next((ancestor for ancestor in ancestors if client_of(ancestor) == client), None)

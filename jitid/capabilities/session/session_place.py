@@ -47,7 +47,7 @@ def base_folder(pid: int) -> str:
 class SessionPlace:
     """The place of one process of a client, for one ledger or authority.
 
-    It stays until the process has ended, even without a session: what the process runs is an agent's for as long.
+    It stays until the process has ended, even without a session: until then the process is an agent's.
     """
 
     def __init__(self, ledger: str, process: Process) -> None:

@@ -71,7 +71,7 @@ class Sessions:
     def open(self, name: str, options: RequestOptions, audience: tuple[str, ...] = ()) -> dict[str, Any]:
         """Open an identity for a session, and return the session: as the first request of the process stated it.
 
-        Otherwise a command could open a session with more rights than those of its own. Raises the errors of `issue`.
+        Otherwise a command could open a session with more rights than its own. Raises the errors of `issue`.
         """
         if len(self.state["sessions"]) >= _MOST_SESSIONS:
             raise UsageError(f"{self.client} has {_MOST_SESSIONS} sessions", "end one of them")
