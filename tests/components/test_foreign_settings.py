@@ -16,6 +16,7 @@ from jitid.cli.helper import commands
 from jitid.config.settings import SETTINGS
 from jitid.model.request import IssueRequest
 from jitid.operation.base import Verb
+from tests.cli.approving import Approving
 from tests.client_process import client_process
 from tests.real import Shell
 
@@ -191,6 +192,7 @@ STATED = {
     "JITID_AUDIENCE": "https://evil.example",
     "JITID_MAY_AUDIENCE": "https://evil.example",
     "JITID_MAY_KIND": "opaque",
+    "JITID_DELEGATOR_TOKEN_FILE": "mallory.jwt",
 }
 """A variable for each option and each setting that states a part of a request."""
 
@@ -262,3 +264,29 @@ def test_an_event_states_no_part_of_a_request(shell: Shell, usual: dict[str, Any
                 assert {name: row[name] for name in before} == before
                 assert row["task"].startswith("session/")
         assert len(rows) == 2
+
+
+def test_the_line_and_no_variable_names_the_id_token_of_the_delegator(tmp_path: Path) -> None:
+    """A project could otherwise make its author the delegator of a session."""
+    shell = Approving(tmp_path)
+    (mallory, bob) = (shell.id_token(who) for who in ("mallory", "bob"))
+    line = ("helper", "token", "--audience", LLM)
+    with client_process(shell) as client:
+        assert client.hook("start", START, *RIGHTS, JITID_DELEGATOR_TOKEN_FILE=mallory).status == 0
+        own = _claims(client.good(*line, JITID_DELEGATOR_TOKEN_FILE=mallory))["sub"]
+        assert own not in ("user:mallory", "user:bob")
+    with client_process(shell) as client:
+        stated = ("--delegator-token-file", Path(bob).name)
+        assert client.hook("start", START, *RIGHTS, *stated, JITID_DELEGATOR_TOKEN_FILE=mallory).status == 0
+        assert _claims(client.good(*line))["sub"] == "user:bob"
+    with client_process(shell, "other") as other:
+        for words in ((*line, "--delegator-token-file", bob), ("helper", "docker", "get")):
+            done = other.run(*words, "--task", "T0", stdin="llm.example\n", JITID_DELEGATOR_TOKEN_FILE=bob)
+            assert _claims(done.out)["sub"] == "user:bob", done.err
+
+
+def test_a_hook_cannot_read_the_id_token_from_its_input(shell: Shell) -> None:
+    """The client's event is there, and a later request reads the file again."""
+    with client_process(shell) as client:
+        done = client.hook("start", START, "--delegator-token-file", "-")
+        assert (done.status, "--delegator-token-file FILE" in done.err) == (125, True)
