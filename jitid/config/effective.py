@@ -680,7 +680,6 @@ def load(
     if unattended:
         own = [*project, *trusted.layers]
         values |= {name: _resolve(name, {}, {}, own, []) for name in _OF_REQUEST}
-        values["audience"] = _resolve("audience", {}, {}, layers, [])
     return Config(values, layers, path, warnings, trusted)
 
 
@@ -738,7 +737,7 @@ def _resolve(
     return value, layer.origin
 
 
-_OF_REQUEST = ("task", "agent", "purpose", "sensitivity", "ttl", "task_deadline")
+_OF_REQUEST = ("task", "agent", "purpose", "sensitivity", "ttl", "task_deadline", "audience")
 """The settings of a request that no variable chooses if another program runs the line."""
 
 

@@ -213,7 +213,10 @@ def test_no_variable_names_a_file_with_parts_of_the_request(
     """The file or the profile that a project's variable selects has no task, and no laxer limits."""
     folder = shell.home / ".config" / "jitid"
     folder.mkdir(parents=True)
-    stated = 'task = "FIRST"\npurpose = "deploys"\nsensitivity = "low"\nttl = "8h"\ntask_deadline = "30d"\n'
+    stated = (
+        'task = "FIRST"\npurpose = "deploys"\nsensitivity = "low"\nttl = "8h"\ntask_deadline = "30d"\n'
+        'audience = ["https://evil.example"]\n'
+    )
     for file, text in (("config.toml", f"[profile.x]\n{stated}"), ("other.toml", stated)):
         (folder / file).write_text(text)
         (folder / file).chmod(0o600)
@@ -264,6 +267,18 @@ def test_an_event_states_no_part_of_a_request(shell: Shell, usual: dict[str, Any
                 assert {name: row[name] for name in before} == before
                 assert row["task"].startswith("session/")
         assert len(rows) == 2
+
+
+def test_no_other_file_of_configuration_names_the_service_of_a_token(shell: Shell) -> None:
+    """A project's variable selects the file; that of the option, and the user's own, count."""
+    file = shell.home / "other.toml"
+    file.write_text('audience = ["https://evil.example"]\n')
+    file.chmod(0o600)
+    with client_process(shell) as client:
+        assert client.hook("start", START, "--may-audience", "https://*.example").status == 0
+        done = client.run("helper", "token", JITID_CONFIG=str(file))
+        assert (done.status, "an audience is required" in done.err) == (2, True)
+        assert _claims(client.good("helper", "token", "--config", str(file)))["aud"] == "https://evil.example"
 
 
 def test_the_line_and_no_variable_names_the_id_token_of_the_delegator(tmp_path: Path) -> None:
