@@ -648,7 +648,7 @@ def load(
 
     With `unattended`, another program runs the line, in folders and with variables that a project's authors may choose:
     the project's file may only make it stricter, and no variable chooses a part of the request, not even by another
-    file.
+    file. Nor does a variable choose the credential for an authority that it did not choose.
 
     Raises ConfigurationError, and UsageError for a flag.
     """
@@ -680,6 +680,10 @@ def load(
     if unattended:
         own = [*project, *trusted.layers]
         values |= {name: _resolve(name, {}, {}, own, []) for name in _OF_REQUEST}
+        caller = "remote_credential_file"
+        if trusted.has(values["remote"][1]) and not trusted.has(values[caller][1]):
+            # The environment chose the caller alone, at an authority that it did not choose.
+            values[caller] = _resolve(caller, flags or {}, {}, own, [])
     return Config(values, layers, path, warnings, trusted)
 
 

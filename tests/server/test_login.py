@@ -412,6 +412,32 @@ def test_in_a_session_the_login_is_not_used(person: Shell, operator: Shell) -> N
     assert person.good("whoami", "--field", "caller") == "user:alice\n"
 
 
+def test_no_variable_names_the_login_of_another_person(
+    person: Shell, served: Served, operator: Shell, idp: IdentityProvider
+) -> None:
+    """The line of a hook names the authority; a project's variable does not name the caller there."""
+    token = access_token(log_in(served, id_token(idp, served, sub="mallory"))[1])
+    (person.home / "mallory.tok").write_text(token)
+    (person.home / "mallory.tok").chmod(0o600)
+    person.good("login")
+    (person.home / "other.toml").write_text('remote_credential_file = "mallory.tok"\n')
+    foreign = {"JITID_REMOTE_CREDENTIAL_FILE": "mallory.tok"}
+    start = {"hook_event_name": "SessionStart", "session_id": "A", "source": "startup"}
+    line = ("--may-audience", "https://llm.example", "--remote", served.url)
+
+    def delegators(*words: str, **variables: str) -> set[str]:
+        with client_process(person, "codex") as client:
+            done = client.hook("start", start, *line, *words, **variables)
+            assert done.status == 0, done.err
+            rows = json.loads(operator.good("list", "--live", "--agent", "codex", "--json"))["items"]
+            client.hook("stop", {"hook_event_name": "SessionEnd", "session_id": "A"})
+        return {row["delegator"] for row in rows}
+
+    assert delegators(**foreign) == delegators(JITID_CONFIG="other.toml") == {"user:alice"}
+    assert delegators("--credential-file", "mallory.tok") == {"user:mallory"}
+    assert delegators("--config", "other.toml", **foreign) == {"user:mallory"}
+
+
 def test_a_stranger_does_not_log_in_where_delegators_are_known(
     operator: Shell, idp: IdentityProvider
 ) -> None:
