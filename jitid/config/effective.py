@@ -300,8 +300,9 @@ class Config:
                 (layer for layer in self._layers if "subject" in layer.federations.get(name, {})), None
             )
         elif key.startswith("oidc.") and self.remote is None:
+            # Only a client for logins: an issuer of other ID tokens counts in any file.
             issuer = key.removeprefix("oidc.").rpartition(".")[0]
-            found = next((layer for layer in self._layers if issuer in layer.oidc), None)
+            found = next((layer for layer in self._layers if "client_id" in layer.oidc.get(issuer, {})), None)
         else:
             return None
         if found is None or self._trusted.has(found.origin):
