@@ -662,9 +662,13 @@ def load(
         project = [layer._replace(values=_restrictions(layer.values)) for layer in project]
     user_layers, exists = read_layers(path, "user", profile)
     if not exists and (file or "JITID_CONFIG" in environ):
+        from shlex import quote as word
+
+        named_by = f" --config {safe(word(file))}" if file else ""
         raise ConfigurationError(
             f"there is no file {safe(path)}",
-            f"create it with `jitid config set`, or {'omit --config' if file else 'unset JITID_CONFIG'}",
+            f"create it with `jitid{named_by} config set`, or "
+            + ("omit --config" if file else "unset JITID_CONFIG"),
         )
     layers = project + user_layers
     for system in system_files(environ):
