@@ -210,6 +210,8 @@ class Config:
         """The descriptor of the client's credential, if a flag names one."""
         self.client_process: Process | None = None
         """The coding agent whose hook or helper the line is: it opens the sessions of that process, or uses them."""
+        self.session_file: str | None = None
+        """The file with the token of the session for which this process acts: its only credential at an authority."""
         self.socket_delegators: dict[str, str] = {}
         """Login, uid or @group -> the delegator of requests over a Unix socket."""
         self.socket_roles: dict[str, tuple[str, ...]] = {}
