@@ -651,7 +651,7 @@ def load(
 
     With `unattended`, another program runs the line, in folders and with variables that a project's authors may choose:
     the project's file may only make it stricter, and no variable chooses a part of the request, not even by another
-    file. Nor does a variable choose the credential for an authority that it did not choose.
+    file. Nor does one choose a part of a ledger or of an authority that it does not name, such as the policy.
 
     Raises ConfigurationError, and UsageError for a flag.
     """
@@ -687,10 +687,16 @@ def load(
     if unattended:
         own = [*project, *trusted.layers]
         values |= {name: _resolve(name, {}, {}, own, []) for name in _OF_REQUEST}
-        caller = "remote_credential_file"
-        if trusted.has(values["remote"][1]) and not trusted.has(values[caller][1]):
-            # The environment chose the caller alone, at an authority that it did not choose.
-            values[caller] = _resolve(caller, flags or {}, {}, own, [])
+        for place, parts in _OF_PLACE.items():
+            if values[place][1] == "default" or not trusted.has(values[place][1]):
+                continue
+            for name in parts:
+                if not trusted.has(origin := values[name][1]):
+                    warnings.append(
+                        f"{safe(origin)}: `{name}` has no effect on hooks and helpers with a `{place}` from elsewhere "
+                        f"({safe(values[place][1])})"
+                    )
+                    values[name] = _resolve(name, {}, {}, own, [])
     return Config(values, layers, path, warnings, trusted)
 
 
@@ -750,6 +756,11 @@ def _resolve(
 
 _OF_REQUEST = ("task", "agent", "purpose", "sensitivity", "ttl", "task_deadline", "audience")
 """The settings of a request that no variable chooses if another program runs the line."""
+_OF_PLACE = {
+    "ledger": ("home", "policy", "issuer", "trust_domain", "overlap", "publish_url"),
+    "remote": ("remote_ca", "remote_credential_file"),
+}
+"""The settings that belong to a ledger or an authority: for such a line a variable chooses all of them, or none."""
 
 
 def _restrictions(values: Mapping[str, Value]) -> dict[str, Value]:

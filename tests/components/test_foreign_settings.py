@@ -305,3 +305,32 @@ def test_a_hook_cannot_read_the_id_token_from_its_input(shell: Shell) -> None:
     with client_process(shell) as client:
         done = client.hook("start", START, "--delegator-token-file", "-")
         assert (done.status, "--delegator-token-file FILE" in done.err) == (125, True)
+
+
+@pytest.mark.parametrize("way", ["JITID_POLICY", "JITID_CONFIG"])
+def test_no_variable_replaces_the_policy_of_the_ledger_in_the_line(shell: Shell, way: str) -> None:
+    """A project could otherwise permit everything; where the variables name the ledger, too, they count."""
+    lax = shell.home / "lax"
+    lax.mkdir()
+    (lax / "any.cedar").write_text('@id("any") @max_ttl("90d") permit (principal, action, resource);\n')
+    (shell.home / "other.toml").write_text(f'policy = "{lax}"\n')
+    (shell.ledger / "policy" / "no.cedar").write_text(
+        '@id("no-prod") forbid (principal, action == Action::"grant", resource) when { context.scope like "prod*" };\n'
+    )
+    foreign = {way: str(lax) if way == "JITID_POLICY" else str(shell.home / "other.toml")}
+    wide = ("--may-audience", LLM, "--scope", "prod:deploy")
+    with client_process(shell) as client:
+        done = client.hook("start", START, *wide, "--ledger", str(shell.ledger), **foreign)
+        assert (done.status, "no-prod" in done.err) == (4, True), done.err
+        assert "`policy` has no effect" in done.err
+        done = client.hook("start", START, *wide, **foreign)
+        assert (done.status, done.err) == (0, "")
+
+
+def test_no_variable_names_the_issuer_of_a_new_ledger(tmp_path: Path) -> None:
+    """The line names the ledger, and the trusted files all that belongs to it."""
+    shell = Shell(tmp_path)
+    foreign = {"JITID_ISSUER": "https://evil.example", "JITID_TRUST_DOMAIN": "evil.example"}
+    with client_process(shell) as client:
+        assert client.hook("start", START, "--ledger", str(shell.ledger), **foreign).status == 0
+    assert "evil" not in shell.good("ledger", "issuer", "show") + shell.good("list", "--live", "--json")
