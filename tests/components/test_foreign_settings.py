@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from base64 import urlsafe_b64decode
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ from jitid.model.request import IssueRequest
 from jitid.operation.base import Verb
 from tests.cli.approving import Approving
 from tests.client_process import client_process
-from tests.real import Shell
+from tests.real import Shell, command
 
 LLM = "https://llm.example"
 ID = "e5352525-52af-4ad5-ba67-a954d9481ebe"
@@ -334,3 +335,28 @@ def test_no_variable_names_the_issuer_of_a_new_ledger(tmp_path: Path) -> None:
     with client_process(shell) as client:
         assert client.hook("start", START, "--ledger", str(shell.ledger), **foreign).status == 0
     assert "evil" not in shell.good("ledger", "issuer", "show") + shell.good("list", "--live", "--json")
+
+
+def test_no_variable_of_a_project_names_the_parent(shell: Shell) -> None:
+    """Only `jitid run` does, for the client itself or below it, and the client in the commands of its session."""
+    file = str(shell.home / "mallory.tok")
+    shell.good("issue", "--task", "FIRST", "--delegator", "mallory", *RIGHTS, "--out", file)
+    line = ("helper", "token", "--audience", LLM)
+    for start in (True, False):
+        with client_process(shell) as client:
+            if start:
+                assert client.hook("start", START, *RIGHTS, JITID_PARENT_FILE=file).status == 0
+            done = client.run(*line, JITID_PARENT_FILE=file)
+            assert (done.status, "JITID_PARENT_FILE has no effect" in done.err) == (0, True), done.err
+            assert _claims(done.out)["sub"] != "user:mallory"
+            words = ("helper", "git", "get", "--task", "WORK", "--delegator", "alice")
+            git = client.run(*words, stdin=HELPERS["git"][1], JITID_PARENT_FILE=file)
+            assert _claims(git.out)["sub"] == "user:alice", git.err
+    with client_process(shell, more={"JITID_PARENT_FILE": file}) as client:
+        assert _claims(client.good(*line))["sub"] == "user:mallory"
+    with client_process(shell) as client:
+        assert client.hook("start", START, *RIGHTS).status == 0
+        inside = shlex.join(command("helper", "git", "get", "--audience", LLM))
+        script = f"printf 'protocol=https\\nhost=llm.example\\n\\n' | {inside}"
+        work = ("--task", "RUN", "--delegator", "bob", "--may-audience", LLM)
+        assert _claims(client.good("run", *work, "--", "sh", "-c", script))["sub"] == "user:bob"
