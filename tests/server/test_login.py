@@ -22,8 +22,9 @@ from tests.client_process import client_process
 from tests.crypto.signed import P256
 from tests.crypto.signed import token as signed
 from tests.identity_provider import CLIENT, SEED, IdentityProvider, identity_provider, nonce_at
+from tests.mcp.asking import OPENING, called, lines
 from tests.person import BROWSER
-from tests.real import Shell, command
+from tests.real import Shell, command, faked, libfaketime
 from tests.serving import Served, serving
 
 
@@ -462,6 +463,64 @@ def test_after_its_sessions_a_client_does_not_use_the_login(
         assert (done.status, done.out) == (8 if revoked else 4, "")
     assert operator.good("list", "--task", "NEW") == ""
     assert person.good("whoami", "--field", "caller") == "user:alice\n"
+
+
+def test_the_mcp_server_of_a_session_is_not_the_person(person: Shell, operator: Shell) -> None:
+    """It renews the session with the login, and requests with the token of the session alone."""
+    person.good("login")
+    start = {"hook_event_name": "SessionStart", "session_id": "A", "source": "startup"}
+    work = {"agent": "helper", "scopes": ["repo:read"]}
+    wide = {"agent": "wide", "scopes": ["prod:deploy"]}
+    calls = (
+        called(1, "whoami", {}),
+        called(2, "request_identity", work),
+        called(3, "request_identity", wide),
+    )
+    libfaketime()
+    more = {**dict(word.split("=", 1) for word in faked("+0")[1:]), "FAKETIME_NO_CACHE": "1"}
+    with client_process(person, "codex", more=more) as client:
+        asked = lines(OPENING, *calls)
+        reach = ("--may-audience", "https://api.example", "--scope", "repo:*")
+        assert client.hook("start", start, *reach).status == 0
+        for time in ("+0", "+13m"):
+            done = client.run("mcp", stdin=asked, FAKETIME=time)
+            assert (done.status, done.err) == (0, "")
+            own, given, refused = (
+                json.loads(line)["result"]["structuredContent"] for line in done.out.splitlines()[1:]
+            )
+            assert (own["agent"], given["parent"]) == ("codex", own["id"])
+            assert refused["error"]["code"] == "policy_denied"
+        for operation, by in (("issue", "agent:codex"), ("renew", "user:alice")):
+            text = operator.good("audit", "log", "--operation", operation, "--format", "jsonl")
+            agent = "helper" if operation == "issue" else "codex"
+            events = [json.loads(line) for line in text.splitlines()]
+            assert {event["by"] for event in events if event["agent"] == agent} == {by}
+
+
+def test_no_variable_names_the_login_of_another_person(
+    person: Shell, served: Served, operator: Shell, idp: IdentityProvider
+) -> None:
+    """The line of a hook names the authority; a project's variable does not name the caller there."""
+    token = access_token(log_in(served, id_token(idp, served, sub="mallory"))[1])
+    (person.home / "mallory.tok").write_text(token)
+    (person.home / "mallory.tok").chmod(0o600)
+    person.good("login")
+    (person.home / "other.toml").write_text('remote_credential_file = "mallory.tok"\n')
+    foreign = {"JITID_REMOTE_CREDENTIAL_FILE": "mallory.tok"}
+    start = {"hook_event_name": "SessionStart", "session_id": "A", "source": "startup"}
+    line = ("--may-audience", "https://llm.example", "--remote", served.url)
+
+    def delegators(*words: str, **variables: str) -> set[str]:
+        with client_process(person, "codex") as client:
+            done = client.hook("start", start, *line, *words, **variables)
+            assert done.status == 0, done.err
+            rows = json.loads(operator.good("list", "--live", "--agent", "codex", "--json"))["items"]
+            client.hook("stop", {"hook_event_name": "SessionEnd", "session_id": "A"})
+        return {row["delegator"] for row in rows}
+
+    assert delegators(**foreign) == delegators(JITID_CONFIG="other.toml") == {"user:alice"}
+    assert delegators("--credential-file", "mallory.tok") == {"user:mallory"}
+    assert delegators("--config", "other.toml", **foreign) == {"user:mallory"}
 
 
 def test_a_stranger_does_not_log_in_where_delegators_are_known(

@@ -27,10 +27,16 @@ if TYPE_CHECKING:
 def request_facts(
     options: RequestOptions, audience: tuple[str, ...], parent_file: str | None
 ) -> dict[str, Any]:
-    """Return the stated options for the state: a later request repeats them."""
+    """Return the stated options for the state: a later request repeats them. Raises UsageError."""
+    proof_file = options.delegator_token_file
+    if proof_file == "-":
+        raise UsageError(
+            "a later request reads the ID token again", "name a file: --delegator-token-file FILE"
+        )
     return {
         "task": options.task,
         "delegator": options.delegator,
+        "delegator_token_file": None if proof_file is None else os.path.abspath(proof_file),
         "agent": options.agent,
         "scope": [str(scope) for scope in options.scope],
         "audience": list(audience or options.audience),
@@ -52,11 +58,12 @@ def session_request(
     parent_file = stated["parent_file"]
     scopes, may_audience = stated["scope"], stated["may_audience"]
     task, delegator = stated["task"], stated["delegator"]
+    # The state of an earlier version has no such member.
+    token_file = None if parent_file else stated.get("delegator_token_file")
     if task is None and former is not None and not _is_past_deadline(cli, former["task"]):
         task = former["task"]
     if parent_file is None:
         task = task or cli.config().text("task") or _new_task(client, name)
-        token_file = os.environ.get("JITID_DELEGATOR_TOKEN_FILE")
         if delegator is None and token_file is None and cli.config().remote is None:
             delegator = _person(cli.config()) if former is None else former["delegator"]
     elif not (scopes or may_audience or stated["audience"]):
@@ -70,7 +77,7 @@ def session_request(
     options = RequestOptions(
         task=None if task is None else TASK.check(task),
         delegator=delegator,
-        delegator_token_file=None if parent_file else os.environ.get("JITID_DELEGATOR_TOKEN_FILE"),
+        delegator_token_file=token_file,
         agent=stated["agent"],
         kind=USUAL_KIND,
         scope=tuple(Scope(scope) for scope in scopes),
