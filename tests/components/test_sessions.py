@@ -353,6 +353,47 @@ def test_a_client_below_another_one_has_inherited_a_name_that_means_nothing(shel
         assert len(_live(shell)) == 1
 
 
+def test_a_client_in_a_session_of_another_one_is_below_it(shell: Shell, later: dict[str, str]) -> None:
+    """With the rights of that session at most; one revocation ends both. Both are renewed by the inner one alone."""
+    line = ("helper", "token", "--audience", LLM)
+    with client_process(shell, "codex", more=later) as client:
+        assert client.hook("start", START, *REACH, "--scope", "repo:*", FAKETIME="+0").status == 0
+        with client.inner("gemini"):
+            wider = client.hook("start", OTHER, *REACH, "--scope", "prod:deploy", FAKETIME="+0")
+            assert wider.status == 4
+            assert "attenuation" in wider.err
+            assert client.hook("start", OTHER, *REACH, "--scope", "repo:read", FAKETIME="+0").status == 0
+            outer, inner = sorted(_live(shell), key=lambda row: row["depth"])
+            assert (inner["parent"], inner["agent"], inner["scopes"]) == (
+                outer["id"],
+                "gemini",
+                ["repo:read"],
+            )
+            assert (inner["task"], inner["delegator"]) == (outer["task"], outer["delegator"])
+            for time in ("+1m", "+13m", "+25m", "+37m"):
+                client.good(*line, FAKETIME=time)
+            shell.good("revoke", outer["id"])
+            for words in (line, ("helper", "session", "start", "--client", "gemini")):
+                done = client.run(*words, stdin=json.dumps({**OTHER, "session_id": "2"}), FAKETIME="+37m")
+                assert (done.status, done.out) == (8, ""), done.err
+
+
+def test_a_client_that_a_subagent_runs_is_below_the_subagent(shell: Shell) -> None:
+    """Its client names the subagent in a variable; after its end the inner client gets nothing."""
+    with client_process(shell, "codex") as client:
+        client.hook("start", START, *REACH)
+        client.hook("start", _subagent(1), CODEX_THREAD_ID="a1")
+        (subagent,) = [row for row in _live(shell) if row["depth"] == 1]
+        with client.inner("gemini", CODEX_THREAD_ID="a1"):
+            assert client.hook("start", OTHER).status == 0
+            (inner,) = [row for row in _live(shell) if row["depth"] == 2]
+            assert inner["parent"] == subagent["id"]
+        client.hook("stop", _subagent(1, "SubagentStop"))
+        assert [row["depth"] for row in _live(shell)] == [0]
+        with client.inner("gemini", CODEX_THREAD_ID="a1"):
+            assert client.hook("start", OTHER).status == 8
+
+
 def test_a_client_that_was_killed_leaves_nothing_alive(shell: Shell) -> None:
     """`sweep --fix` ends its sessions, with all that is below."""
     client = ClientProcess(shell, "claude")

@@ -465,6 +465,30 @@ def test_after_its_sessions_a_client_does_not_use_the_login(
     assert person.good("whoami", "--field", "caller") == "user:alice\n"
 
 
+def test_a_client_in_a_session_of_another_one_is_below_it(person: Shell, operator: Shell) -> None:
+    """The session is the caller, and the login does not count."""
+    person.good("login")
+    start = {"hook_event_name": "SessionStart", "session_id": "A", "source": "startup"}
+    reach = ("--may-audience", "https://llm.example", "--scope", "repo:read")
+    libfaketime()
+    more = {**dict(word.split("=", 1) for word in faked("+0")[1:]), "FAKETIME_NO_CACHE": "1"}
+    with client_process(person, "codex", more=more) as client:
+        assert client.hook("start", start, *reach).status == 0
+        with client.inner("gemini"):
+            assert client.hook("start", start, *reach, "--scope", "prod:deploy").status == 4
+            assert client.hook("start", start).status == 0
+            for time in ("+0", "+13m"):
+                client.good("helper", "token", "--audience", "https://llm.example", FAKETIME=time)
+            rows = json.loads(operator.good("list", "--live", "--json"))["items"]
+            parents = {row["id"]: row["parent"] for row in rows}
+            assert len(parents) == 2
+            (outer,) = [id_ for id_, parent in parents.items() if parent is None]
+            person.good("revoke", outer)
+            done = client.run("helper", "token", "--audience", "https://llm.example")
+            assert (done.status, done.out) == (8, "")
+            assert client.run("issue", "--task", "NEW").status == 6
+
+
 def test_the_mcp_server_of_a_session_is_not_the_person(person: Shell, operator: Shell) -> None:
     """It renews the session with the login, and requests with the token of the session alone."""
     person.good("login")

@@ -35,7 +35,9 @@ def agent_above(own: Process | None = None) -> str | None:
     found = [
         process for pid, _, _ in processes.ancestors() if (process := processes.process_of(pid)) is not None
     ]
-    client = client_with_place([process for process in found if own is None or not process.is_same(own)])
+    place = next((number for number, each in enumerate(found) if own is not None and each.is_same(own)), None)
+    # The helper of another client below it, in its session, has the own session renewed.
+    client = client_with_place(found if place is None else found[place + 1 :])
     if client is None and (own is None or own.pid == os.getpid()):
         client = next((each.agent for each in AGENT_PROGRAMS if each.variable in os.environ), None)
     if client is None:

@@ -272,12 +272,14 @@ def append_lines(path: str, lines: str) -> None:
 
 
 def _empty() -> dict[str, Any]:
-    # `request`: the facts of the first request of the process. `ended`: how a session ended that others ended.
+    # `request`: the facts of the first request of the process. `is_inner`: whether its parent is a session above the
+    # client. `ended`: how a session ended that others ended.
     return {
         "version": _VERSION,
         "client": None,
         "current": None,
         "request": None,
+        "is_inner": False,
         "sessions": {},
         "ended": None,
     }

@@ -77,7 +77,12 @@ class Sessions:
             raise UsageError(f"{self.client} has {_MOST_SESSIONS} sessions", "end one of them")
         self._place.must_have_room(self.state)
         if self.state["request"] is None:
-            self.state["request"] = request_facts(options, audience, self._parent_file(options))
+            parent_file = self._parent_file(options)
+            if parent_file is None:
+                parent_file = self._outer_token()
+                self.state["is_inner"] = parent_file is not None
+            self.state["request"] = request_facts(options, audience, parent_file)
+        self._renew_outer()
         return self._open(name, None)
 
     def must_repeat(self, options: RequestOptions) -> None:
@@ -105,6 +110,26 @@ class Sessions:
             # The client's variables name an earlier session of the same process, which is not its parent.
             return None
         return parent_file
+
+    def _renew_outer(self) -> None:
+        """Renew the session in which this client runs, if it runs in one and that is due.
+
+        Raises InvalidCredentialError if it has ended, also if another one has begun since.
+        """
+        if self.state["is_inner"] and self._outer_token() != self.state["request"]["parent_file"]:
+            raise InvalidCredentialError(
+                f"the session in which {self.client} was started has ended", "start the client again"
+            )
+
+    def _outer_token(self) -> str | None:
+        """Return the file with the token of the session in which this client runs; that session is the caller, then."""
+        from jitid.cli.helper.session_token import outer_token
+
+        config = self._cli.config()
+        config.session_file = None
+        path = outer_token(self._cli, self._place.process)
+        config.client_process, config.session_file = self._place.process, path
+        return path
 
     def _open(self, name: str, former: dict[str, Any] | None) -> dict[str, Any]:
         """Open an identity, on the task of a `former` one if there is one."""
@@ -158,6 +183,8 @@ class Sessions:
             InvalidCredentialError: the identity was revoked, or its task or its parent has ended.
 
         """
+        if any(map(is_due, (entry, *entry["subagents"].values()))):
+            self._renew_outer()
         if is_due(entry) and not self._identities.renew(entry):
             name = next(name for name, each in self.state["sessions"].items() if each is entry)
             former = dict(entry)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from jitid.capabilities.issue.request_options import RequestOptions
     from jitid.cli.invocation import Invocation
+    from jitid.model.process import Process
 
 
 class FoundSession:
@@ -105,6 +106,8 @@ def session_token(
     within = os.path.dirname(variable or "") == session_place.folder
     state = session_place.read()
     first = state["request"]
+    if first is not None and state["is_inner"]:
+        cli.config().session_file = first["parent_file"]
     if not within and variable is not None:
         above = processes.variable_of(session_place.process.pid, RUN_TOKEN)
         if first is None or variable not in (first["parent_file"], above):
@@ -126,13 +129,42 @@ def session_token(
         if entry is None:
             entry = sessions.open(UNNAMED, options, audience)
         must_agree(cli, options, sessions.state, entry)
-        is_subagent = thread in entry["subagents"]
-        with explained(cli, entry["id"]):
-            sessions.refresh(entry)
-        if is_subagent and thread not in entry["subagents"]:
-            raise _not_there(sessions.state)
-        path = variable if within and variable else session_place.path(_holder(entry, thread)["file"])
-        return SessionToken(path, session_place, entry["id"])
+        path = session_place.path(_refreshed(cli, sessions, entry, thread)["file"])
+        return SessionToken(variable if within and variable else path, session_place, entry["id"])
+
+
+def outer_token(cli: Invocation, client: Process) -> str | None:
+    """Return the file of the identity token of the session in which a client runs, renewed if that is due.
+
+    None if no process above the client has or had sessions. Raises InvalidCredentialError: that session was revoked, or
+    has ended.
+    """
+    above = itertools.dropwhile(lambda each: each[0] != client.pid, processes.ancestors())
+    for pid, _, _ in itertools.islice(above, 1, None):
+        process = processes.process_of(pid)
+        session_place = None if process is None else SessionPlace(ledger_of(cli), process)
+        if session_place is None or not session_place.exists():
+            continue
+        with session_place.locked():
+            sessions = Sessions(cli, session_place, None)
+            thread = _thread(pid, sessions.state, client.pid)
+            entry = _session_of_command(cli, sessions.state, None, thread)
+            if entry is None:
+                raise _not_there(sessions.state)
+            return session_place.path(_refreshed(cli, sessions, entry, thread)["file"])
+    return None
+
+
+def _refreshed(
+    cli: Invocation, sessions: Sessions, entry: dict[str, Any], thread: str | None
+) -> dict[str, Any]:
+    """Renew a session if that is due, and return it, or its subagent if a client's variable names one."""
+    is_subagent = thread in entry["subagents"]
+    with explained(cli, entry["id"]):
+        sessions.refresh(entry)
+    if is_subagent and thread not in entry["subagents"]:
+        raise _not_there(sessions.state)
+    return _holder(entry, thread)
 
 
 def must_agree(
@@ -204,16 +236,19 @@ def _named(sessions: dict[str, Any], file: str, thread: str | None) -> dict[str,
     return named
 
 
-def _thread(pid: int, state: dict[str, Any]) -> str | None:
+def _thread(pid: int, state: dict[str, Any], command: int | None = None) -> str | None:
     """Return the id of the session or the subagent that the client names in the variables of its commands.
 
-    A client that runs below another one has inherited a variable of that one, which names no session of it.
+    `command` is the process of the command, if it is not this one. A client that runs below another one has inherited a
+    variable of that one, which names no session of it.
     """
     variable = next(
         (client.subagent_variable for client in clients.CLIENTS if client.name == state["client"]), None
     )
-    named = None if variable is None else os.environ.get(variable) or None
-    return None if variable is None or named == processes.variable_of(pid, variable) else named
+    if variable is None:
+        return None
+    named = os.environ.get(variable) if command is None else processes.variable_of(command, variable)
+    return None if named == processes.variable_of(pid, variable) else named or None
 
 
 def _holder(entry: dict[str, Any], thread: str | None) -> dict[str, Any]:
