@@ -35,7 +35,7 @@ class ClientProcess:
         )
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == "ready\n"
-        self._client = "codex" if name == "codex" else "claude-code"
+        self._client = _client(name)
         self.pid = self._process.pid
 
     def run(self, *words: str, stdin: str = "", **variables: str) -> Done:
@@ -74,6 +74,24 @@ class ClientProcess:
         words = ("helper", "session", verb, "--client", self._client, *options)
         return self.run(*words, stdin=json.dumps(event), **variables)
 
+    @contextmanager
+    def inner(self, name: str, **variables: str) -> Iterator[None]:
+        """Let another client that this one has started run what is run in the block."""
+        outer, self._client = self._client, _client(name)
+        self._enter(name, **variables)
+        try:
+            yield
+        finally:
+            self._client = outer
+            self._enter(None)
+
+    def _enter(self, client: str | None, **variables: str) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps({"client": client, "variables": variables}) + "\n")
+        self._process.stdin.flush()
+        assert self._process.stdout.readline() == "ready\n"
+
     def kill(self) -> None:
         """Kill it, so that it cannot react."""
         self._process.kill()
@@ -86,6 +104,10 @@ class ClientProcess:
             pipe.close()
         self._process.kill()
         self._process.wait()
+
+
+def _client(name: str) -> str:
+    return name if name in ("codex", "gemini") else "claude-code"
 
 
 @contextmanager
@@ -134,6 +156,16 @@ def start(request):
 print("ready", flush=True)
 for line in sys.stdin:
     request = json.loads(line)
+    if "client" in request:
+        if request["client"] is None:
+            os._exit(0)
+        inner = os.fork()
+        if not inner:
+            line = [*sys.orig_argv[:-1], request["client"]]
+            os.execve(sys.executable, line, {**os.environ, **request["variables"]})
+        os.waitpid(inner, 0)
+        print("ready", flush=True)
+        continue
     outcomes = []
     for child, files in [start(request) for _ in range(request["times"])]:
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -495,11 +495,14 @@ def is_of_run(config: Config, environ: Mapping[str, str] = os.environ) -> bool:
 def credential(config: Config, environ: Mapping[str, str] = os.environ) -> ClientCredential | None:
     """Return the place of the credential for a remote authority; None if there is none.
 
-    A configured descriptor or file takes precedence; then the identity token of the agent under `jitid run`; then the
-    credential from systemd (`jitid-credential` of LoadCredential=); then the access token of this user's login.
+    A server that acts for a session has the token of that session alone. Otherwise a configured descriptor or file
+    takes precedence; then the identity token of the agent under `jitid run`; then the credential from systemd
+    (`jitid-credential` of LoadCredential=); then the access token of this user's login.
 
     Raises UsageError for a configured file whose credential is not for this authority, such as a login at another.
     """
+    if config.session_file is not None:
+        return FileCredential(config.session_file)
     if config.credential_fd is not None:
         return _at_descriptor(config.credential_fd)
     path = config.credential_file or environ.get("JITID_PARENT_FILE")

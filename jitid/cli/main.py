@@ -139,6 +139,15 @@ def _perform(verb: Verb, cli: Invocation) -> None:
         output.finish()
 
 
+def _drop_foreign_identities(cli: Invocation) -> None:
+    """Remove the variables with the identity that a project chose for the hooks and helpers of a client."""
+    from jitid.capabilities.session.foreign_identity import foreign_identities
+
+    for name in foreign_identities(os.environ):
+        cli.warn(f"{name} has no effect on hooks and helpers: the client did not start with that value")
+        del os.environ[name]
+
+
 def _page() -> None:
     """From now on, show long output in a pager if standard output is a terminal."""
     if output.is_terminal():
@@ -177,6 +186,8 @@ def _verb(argv: Sequence[str], cli: Invocation) -> Verb | None:
                 return _verb(present, cli)
             check_environment(os.environ)
             line = typer_parser.read(argv, cli)
+        if line is not None and line.verb.unattended:
+            _drop_foreign_identities(cli)
         return None if line is None else bound(line, os.environ, cli)
     except UsageError:
         cli.format = cli.format or requested_format(argv)

@@ -210,6 +210,8 @@ class Config:
         """The descriptor of the client's credential, if a flag names one."""
         self.client_process: Process | None = None
         """The coding agent whose hook or helper the line is: it opens the sessions of that process, or uses them."""
+        self.session_file: str | None = None
+        """The file with the token of the session for which this process acts: its only credential at an authority."""
         self.socket_delegators: dict[str, str] = {}
         """Login, uid or @group -> the delegator of requests over a Unix socket."""
         self.socket_roles: dict[str, tuple[str, ...]] = {}
@@ -300,8 +302,9 @@ class Config:
                 (layer for layer in self._layers if "subject" in layer.federations.get(name, {})), None
             )
         elif key.startswith("oidc.") and self.remote is None:
+            # Only a client for logins: an issuer of other ID tokens counts in any file.
             issuer = key.removeprefix("oidc.").rpartition(".")[0]
-            found = next((layer for layer in self._layers if issuer in layer.oidc), None)
+            found = next((layer for layer in self._layers if "client_id" in layer.oidc.get(issuer, {})), None)
         else:
             return None
         if found is None or self._trusted.has(found.origin):
@@ -648,7 +651,7 @@ def load(
 
     With `unattended`, another program runs the line, in folders and with variables that a project's authors may choose:
     the project's file may only make it stricter, and no variable chooses a part of the request, not even by another
-    file.
+    file. Nor does one choose a part of a ledger or of an authority that it does not name, such as the policy.
 
     Raises ConfigurationError, and UsageError for a flag.
     """
@@ -661,9 +664,13 @@ def load(
         project = [layer._replace(values=_restrictions(layer.values)) for layer in project]
     user_layers, exists = read_layers(path, "user", profile)
     if not exists and (file or "JITID_CONFIG" in environ):
+        from shlex import quote as word
+
+        named_by = f" --config {safe(word(file))}" if file else ""
         raise ConfigurationError(
             f"there is no file {safe(path)}",
-            f"create it with `jitid config set`, or {'omit --config' if file else 'unset JITID_CONFIG'}",
+            f"create it with `jitid{named_by} config set`, or "
+            + ("omit --config" if file else "unset JITID_CONFIG"),
         )
     layers = project + user_layers
     for system in system_files(environ):
@@ -680,7 +687,16 @@ def load(
     if unattended:
         own = [*project, *trusted.layers]
         values |= {name: _resolve(name, {}, {}, own, []) for name in _OF_REQUEST}
-        values["audience"] = _resolve("audience", {}, {}, layers, [])
+        for place, parts in _OF_PLACE.items():
+            if values[place][1] == "default" or not trusted.has(values[place][1]):
+                continue
+            for name in parts:
+                if not trusted.has(origin := values[name][1]):
+                    warnings.append(
+                        f"{safe(origin)}: `{name}` has no effect on hooks and helpers with a `{place}` from elsewhere "
+                        f"({safe(values[place][1])})"
+                    )
+                    values[name] = _resolve(name, {}, {}, own, [])
     return Config(values, layers, path, warnings, trusted)
 
 
@@ -738,8 +754,13 @@ def _resolve(
     return value, layer.origin
 
 
-_OF_REQUEST = ("task", "agent", "purpose", "sensitivity", "ttl", "task_deadline")
+_OF_REQUEST = ("task", "agent", "purpose", "sensitivity", "ttl", "task_deadline", "audience")
 """The settings of a request that no variable chooses if another program runs the line."""
+_OF_PLACE = {
+    "ledger": ("home", "policy", "issuer", "trust_domain", "overlap", "publish_url"),
+    "remote": ("remote_ca", "remote_credential_file"),
+}
+"""The settings that belong to a ledger or an authority: for such a line a variable chooses all of them, or none."""
 
 
 def _restrictions(values: Mapping[str, Value]) -> dict[str, Value]:

@@ -15,15 +15,17 @@ class AgentProgram(Record):
     """Names of the program."""
     packages: tuple[str, ...] = ()
     """Parts of the path of its script, if an interpreter runs it."""
+    variable: str = ""
+    """A variable that it sets in its commands, and that no person sets; empty if none is known."""
 
 
 AGENT_PROGRAMS: tuple[AgentProgram, ...] = (
-    AgentProgram("claude-code", ("claude", "claude.exe"), ("@anthropic-ai/claude-code/",)),
-    AgentProgram("codex", ("codex",), ("@openai/codex/",)),
-    AgentProgram("gemini", ("gemini",), ("@google/gemini-cli/",)),
+    AgentProgram("claude-code", ("claude", "claude.exe"), ("@anthropic-ai/claude-code/",), "CLAUDECODE"),
+    AgentProgram("codex", ("codex",), ("@openai/codex/",), "CODEX_THREAD_ID"),
+    AgentProgram("gemini", ("gemini",), ("@google/gemini-cli/",), "GEMINI_CLI"),
     AgentProgram("copilot", ("copilot",), ("@github/copilot/",)),
     AgentProgram("cursor", ("cursor-agent", "cursor")),
-    AgentProgram("opencode", ("opencode",), ("opencode-ai/",)),
+    AgentProgram("opencode", ("opencode",), ("opencode-ai/",), "OPENCODE"),
     AgentProgram("vscode", ("code", "code-insiders", "code-oss", "codium", "vscodium")),
 )
 

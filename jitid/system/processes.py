@@ -27,7 +27,7 @@ _PARENT = 1
 _STARTED = 19
 # Fields 3, 4 and 22 of /proc/PID/stat (proc_pid_stat(5)), counted from the first field after the name in parentheses.
 
-_OF_RUN = "jitid-run"
+OF_RUN = "jitid-run"
 """The name of a process of `jitid run` (15 bytes at most)."""
 _LONGEST_LINE = 4096
 
@@ -106,7 +106,7 @@ _LONGEST_ENVIRONMENT = 4 << 20
 def name_as_run() -> None:
     """Give this process the name by which the processes below it know that an agent runs there."""
     with suppress(OSError), open("/proc/self/comm", "wb") as file:
-        file.write(_OF_RUN.encode())
+        file.write(OF_RUN.encode())
 
 
 def is_below_run() -> bool:
@@ -115,7 +115,7 @@ def is_below_run() -> bool:
     A process finds this out without its environment, which programs often clear. A process that was detached from its
     parents is not found.
     """
-    return any(name == _OF_RUN.encode() for _, name, _ in _stats_above())
+    return any(name == OF_RUN.encode() for _, name, _ in _stats_above())
 
 
 def _words(pid: int) -> tuple[str, ...]:

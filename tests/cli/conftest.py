@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from jitid.model.agent_program import AGENT_PROGRAMS
+
 
 @pytest.fixture
 def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
@@ -16,7 +18,8 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
     kept = {number: signal.getsignal(number) for number in numbers}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    for name in [name for name in os.environ if name.startswith(("JITID_", "XDG_"))]:
+    of_agents = {each.variable for each in AGENT_PROGRAMS}
+    for name in [name for name in os.environ if name.startswith(("JITID_", "XDG_")) or name in of_agents]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)

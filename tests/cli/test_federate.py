@@ -361,6 +361,11 @@ def test_a_template_in_another_home_is_reported_with_the_file_that_counts(shell:
     assert (done.returncode, f"{path}, which HOME selects" in done.stderr) == (2, True), done.stderr
     assert f"or set it in {counted}" in done.stderr
     # Other settings count there, and so does this one in a file that the command line names.
+    for field, value in (("jwks", "keys.json"), ("audience", "jitid"), ("names", "ci-*")):
+        assert not shell.run("config", "set", f"oidc.https://id.example.{field}", value).stderr
+    for field, value in (("client_id", "jitid-login"), ("audience", "other")):
+        done = shell.run("config", "set", f"oidc.https://id.example.{field}", value)
+        assert f"is in {path}, which HOME selects: there it does not count for logins; name" in done.stderr
     assert not shell.run("config", "set", "federate.aws.role", "arn:aws:iam::123456789012:role/a").stderr
     words = ("config", "set", "federate.openai.subject", "x/{id}/")
     assert not shell.run("--config", "settings.toml", *words).stderr

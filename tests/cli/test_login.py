@@ -563,6 +563,16 @@ def test_inside_a_run_the_login_does_not_count(shell: Shell) -> None:
     assert proof(shell) == ("user:alice", "oidc")
 
 
+def test_in_a_command_of_a_client_the_login_does_not_count(shell: Shell, tmp_path: Path) -> None:
+    """A process that was detached from the client still has its variable."""
+    shell.good("login")
+    for words, status in ((("issue", "--task", "NEW"), 6), (("run", "--task", "NEW", "--", "true"), 125)):
+        done = shell.run("--config", str(tmp_path / "own.toml"), *words, more={"CLAUDECODE": "1"})
+        assert (done.returncode, done.stdout) == (status, "")
+        assert "in a session of claude-code, the login of `user:alice` does not count" in done.stderr
+    assert proof(shell) == ("user:alice", "oidc")
+
+
 def test_in_a_session_the_login_does_not_count(shell: Shell, tmp_path: Path) -> None:
     """A command of a coding agent is not the person who logged in, at any ledger; hooks and helpers open sessions."""
     shell.good("login")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from base64 import urlsafe_b64decode
 from datetime import datetime
 from pathlib import Path
@@ -16,8 +17,9 @@ from jitid.cli.helper import commands
 from jitid.config.settings import SETTINGS
 from jitid.model.request import IssueRequest
 from jitid.operation.base import Verb
+from tests.cli.approving import Approving
 from tests.client_process import client_process
-from tests.real import Shell
+from tests.real import Shell, command
 
 LLM = "https://llm.example"
 ID = "e5352525-52af-4ad5-ba67-a954d9481ebe"
@@ -191,6 +193,7 @@ STATED = {
     "JITID_AUDIENCE": "https://evil.example",
     "JITID_MAY_AUDIENCE": "https://evil.example",
     "JITID_MAY_KIND": "opaque",
+    "JITID_DELEGATOR_TOKEN_FILE": "mallory.jwt",
 }
 """A variable for each option and each setting that states a part of a request."""
 
@@ -211,7 +214,10 @@ def test_no_variable_names_a_file_with_parts_of_the_request(
     """The file or the profile that a project's variable selects has no task, and no laxer limits."""
     folder = shell.home / ".config" / "jitid"
     folder.mkdir(parents=True)
-    stated = 'task = "FIRST"\npurpose = "deploys"\nsensitivity = "low"\nttl = "8h"\ntask_deadline = "30d"\n'
+    stated = (
+        'task = "FIRST"\npurpose = "deploys"\nsensitivity = "low"\nttl = "8h"\ntask_deadline = "30d"\n'
+        'audience = ["https://evil.example"]\n'
+    )
     for file, text in (("config.toml", f"[profile.x]\n{stated}"), ("other.toml", stated)):
         (folder / file).write_text(text)
         (folder / file).chmod(0o600)
@@ -262,3 +268,95 @@ def test_an_event_states_no_part_of_a_request(shell: Shell, usual: dict[str, Any
                 assert {name: row[name] for name in before} == before
                 assert row["task"].startswith("session/")
         assert len(rows) == 2
+
+
+def test_no_other_file_of_configuration_names_the_service_of_a_token(shell: Shell) -> None:
+    """A project's variable selects the file; that of the option, and the user's own, count."""
+    file = shell.home / "other.toml"
+    file.write_text('audience = ["https://evil.example"]\n')
+    file.chmod(0o600)
+    with client_process(shell) as client:
+        assert client.hook("start", START, "--may-audience", "https://*.example").status == 0
+        done = client.run("helper", "token", JITID_CONFIG=str(file))
+        assert (done.status, "an audience is required" in done.err) == (2, True)
+        assert _claims(client.good("helper", "token", "--config", str(file)))["aud"] == "https://evil.example"
+
+
+def test_the_line_and_no_variable_names_the_id_token_of_the_delegator(tmp_path: Path) -> None:
+    """A project could otherwise make its author the delegator of a session."""
+    shell = Approving(tmp_path)
+    (mallory, bob) = (shell.id_token(who) for who in ("mallory", "bob"))
+    line = ("helper", "token", "--audience", LLM)
+    with client_process(shell) as client:
+        assert client.hook("start", START, *RIGHTS, JITID_DELEGATOR_TOKEN_FILE=mallory).status == 0
+        own = _claims(client.good(*line, JITID_DELEGATOR_TOKEN_FILE=mallory))["sub"]
+        assert own not in ("user:mallory", "user:bob")
+    with client_process(shell) as client:
+        stated = ("--delegator-token-file", Path(bob).name)
+        assert client.hook("start", START, *RIGHTS, *stated, JITID_DELEGATOR_TOKEN_FILE=mallory).status == 0
+        assert _claims(client.good(*line))["sub"] == "user:bob"
+    with client_process(shell, "other") as other:
+        for words in ((*line, "--delegator-token-file", bob), ("helper", "docker", "get")):
+            done = other.run(*words, "--task", "T0", stdin="llm.example\n", JITID_DELEGATOR_TOKEN_FILE=bob)
+            assert _claims(done.out)["sub"] == "user:bob", done.err
+
+
+def test_a_hook_cannot_read_the_id_token_from_its_input(shell: Shell) -> None:
+    """The client's event is there, and a later request reads the file again."""
+    with client_process(shell) as client:
+        done = client.hook("start", START, "--delegator-token-file", "-")
+        assert (done.status, "--delegator-token-file FILE" in done.err) == (125, True)
+
+
+@pytest.mark.parametrize("way", ["JITID_POLICY", "JITID_CONFIG"])
+def test_no_variable_replaces_the_policy_of_the_ledger_in_the_line(shell: Shell, way: str) -> None:
+    """A project could otherwise permit everything; where the variables name the ledger, too, they count."""
+    lax = shell.home / "lax"
+    lax.mkdir()
+    (lax / "any.cedar").write_text('@id("any") @max_ttl("90d") permit (principal, action, resource);\n')
+    (shell.home / "other.toml").write_text(f'policy = "{lax}"\n')
+    (shell.ledger / "policy" / "no.cedar").write_text(
+        '@id("no-prod") forbid (principal, action == Action::"grant", resource) when { context.scope like "prod*" };\n'
+    )
+    foreign = {way: str(lax) if way == "JITID_POLICY" else str(shell.home / "other.toml")}
+    wide = ("--may-audience", LLM, "--scope", "prod:deploy")
+    with client_process(shell) as client:
+        done = client.hook("start", START, *wide, "--ledger", str(shell.ledger), **foreign)
+        assert (done.status, "no-prod" in done.err) == (4, True), done.err
+        assert "`policy` has no effect" in done.err
+        done = client.hook("start", START, *wide, **foreign)
+        assert (done.status, done.err) == (0, "")
+
+
+def test_no_variable_names_the_issuer_of_a_new_ledger(tmp_path: Path) -> None:
+    """The line names the ledger, and the trusted files all that belongs to it."""
+    shell = Shell(tmp_path)
+    foreign = {"JITID_ISSUER": "https://evil.example", "JITID_TRUST_DOMAIN": "evil.example"}
+    with client_process(shell) as client:
+        assert client.hook("start", START, "--ledger", str(shell.ledger), **foreign).status == 0
+    assert "evil" not in shell.good("ledger", "issuer", "show") + shell.good("list", "--live", "--json")
+
+
+def test_no_variable_of_a_project_names_the_parent(shell: Shell) -> None:
+    """Only `jitid run` does, for the client itself or below it, and the client in the commands of its session."""
+    file = str(shell.home / "mallory.tok")
+    shell.good("issue", "--task", "FIRST", "--delegator", "mallory", *RIGHTS, "--out", file)
+    line = ("helper", "token", "--audience", LLM)
+    for start in (True, False):
+        with client_process(shell) as client:
+            if start:
+                assert client.hook("start", START, *RIGHTS, JITID_PARENT_FILE=file).status == 0
+            done = client.run(*line, JITID_PARENT_FILE=file)
+            assert (done.status, "JITID_PARENT_FILE has no effect" in done.err) == (0, True), done.err
+            assert _claims(done.out)["sub"] != "user:mallory"
+            words = ("helper", "git", "get", "--task", "WORK", "--delegator", "alice")
+            git = client.run(*words, stdin=HELPERS["git"][1], JITID_PARENT_FILE=file)
+            assert _claims(git.out)["sub"] == "user:alice", git.err
+    with client_process(shell, more={"JITID_PARENT_FILE": file}) as client:
+        assert _claims(client.good(*line))["sub"] == "user:mallory"
+    with client_process(shell) as client:
+        assert client.hook("start", START, *RIGHTS).status == 0
+        inside = shlex.join(command("helper", "git", "get", "--audience", LLM))
+        script = f"printf 'protocol=https\\nhost=llm.example\\n\\n' | {inside}"
+        work = ("--task", "RUN", "--delegator", "bob", "--may-audience", LLM)
+        assert _claims(client.good("run", *work, "--", "sh", "-c", script))["sub"] == "user:bob"

@@ -289,9 +289,9 @@ def test_kubectl_within_a_run_finds_its_cluster(shell: Shell, tmp_path: Path) ->
 def test_within_a_run_it_is_a_further_credential_of_the_same_identity(shell: Shell, tmp_path: Path) -> None:
     """It is for the audience of the settings. If it cannot be written, only it ends, and the run continues."""
     script = """
-        jitid helper kube --kind opaque > /dev/full; echo "$?"
+        jitid helper kube --config "$JITID_CONFIG" --kind opaque > /dev/full; echo "$?"
         jitid verify "$JITID_TOKEN_FILE"; echo "$?"
-        jitid helper kube --kind opaque > given.json
+        jitid helper kube --config "$JITID_CONFIG" --kind opaque > given.json
         jitid list --task "$JITID_TASK" --format jsonl > all.jsonl
         echo "$JITID_ID"
     """

@@ -17,7 +17,7 @@ from tests.components.test_sessions import LLM, REACH
 from tests.real import Shell
 
 SCOPES = {"s1": "read:a", "s2": "read:*", "s3": "read:*"}
-"""The scope of each session. A session that begins with the request for a token has none."""
+"""The scope that the hook of each session states. A session that begins with the request for a token has none."""
 SESSIONS, AGENTS = tuple(SCOPES), ("a1", "a2", "a3")
 THREADS = ("", *SESSIONS, *(f"{session}-{agent}" for session in SESSIONS for agent in AGENTS[:1]))
 """The names of sessions and subagents in the variable of a command; empty if it has none."""
@@ -41,10 +41,9 @@ class _Model:
     def __init__(self) -> None:
         self.alive: dict[str, set[str]] = {}
         self.revoked: set[str] = set()
-        self.scopes: dict[str, str] = {}
+        self.scope: str | None = None
+        """The scope of the first session, which all later ones have too; None before."""
         self.stopped: dict[str, set[str]] = {}
-        self.ended: set[tuple[str, bool]] = set()
-        """The scope of each ended session, and whether it was revoked before."""
         self.is_barred = False
 
     def here(self) -> set[str]:
@@ -60,7 +59,7 @@ class _Model:
                 self.revoked.add(each)
                 self.is_barred = True
         elif name == "token":
-            if not self.here() and not self.is_barred:
+            if not self.here() and self.answer(session) != 8:
                 self._begin("", "")
         elif name in ("SessionStart", "SubagentStart"):
             self._start(session)
@@ -70,11 +69,8 @@ class _Model:
                 else:
                     self.alive[session].add(agent)
         elif name == "SessionEnd" and session in self.here():
-            self.ended.add((self.scopes[session], session in self.revoked))
             self.alive.pop(session, None)
             self.revoked.discard(session)
-            if not self.here():
-                self.ended.clear()
         elif name == "SubagentStop" and session in self.alive:
             if agent in self.alive[session]:
                 self.alive[session].remove(agent)
@@ -86,38 +82,40 @@ class _Model:
             return
         if "" in self.here():
             # The start names a session that began with the request for a token.
-            self.scopes[session] = self.scopes.pop("")
             self.stopped[session] = self.stopped.pop("")
             if "" in self.alive:
                 self.alive[session] = self.alive.pop("")
             else:
                 self.revoked.remove("")
                 self.revoked.add(session)
-        elif not self.is_barred:
+        elif self.statuses(session) == {0}:
             self._begin(session, SCOPES[session])
 
     def _begin(self, session: str, scope: str) -> None:
-        self.alive[session], self.stopped[session], self.scopes[session] = set(), set(), scope
+        self.alive[session], self.stopped[session] = set(), set()
+        self.scope = scope if self.scope is None else self.scope
+
+    def statuses(self, session: str) -> set[int]:
+        """Return the possible statuses of a hook that starts a session or a subagent of it."""
+        if {session, ""} & self.here():
+            return {0, 8} if self.is_barred else {0}
+        if self.scope not in (None, SCOPES[session]):
+            return {125}
+        return {8 if self.is_barred else 0}
 
     def answer(self, thread: str) -> str | int:
         """Return the scope of the token that a command gets, or its status if it is refused."""
-        here = self.here()
-        if not here:
-            return 8 if self.is_barred else ""
+        if self.scope is None:
+            return ""
         session, _, agent = thread.partition("-")
-        if "" in here:
-            # It is the only one, and may be that of any command.
-            return 8 if self.revoked else self.scopes[""]
-        if thread:
+        # A session that began with the request for a token is the only one, and may be that of any command.
+        if thread and "" not in self.here():
             is_there = session in self.alive and (not agent or agent in self.alive[session])
-            return self.scopes[session] if is_there else 8
-        if self.revoked or any(was_revoked for _, was_revoked in self.ended):
-            return 8
-        scopes = {self.scopes[each] for each in here} | {scope for scope, _ in self.ended}
-        return scopes.pop() if len(scopes) == 1 else 2
+            return self.scope if is_there else 8
+        return 8 if self.is_barred else self.scope
 
 
-def _report(client: ClientProcess, event: tuple[str, ...], *, is_barred: bool = False) -> None:
+def _report(client: ClientProcess, event: tuple[str, ...], model: _Model | None = None) -> None:
     members = dict(zip(("hook_event_name", "session_id", "agent_id"), event, strict=False))
     if "agent_id" in members:
         members["agent_type"] = f"type-{members['agent_id']}"
@@ -125,7 +123,7 @@ def _report(client: ClientProcess, event: tuple[str, ...], *, is_barred: bool = 
     starts = event[0] in ("SessionStart", "SubagentStart")
     options = (*REACH, "--scope", SCOPES[event[1]]) if starts else ()
     done = client.hook("start" if starts else "stop", members, *options)
-    expected = (0, 8) if is_barred and starts else (0,)
+    expected = {0} if model is None or not starts else model.statuses(event[1])
     assert (done.status in expected, done.out) == (True, ""), done.err
 
 
@@ -182,7 +180,7 @@ def _lives(events: list[tuple[str, ...]]) -> None:
                 elif event[0] == "token":
                     _request(client, event[1], model.answer(event[1]))
                 else:
-                    _report(client, event, is_barred=model.is_barred)
+                    _report(client, event, model)
                 model.take(event)
             _holds(shell, model)
         finally:
@@ -197,9 +195,10 @@ def _lives(events: list[tuple[str, ...]]) -> None:
 @given(events=EVENTS)
 @example(
     [
-        *(("SessionStart", "s1"), ("SessionStart", "s2"), ("SubagentStart", "s2", "a1"), ("token", "")),
-        *(("SessionEnd", "s1"), ("token", "s1"), ("token", ""), ("token", "s2"), ("token", "s2-a1")),
-        *(("SubagentStop", "s2", "a1"), ("token", "s2-a1"), ("SessionEnd", "s2"), ("token", "s1")),
+        *(("SessionStart", "s3"), ("SessionStart", "s2"), ("SubagentStart", "s2", "a1"), ("token", "")),
+        *(("SessionEnd", "s3"), ("token", "s3"), ("token", ""), ("token", "s2"), ("token", "s2-a1")),
+        *(("SubagentStop", "s2", "a1"), ("token", "s2-a1"), ("SessionEnd", "s2"), ("token", "s3")),
+        *(("SessionStart", "s1"), ("token", ""), ("token", "s1"), ("SessionStart", "s2"), ("token", "s1")),
     ]
 )
 @example(
@@ -230,9 +229,9 @@ def _killed(folder: Path, clients: int) -> None:
     with client_process(shell) as starter:
         for number in range(clients):
             event = {"hook_event_name": "SessionStart", "session_id": f"s{number}"}
-            # In one folder, each session would end those of the killed clients: the sweep must find all of them.
-            state = str(folder / f"state{number}")
-            starter.killed(*start, stdin=json.dumps(event), XDG_STATE_HOME=state, XDG_RUNTIME_DIR="")
+            starter.killed(*start, stdin=json.dumps(event))
+            # Otherwise the next session would end it: the sweep must find all of them.
+            (shell.home / ".local/state/jitid/sessions").rename(folder / f"sessions{number}")
         live = shell.good("list", "--live", "--limit", "10000").splitlines()
         assert len(live) == clients
         shell.run("sweep", "--rule", "orphaned-process", "--fix", "--yes")

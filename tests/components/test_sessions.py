@@ -97,6 +97,7 @@ def test_the_delegator_is_the_user_of_the_system(shell: Shell) -> None:
         assert row["delegator_proof"] == "os-user"
         assert row["task"].startswith(f"session/claude-code/{ID[:8]}-")
         client.hook("stop", END)
+    with client_process(shell) as client:
         assert (
             client.hook("start", START, "--task", "T7", "--delegator", "bob", "--agent", "coder").status == 0
         )
@@ -165,34 +166,79 @@ def test_a_client_has_several_sessions_one_after_another(shell: Shell) -> None:
         assert len(_live(shell)) == 2
 
 
-def _scopes(shell: Shell, token: str) -> str:
-    return str(json.loads(shell.run("inspect", "-", "--json", stdin=token).stdout)["scope"])
+def _id(shell: Shell, token: str) -> str:
+    return str(json.loads(shell.run("inspect", "-", "--json", stdin=token).stdout)["id"])
+
+
+def _named(shell: Shell) -> dict[str, str]:
+    """Return the ids of the live sessions and subagents, by the client's names for them."""
+    shown = [json.loads(shell.good("inspect", row["id"], "--json")) for row in _live(shell)]
+    return {each["session"]["subagent"] or each["session"]["name"]: each["id"] for each in shown}
 
 
 def test_a_command_gets_no_token_of_another_session_of_its_process(shell: Shell) -> None:
     """It names its session by the client's variable or by the file of the token; otherwise it is refused."""
     line = ("helper", "token", "--audience", LLM)
     with client_process(shell, "codex") as client:
-        client.hook("start", {**START, "session_id": "A"}, *REACH, "--scope", "read:a", "--task", "TA")
+        client.hook("start", {**START, "session_id": "A"}, *REACH)
         file = next(
             path for path in (shell.home / ".local/state/jitid/sessions").glob("*/*") if not path.suffix
         )
-        client.hook("start", {**START, "session_id": "B"}, *REACH, "--scope", "read:*", "--task", "TB")
+        client.hook("start", {**START, "session_id": "B"}, *REACH)
         client.hook("start", _subagent(1, session="A"))
+        ids = _named(shell)
+        assert {*ids} == {"A", "B", "a1"}
         client.hook("start", {**_subagent(1, session="A"), "agent_id": "B"})
-        for variables in (
-            {"CODEX_THREAD_ID": "A"},
-            {"CODEX_THREAD_ID": "a1"},
-            {"JITID_PARENT_FILE": str(file)},
+        for variables, name in (
+            ({"CODEX_THREAD_ID": "A"}, "A"),
+            ({"CODEX_THREAD_ID": "a1"}, "a1"),
+            ({"JITID_PARENT_FILE": str(file)}, "A"),
+            ({"CODEX_THREAD_ID": "B"}, "B"),
+            ({}, "B"),
         ):
-            assert _scopes(shell, client.good(*line, **variables)) == "read:a"
-        assert _scopes(shell, client.good(*line, CODEX_THREAD_ID="B")) == "read:*"
-        done = client.run(*line)
-        assert (done.status, done.out, "different rights" in done.err) == (2, "", True)
-        shell.good("retire", "TA")
+            assert _id(shell, client.good(*line, **variables)) == ids[name]
+        rows = _live(shell)
+        shell.good("retire", next(row["task"] for row in rows if row["id"] == ids["A"]))
         assert client.run(*line, CODEX_THREAD_ID="A").status == 8
+        assert client.run(*line).status == 8
         client.hook("stop", {**END, "session_id": "B"})
         assert client.run(*line).status == 8
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--scope", "prod:deploy"),
+        ("--scope", "read:a", "--scope", "prod:deploy"),
+        ("--may-audience", "https://other.test"),
+        ("--audience", "https://other.test"),
+        ("--task", "T2"),
+        ("--delegator", "bob"),
+        ("--agent", "root"),
+        ("--may-kind", "ssh-cert"),
+        ("--ttl", "5h"),
+        ("--parent-file", "other.jwt"),
+    ],
+)
+def test_no_command_of_a_session_opens_another_one_with_other_rights(
+    shell: Shell, options: tuple[str, ...]
+) -> None:
+    """The first request of a process is that of all its sessions, even after their end."""
+    shell.good("issue", "--task", "O", "--delegator", "bob", "--out", str(shell.home / "other.jwt"))
+    first = (*REACH, "--scope", "read:a", "--task", "T1", "--delegator", "alice", "--ttl", "10m")
+    with client_process(shell) as client:
+        assert client.hook("start", START, *first).status == 0
+        for _ in range(2):
+            done = client.hook("start", OTHER, *options)
+            assert (done.status, options[0] in done.err) == (125, True), done.err
+            client.hook("stop", END)
+        assert [row["task"] for row in _live(shell)] == ["O"]
+        # A helper that is called before the next start opens the same as the first.
+        line = ("helper", "token", "--audience", LLM, *REACH)
+        assert client.run(*line, "--scope", "prod:deploy").status == 4
+        client.good(*line)
+        (row,) = [row for row in _live(shell) if row["task"] == "T1"]
+        assert (row["scopes"], row["delegator"], row["agent"]) == (["read:a"], "user:alice", "claude-code")
 
 
 def test_a_command_gets_no_token_if_one_of_several_sessions_was_revoked(shell: Shell) -> None:
@@ -209,38 +255,52 @@ def test_a_command_gets_no_token_if_one_of_several_sessions_was_revoked(shell: S
         assert len(_live(shell)) == 1
 
 
-def _narrow_and_wide(client: ClientProcess) -> None:
-    for name, scope in (("A", "read:a"), ("B", "read:*")):
-        client.hook("start", {**START, "session_id": name}, *REACH, "--scope", scope, "--task", f"T{name}")
-
-
 def test_a_command_of_an_ended_session_gets_no_token_of_another_one(shell: Shell) -> None:
-    """It may outlive its session, or report the end itself. Its rights are remembered."""
+    """It may outlive its session, or report the end itself; neither does it after the end of all."""
     line = ("helper", "token", "--audience", LLM)
     with client_process(shell, "codex") as client:
-        _narrow_and_wide(client)
+        for name in ("A", "B"):
+            client.hook("start", {**START, "session_id": name}, *REACH)
         for number in (1, 2):
             client.hook("start", _subagent(number, session="B"))
+        ids = _named(shell)
         (state,) = (shell.home / ".local/state/jitid/sessions").glob("*/sessions.json")
         file = state.parent / json.loads(state.read_text())["sessions"]["A"]["file"]
         client.hook("stop", {**END, "session_id": "A"})
         client.hook("stop", _subagent(1, "SubagentStop", "B"))
-        for variables in (
+        ended: tuple[dict[str, str], ...] = (
             {"CODEX_THREAD_ID": "A"},
             {"CODEX_THREAD_ID": "a1"},
             {"CODEX_THREAD_ID": "unreported"},
             {"JITID_PARENT_FILE": str(file)},
-        ):
+        )
+        for variables in ended:
             done = client.run(*line, **variables)
             assert (done.status, done.out) == (8, ""), variables
-        done = client.run(*line)
-        assert (done.status, done.out, "different rights" in done.err) == (2, "", True)
-        for thread in ("B", "a2"):
-            assert _scopes(shell, client.good(*line, CODEX_THREAD_ID=thread)) == "read:*"
+        for thread, name in (("B", "B"), ("a2", "a2"), ("", "B")):
+            assert _id(shell, client.good(*line, CODEX_THREAD_ID=thread)) == ids[name]
         client.hook("stop", {**END, "session_id": "B"})
         assert _live(shell) == []
+        for variables in (*ended, {"CODEX_THREAD_ID": "B"}):
+            done = client.run(*line, **variables)
+            assert (done.status, done.out) == (8, ""), variables
+        assert client.run("helper", "git", "get", stdin="protocol=https\nhost=g.example\n\n").status == 8
         assert client.hook("start", {**START, "session_id": "C"}, *REACH).status == 0
         client.good(*line)
+
+
+def test_a_place_without_sessions_stays_as_long_as_the_process(shell: Shell) -> None:
+    """Without the files of tokens. The next session of the user deletes it."""
+    base = shell.home / ".local/state/jitid/sessions"
+    with client_process(shell) as client:
+        client.hook("start", START)
+        client.hook("stop", END)
+        (place,) = base.iterdir()
+        assert [path.name for path in place.iterdir()] == ["sessions.json"]
+    with client_process(shell) as client:
+        assert client.hook("start", START).status == 0
+        assert place not in base.iterdir()
+        assert len([*base.iterdir()]) == 1
 
 
 @pytest.mark.parametrize("variables", [{}, {"CODEX_THREAD_ID": "A"}])
@@ -293,6 +353,47 @@ def test_a_client_below_another_one_has_inherited_a_name_that_means_nothing(shel
         assert len(_live(shell)) == 1
 
 
+def test_a_client_in_a_session_of_another_one_is_below_it(shell: Shell, later: dict[str, str]) -> None:
+    """With the rights of that session at most; one revocation ends both. Both are renewed by the inner one alone."""
+    line = ("helper", "token", "--audience", LLM)
+    with client_process(shell, "codex", more=later) as client:
+        assert client.hook("start", START, *REACH, "--scope", "repo:*", FAKETIME="+0").status == 0
+        with client.inner("gemini"):
+            wider = client.hook("start", OTHER, *REACH, "--scope", "prod:deploy", FAKETIME="+0")
+            assert wider.status == 4
+            assert "attenuation" in wider.err
+            assert client.hook("start", OTHER, *REACH, "--scope", "repo:read", FAKETIME="+0").status == 0
+            outer, inner = sorted(_live(shell), key=lambda row: row["depth"])
+            assert (inner["parent"], inner["agent"], inner["scopes"]) == (
+                outer["id"],
+                "gemini",
+                ["repo:read"],
+            )
+            assert (inner["task"], inner["delegator"]) == (outer["task"], outer["delegator"])
+            for time in ("+1m", "+13m", "+25m", "+37m"):
+                client.good(*line, FAKETIME=time)
+            shell.good("revoke", outer["id"])
+            for words in (line, ("helper", "session", "start", "--client", "gemini")):
+                done = client.run(*words, stdin=json.dumps({**OTHER, "session_id": "2"}), FAKETIME="+37m")
+                assert (done.status, done.out) == (8, ""), done.err
+
+
+def test_a_client_that_a_subagent_runs_is_below_the_subagent(shell: Shell) -> None:
+    """Its client names the subagent in a variable; after its end the inner client gets nothing."""
+    with client_process(shell, "codex") as client:
+        client.hook("start", START, *REACH)
+        client.hook("start", _subagent(1), CODEX_THREAD_ID="a1")
+        (subagent,) = [row for row in _live(shell) if row["depth"] == 1]
+        with client.inner("gemini", CODEX_THREAD_ID="a1"):
+            assert client.hook("start", OTHER).status == 0
+            (inner,) = [row for row in _live(shell) if row["depth"] == 2]
+            assert inner["parent"] == subagent["id"]
+        client.hook("stop", _subagent(1, "SubagentStop"))
+        assert [row["depth"] for row in _live(shell)] == [0]
+        with client.inner("gemini", CODEX_THREAD_ID="a1"):
+            assert client.hook("start", OTHER).status == 8
+
+
 def test_a_client_that_was_killed_leaves_nothing_alive(shell: Shell) -> None:
     """`sweep --fix` ends its sessions, with all that is below."""
     client = ClientProcess(shell, "claude")
@@ -341,12 +442,19 @@ def test_a_revoked_session_stays_dead_while_its_client_runs(shell: Shell) -> Non
         client.hook("start", START, *REACH)
         client.hook("start", _subagent(1))
         session = next(row for row in _live(shell) if row["agent"] == "claude-code")
-        shell.good("revoke", session["id"])
+        shell.good("revoke", session["id"], "--reason", "incident 7")
         assert _live(shell) == []
-        for words in (("token",), ("headers",)):
-            done = client.run("helper", *words, "--audience", LLM)
+        git = ("git", "get", "--audience", LLM)
+        refused = [
+            client.run("helper", *words, stdin="protocol=https\nhost=g.example\n\n")
+            for words in (("token", "--audience", LLM), ("headers", "--audience", LLM), git)
+        ]
+        refused.append(client.hook("start", _subagent(2)))
+        for done in refused:
             assert (done.status, done.out) == (8, "")
-        assert client.hook("start", _subagent(2)).status == 8
+            assert "incident 7" in done.err
+            assert "it was revoked on purpose: start the client again" in done.err
+            assert f"jitid inspect {session['id']}" in done.err
         assert client.hook("start", {"hook_event_name": "UserPromptSubmit", "session_id": ID}).status == 0
         assert _live(shell) == []
 
@@ -570,6 +678,39 @@ def test_a_session_inside_of_a_run_is_below_its_identity(shell: Shell) -> None:
         assert json.loads(shell.run("inspect", "-", "--json", stdin=shown).stdout)["id"] == row["id"]
 
 
+@pytest.mark.parametrize("revoked", [True, False])
+def test_a_client_inside_of_a_run_gets_no_token_of_the_run_after_its_session(
+    shell: Shell, *, revoked: bool
+) -> None:
+    """The run's identity may have more rights. After a revocation it gets none."""
+    token = shell.good("issue", "--task", "T1", "--delegator", "alice", "--scope", "read:*", *REACH)
+    (shell.home / "run").touch(0o600)
+    (shell.home / "run").write_text(token)
+    line = ("helper", "token", "--audience", LLM)
+    with client_process(shell, "codex", more={"JITID_PARENT_FILE": str(shell.home / "run")}) as client:
+        client.good(*line)
+        assert client.hook("start", START, *REACH, "--scope", "read:a").status == 0
+        (row,) = [row for row in _live(shell) if row["depth"] == 1]
+        if revoked:
+            shell.good("revoke", row["id"])
+        client.hook("stop", {**END, "reason": "clear"})
+        status = 8 if revoked else 0
+        done = client.hook("start", {**OTHER, "session_id": "B"}, *REACH, "--scope", "read:a")
+        assert done.status == status
+        client.hook("stop", {**END, "session_id": "B"})
+        assert client.run(*line, CODEX_THREAD_ID=ID).status == 8
+        assert client.run("helper", "git", "get", stdin="protocol=https\nhost=g.example\n\n").status == 8
+        done = client.run(*line, "--scope", "read:b")
+        assert (done.status, done.out) == (8 if revoked else 4, "")
+        done = client.run(*line)
+        assert done.status == status
+        if not revoked:
+            assert _id(shell, done.out) not in (row["id"], _id(shell, token))
+    # Another process below the run has never had a session.
+    shown = shell.run(*line, more={"JITID_PARENT_FILE": str(shell.home / "run")}).stdout
+    assert _id(shell, shown) == _id(shell, token)
+
+
 @pytest.fixture
 def later() -> dict[str, str]:
     """Return the variables of a client whose time a command may set: FAKETIME."""
@@ -779,13 +920,33 @@ def test_a_subagent_that_was_stopped_first_is_in_the_ledger(shell: Shell) -> Non
 
 
 def test_hooks_and_helpers_with_other_variables_have_one_place(shell: Shell) -> None:
-    """The client's own variable decides where it is."""
-    (shell.home / "runtime").mkdir(mode=0o700)
+    """The client's own variables decide where it is."""
+    folders = [shell.home / name for name in ("runtime", "state", "home")]
+    for folder in folders:
+        folder.mkdir(mode=0o700)
+    runtime, state, home = map(str, folders)
     with client_process(shell) as client:
-        client.hook("start", START, *REACH, XDG_RUNTIME_DIR=str(shell.home / "runtime"))
-        client.good("helper", "token", "--audience", LLM, XDG_RUNTIME_DIR="")
-        assert len(_live(shell)) == 1
-        assert list((shell.home / "runtime").iterdir()) == []
+        client.hook("start", START, *REACH, XDG_RUNTIME_DIR=runtime)
+        for variables in ({"XDG_RUNTIME_DIR": ""}, {"XDG_STATE_HOME": state}, {"HOME": home}):
+            client.good("helper", "token", "--audience", LLM, **variables)
+            assert len(_live(shell)) == 1
+        client.hook("stop", END, XDG_STATE_HOME=state)
+        assert _live(shell) == []
+        assert [list(folder.iterdir()) for folder in folders] == [[], [], []]
+
+
+def test_a_hook_that_a_person_calls_opens_no_session(shell: Shell) -> None:
+    """The terminal would be the process of the client: its login would not count, and the session would live on."""
+    line = ("helper", "session", "start", "--client", "claude-code")
+    with client_process(shell, "terminal") as terminal:
+        for name in ("start", "stop"):
+            line = ("helper", "session", name, "--client", "claude-code")
+            done = terminal.run(*line, stdin=json.dumps(START if name == "start" else END))
+            assert (done.status, done.out) == (125, "")
+            assert "no process above this one is known as claude-code" in done.err
+            assert "jitid setup claude-code" in done.err
+    assert _live(shell) == []
+    assert not (shell.home / ".local/state/jitid/sessions").exists()
 
 
 def test_many_long_ids_do_not_lock_a_session_in(shell: Shell) -> None:

@@ -89,7 +89,6 @@ def test_the_example_is_a_configuration() -> None:
 def test_the_first_example_works(tmp_path: Path) -> None:
     """Each of its commands, on a machine without a ledger; without AWS itself."""
     shell = Shell(tmp_path)
-    (tmp_path / "settings.toml").touch(0o600)
     # The user's own file is in the home folder of the password database, which a test leaves alone.
     jitid = shlex.join(command("--config", "settings.toml"))
     program = tmp_path / "bin" / "aws"

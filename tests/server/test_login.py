@@ -22,8 +22,9 @@ from tests.client_process import client_process
 from tests.crypto.signed import P256
 from tests.crypto.signed import token as signed
 from tests.identity_provider import CLIENT, SEED, IdentityProvider, identity_provider, nonce_at
+from tests.mcp.asking import OPENING, called, lines
 from tests.person import BROWSER
-from tests.real import Shell, command, faked
+from tests.real import Shell, command, faked, libfaketime
 from tests.serving import Served, serving
 
 
@@ -438,6 +439,140 @@ def test_an_expired_session_is_not_opened_again_for_another_person(
         assert "you may not name `user:alice` as the delegator: you are `user:bob`" in done.err
     rows = json.loads(operator.good("list", "--json", "--agent", "codex"))["items"]
     assert {row["delegator"] for row in rows} == {"user:alice"}
+
+
+@pytest.mark.parametrize("name", ["CLAUDECODE", "CODEX_THREAD_ID", "GEMINI_CLI", "OPENCODE"])
+def test_in_a_command_of_a_client_the_login_is_not_used(person: Shell, operator: Shell, name: str) -> None:
+    """A process that was detached from the client still has its variable. The client's helpers have it too."""
+    person.good("login")
+    more = {name: "1"}
+    for words, status in (
+        (("issue", "--task", "NEW"), 6),
+        (("run", "--task", "NEW", "--", "true"), 125),
+        (("list",), 6),
+    ):
+        done = person.run(*words, more=more)
+        assert (done.returncode, done.stdout) == (status, ""), done.stderr
+        assert "the login of the person does not count" in done.stderr
+    start = {"hook_event_name": "SessionStart", "session_id": "1", "source": "startup"}
+    with client_process(person, "codex") as client:
+        assert client.hook("start", start, "--may-audience", "https://llm.example", **more).status == 0
+        client.good("helper", "token", "--audience", "https://llm.example", **more)
+    assert operator.good("list", "--task", "NEW") == ""
+
+
+@pytest.mark.parametrize("revoked", [True, False])
+def test_after_its_sessions_a_client_does_not_use_the_login(
+    person: Shell, operator: Shell, *, revoked: bool
+) -> None:
+    """Until its process ends: `/clear` ends a session, and a revoked client gets no other one."""
+    person.good("login")
+    start = {"hook_event_name": "SessionStart", "session_id": "A", "source": "startup"}
+    reach = ("--may-audience", "https://llm.example", "--scope", "repo:read")
+    with client_process(person, "codex") as client:
+        assert client.hook("start", start, *reach).status == 0
+        (id_,) = person.good("list", "--live", "--agent", "codex", "--field", "id").split()
+        if revoked:
+            person.good("revoke", id_)
+        assert client.hook("stop", {"hook_event_name": "SessionEnd", "session_id": "A"}).status == 0
+        for _ in range(2):
+            for words in (
+                ("issue", "--task", "NEW", "--scope", "prod:deploy"),
+                ("list",),
+                ("login", "--out"),
+            ):
+                done = client.run(*words)
+                assert (done.status, done.out) == (6, ""), done.err
+                assert "in a session of codex, the login of the person does not count" in done.err
+            wider = client.hook("start", {**start, "session_id": "C"}, *reach, "--scope", "prod:deploy")
+            assert wider.status == 125
+            assert client.hook("start", {**start, "session_id": "B"}, *reach).status == (8 if revoked else 0)
+        done = client.run("helper", "token", "--audience", "https://llm.example", "--scope", "prod:deploy")
+        assert (done.status, done.out) == (8 if revoked else 4, "")
+    assert operator.good("list", "--task", "NEW") == ""
+    assert person.good("whoami", "--field", "caller") == "user:alice\n"
+
+
+def test_a_client_in_a_session_of_another_one_is_below_it(person: Shell, operator: Shell) -> None:
+    """The session is the caller, and the login does not count."""
+    person.good("login")
+    start = {"hook_event_name": "SessionStart", "session_id": "A", "source": "startup"}
+    reach = ("--may-audience", "https://llm.example", "--scope", "repo:read")
+    libfaketime()
+    more = {**dict(word.split("=", 1) for word in faked("+0")[1:]), "FAKETIME_NO_CACHE": "1"}
+    with client_process(person, "codex", more=more) as client:
+        assert client.hook("start", start, *reach).status == 0
+        with client.inner("gemini"):
+            assert client.hook("start", start, *reach, "--scope", "prod:deploy").status == 4
+            assert client.hook("start", start).status == 0
+            for time in ("+0", "+13m"):
+                client.good("helper", "token", "--audience", "https://llm.example", FAKETIME=time)
+            rows = json.loads(operator.good("list", "--live", "--json"))["items"]
+            parents = {row["id"]: row["parent"] for row in rows}
+            assert len(parents) == 2
+            (outer,) = [id_ for id_, parent in parents.items() if parent is None]
+            person.good("revoke", outer)
+            done = client.run("helper", "token", "--audience", "https://llm.example")
+            assert (done.status, done.out) == (8, "")
+            assert client.run("issue", "--task", "NEW").status == 6
+
+
+def test_the_mcp_server_of_a_session_is_not_the_person(person: Shell, operator: Shell) -> None:
+    """It renews the session with the login, and requests with the token of the session alone."""
+    person.good("login")
+    start = {"hook_event_name": "SessionStart", "session_id": "A", "source": "startup"}
+    work = {"agent": "helper", "scopes": ["repo:read"]}
+    wide = {"agent": "wide", "scopes": ["prod:deploy"]}
+    calls = (
+        called(1, "whoami", {}),
+        called(2, "request_identity", work),
+        called(3, "request_identity", wide),
+    )
+    libfaketime()
+    more = {**dict(word.split("=", 1) for word in faked("+0")[1:]), "FAKETIME_NO_CACHE": "1"}
+    with client_process(person, "codex", more=more) as client:
+        asked = lines(OPENING, *calls)
+        reach = ("--may-audience", "https://api.example", "--scope", "repo:*")
+        assert client.hook("start", start, *reach).status == 0
+        for time in ("+0", "+13m"):
+            done = client.run("mcp", stdin=asked, FAKETIME=time)
+            assert (done.status, done.err) == (0, "")
+            own, given, refused = (
+                json.loads(line)["result"]["structuredContent"] for line in done.out.splitlines()[1:]
+            )
+            assert (own["agent"], given["parent"]) == ("codex", own["id"])
+            assert refused["error"]["code"] == "policy_denied"
+        for operation, by in (("issue", "agent:codex"), ("renew", "user:alice")):
+            text = operator.good("audit", "log", "--operation", operation, "--format", "jsonl")
+            agent = "helper" if operation == "issue" else "codex"
+            events = [json.loads(line) for line in text.splitlines()]
+            assert {event["by"] for event in events if event["agent"] == agent} == {by}
+
+
+def test_no_variable_names_the_login_of_another_person(
+    person: Shell, served: Served, operator: Shell, idp: IdentityProvider
+) -> None:
+    """The line of a hook names the authority; a project's variable does not name the caller there."""
+    token = access_token(log_in(served, id_token(idp, served, sub="mallory"))[1])
+    (person.home / "mallory.tok").write_text(token)
+    (person.home / "mallory.tok").chmod(0o600)
+    person.good("login")
+    (person.home / "other.toml").write_text('remote_credential_file = "mallory.tok"\n')
+    foreign = {"JITID_REMOTE_CREDENTIAL_FILE": "mallory.tok"}
+    start = {"hook_event_name": "SessionStart", "session_id": "A", "source": "startup"}
+    line = ("--may-audience", "https://llm.example", "--remote", served.url)
+
+    def delegators(*words: str, **variables: str) -> set[str]:
+        with client_process(person, "codex") as client:
+            done = client.hook("start", start, *line, *words, **variables)
+            assert done.status == 0, done.err
+            rows = json.loads(operator.good("list", "--live", "--agent", "codex", "--json"))["items"]
+            client.hook("stop", {"hook_event_name": "SessionEnd", "session_id": "A"})
+        return {row["delegator"] for row in rows}
+
+    assert delegators(**foreign) == delegators(JITID_CONFIG="other.toml") == {"user:alice"}
+    assert delegators("--credential-file", "mallory.tok") == {"user:mallory"}
+    assert delegators("--config", "other.toml", **foreign) == {"user:mallory"}
 
 
 def test_a_stranger_does_not_log_in_where_delegators_are_known(

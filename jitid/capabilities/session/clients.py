@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from jitid.errors import UsageError
-from jitid.model.agent_program import agent_of, base_name
+from jitid.model.agent_program import agent_of
 from jitid.values.record import Record
 from jitid.values.text import quote
 
@@ -49,27 +49,6 @@ CLIENTS: tuple[Client, ...] = (
     Client("opencode", subagents=UNREPORTED),
 )
 
-_SHELLS = frozenset(
-    {
-        "sh",
-        "bash",
-        "dash",
-        "zsh",
-        "fish",
-        "ksh",
-        "busybox",
-        "env",
-        "timeout",
-        "nice",
-        "nohup",
-        "setsid",
-        "sudo",
-        "su",
-    }
-    | {"xargs", "python", "python3", "jitid"}
-)
-"""Programs between a client and its hook."""
-
 
 class ParentProcess(Record):
     """A process above this one, as the system names it."""
@@ -97,9 +76,6 @@ def client_of(ancestor: ParentProcess) -> Client | None:
     return next((client for client in CLIENTS if client.name == agent), None)
 
 
-def process_of_client(client: Client, ancestors: Sequence[ParentProcess]) -> ParentProcess | None:
-    """Return the process of a client: the nearest one with its name, otherwise the nearest that is not a shell."""
-    return next(
-        (ancestor for ancestor in ancestors if client_of(ancestor) == client),
-        next((each for each in ancestors if not {base_name(name) for name in each.names} & _SHELLS), None),
-    )
+def process_of_client(client: Client, ancestors: Iterable[ParentProcess]) -> ParentProcess | None:
+    """Return the process of a client: the nearest that is known as that client; None without one."""
+    return next((ancestor for ancestor in ancestors if client_of(ancestor) == client), None)

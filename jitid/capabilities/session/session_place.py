@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from hashlib import sha256
 from typing import Any
 
-from jitid.errors import IntegrityError, JitidError, OutputError, StorageError, UsageError
+from jitid.errors import ConfigurationError, IntegrityError, JitidError, OutputError, StorageError, UsageError
 from jitid.formats.json import dumps
 from jitid.model.process import Liveness, Process
 from jitid.system import processes, xdg
@@ -24,13 +24,15 @@ _MOST = 8 << 20
 _ROOM = 4 << 20
 """Maximum number of bytes of a state to which a session or a subagent is added: the others can still end."""
 _MOST_FOLDERS = 10_000
-_VERSION = 1
+_VERSION = 2
 
 
 def base_folder(pid: int) -> str:
     """Return the folder with the places of all processes: in memory if this user has such a folder.
 
-    The variable of the client decides: its hooks and its helpers may have other variables, and must find one place.
+    Only the variables of the client decide: its hooks, helpers and commands may have others, and must find one place.
+
+    Raises ConfigurationError if the client has no home folder.
     """
     runtime = processes.variable_of(pid, "XDG_RUNTIME_DIR")
     if runtime.startswith("/"):
@@ -38,11 +40,15 @@ def base_folder(pid: int) -> str:
             status = os.lstat(runtime)
             if stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o077:
                 return f"{runtime.rstrip('/')}/jitid/sessions"
-    return f"{xdg.state_folder()}/sessions"
+    variables = {name: processes.variable_of(pid, name) for name in ("XDG_STATE_HOME", "HOME")}
+    return f"{xdg.state_folder(variables)}/sessions"
 
 
 class SessionPlace:
-    """The place of one process of a client, for one ledger or authority."""
+    """The place of one process of a client, for one ledger or authority.
+
+    It stays until the process has ended, even without a session: until then the process is an agent's.
+    """
 
     def __init__(self, ledger: str, process: Process) -> None:
         """Name the place; nothing is made yet."""
@@ -61,7 +67,7 @@ class SessionPlace:
         self.folder = f"{self._base}/{sha256(text.encode('utf-8', 'surrogateescape')).hexdigest()[:32]}"
 
     def exists(self) -> bool:
-        """Return whether the process has sessions."""
+        """Return whether the process has sessions, or has had one: its place stays as long as the process."""
         return os.path.lexists(f"{self.folder}/{_STATE}")
 
     def path(self, name: str) -> str:
@@ -119,10 +125,6 @@ class SessionPlace:
         """Delete a token."""
         with suppress(OSError):
             os.unlink(self.path(name))
-
-    def remove(self) -> None:
-        """Delete the place with all its files; a caller that waits for its lock makes a new one."""
-        remove_folder(self.folder)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -200,10 +202,13 @@ def stale_places(own: SessionPlace, limit: int) -> Iterator[tuple[str, list[str]
 
 
 def client_with_place(above: Sequence[Process]) -> str | None:
-    """Return the client of the first of these processes that has a place, for any ledger; None without one."""
+    """Return the client of the first of these processes that has or had a session, for any ledger; None without one."""
     states: dict[str, list[tuple[Process, str]]] = {}
     for process in above:
-        base = base_folder(process.pid)
+        try:
+            base = base_folder(process.pid)
+        except ConfigurationError:
+            continue  # such a process has no place
         if base not in states:
             states[base] = [(found, str(state["client"])) for _, found, state in _states(base)]
         for found, client in states[base]:
@@ -267,4 +272,14 @@ def append_lines(path: str, lines: str) -> None:
 
 
 def _empty() -> dict[str, Any]:
-    return {"version": _VERSION, "client": None, "current": None, "sessions": {}, "ended": []}
+    # `request`: the facts of the first request of the process. `is_inner`: whether its parent is a session above the
+    # client. `ended`: how a session ended that others ended.
+    return {
+        "version": _VERSION,
+        "client": None,
+        "current": None,
+        "request": None,
+        "is_inner": False,
+        "sessions": {},
+        "ended": None,
+    }

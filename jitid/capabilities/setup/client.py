@@ -148,6 +148,12 @@ def one_audience(request: SetupRequest, title: str) -> None:
         )
 
 
+def in_run(program: str, *, sessions: bool = False) -> str:
+    """Return the sentence about the identity of `jitid mcp`; with `sessions`, the client's hooks open identities."""
+    needs = "has the identity of the session, or that of a run" if sessions else "requires an identity"
+    return f"`jitid mcp` {needs}: start the client by: jitid run --task TASK --delegator NAME -- {program}"
+
+
 def start_line(request: SetupRequest, program: str, *, variable: bool) -> str:
     """Return the command that starts a client with its tokens."""
     words = [word for audience in request.audiences() for word in ("--audience", audience)]

@@ -44,7 +44,7 @@ CLIENTS = {
             f"mcp name project {_HELPER}",
             mcp_clients.gemini_files,
             bypass.gemini,
-            mcp_clients.start_notes("Gemini CLI", "gemini"),
+            mcp_clients.start_notes("Gemini CLI", "gemini", sessions=True),
         ),
         ClientSetup(
             "copilot",

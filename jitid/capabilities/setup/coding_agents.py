@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 
-from jitid.capabilities.setup.client import ClientFile, SetupRequest, start_line
+from jitid.capabilities.setup.client import ClientFile, SetupRequest, in_run, start_line
 from jitid.capabilities.setup.entries import Entry, Form
 from jitid.errors import UsageError
 from jitid.system import xdg
@@ -206,7 +206,7 @@ def _token_file(request: SetupRequest, audience: str) -> str:
 def opencode_notes(request: SetupRequest) -> list[str]:
     """Return sentences about the result in opencode."""
     if not request.audiences():
-        return []
+        return [in_run("opencode")]
     return [
         "opencode reads each token once, at its start, from the files of `jitid run`; start it by: "
         + start_line(request, "opencode", variable=False)

@@ -7,7 +7,14 @@ import shlex
 import sys
 from collections.abc import Callable
 
-from jitid.capabilities.setup.client import TOKEN_VARIABLE, ClientFile, SetupRequest, one_audience, start_line
+from jitid.capabilities.setup.client import (
+    TOKEN_VARIABLE,
+    ClientFile,
+    SetupRequest,
+    in_run,
+    one_audience,
+    start_line,
+)
 from jitid.capabilities.setup.coding_agents import hooks, xdg_configuration
 from jitid.capabilities.setup.entries import Entry, Form
 from jitid.errors import UsageError
@@ -101,23 +108,21 @@ def mcp_files(request: SetupRequest) -> list[ClientFile]:
 
 def mcp_notes(request: SetupRequest) -> list[str]:
     """Return sentences about the file of a project."""
-    notes = [_IN_RUN]
+    notes = [in_run("PROGRAM")]
     if request.servers:
         notes.append("Claude Code runs `headersHelper`; other clients ignore it, and send no token")
     return notes
 
 
-_IN_RUN = (
-    "`jitid mcp` requires an identity: start the client by: jitid run --task TASK --delegator NAME -- PROGRAM"
-)
+def start_notes(title: str, program: str, *, sessions: bool = False) -> Callable[[SetupRequest], list[str]]:
+    """Return the function that notes that a client reads its token once, at its start.
 
-
-def start_notes(title: str, program: str) -> Callable[[SetupRequest], list[str]]:
-    """Return the function that notes that a client reads its token once, at its start."""
+    With `sessions`, its hooks open identities.
+    """
 
     def notes(request: SetupRequest) -> list[str]:
         if not request.servers:
-            return [_IN_RUN.replace("PROGRAM", program)]
+            return [in_run(program, sessions=sessions)]
         return [
             f"{title} reads the token from the environment, once, at its start; start it by: "
             + start_line(request, program, variable=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,6 @@ from jitid.capabilities.session.session_place import SessionPlace, remove_folder
 from jitid.cli.helper.session_identity import SessionIdentities, ended_as, facts, is_due
 from jitid.cli.helper.session_request import request_facts, session_request, subagent_request
 from jitid.errors import InvalidCredentialError, JitidError, NotFoundError, UsageError
-from jitid.formats.json import dumps
 from jitid.model.client_session import ClientSession
 from jitid.system import processes
 from jitid.values.secret import Secret
@@ -69,22 +69,71 @@ class Sessions:
         return entry
 
     def open(self, name: str, options: RequestOptions, audience: tuple[str, ...] = ()) -> dict[str, Any]:
-        """Open an identity for a session, and return the session. Raises the errors of `issue`."""
+        """Open an identity for a session, and return the session: as the first request of the process stated it.
+
+        Otherwise a command could open a session with more rights than its own. Raises the errors of `issue`.
+        """
         if len(self.state["sessions"]) >= _MOST_SESSIONS:
             raise UsageError(f"{self.client} has {_MOST_SESSIONS} sessions", "end one of them")
         self._place.must_have_room(self.state)
+        if self.state["request"] is None:
+            parent_file = self._parent_file(options)
+            if parent_file is None:
+                parent_file = self._outer_token()
+                self.state["is_inner"] = parent_file is not None
+            self.state["request"] = request_facts(options, audience, parent_file)
+        self._renew_outer()
+        return self._open(name, None)
+
+    def must_repeat(self, options: RequestOptions) -> None:
+        """Raise UsageError if a hook states another request than the first one of the process."""
+        first = self.state["request"]
+        if first is None:
+            return
+        stated = request_facts(options, (), self._parent_file(options))
+        # The line of a helper names one service, and that of a hook all of them.
+        reach = {*first["audience"], *first["may_audience"]}
+        for name, value in stated.items():
+            known = reach.issuperset(value) if name.endswith("audience") else value == first[name]
+            if value and not known:
+                raise UsageError(
+                    f"the first session of this process was requested with another --{name.replace('_', '-')}",
+                    "all sessions of a process have the request of the first: start the client again",
+                )
+
+    def _parent_file(self, options: RequestOptions) -> str | None:
         parent_file = options.parent_file or os.environ.get(RUN_TOKEN) or None
         if parent_file == "-":
             raise UsageError("standard input has the client's event", "name a file: --parent-file FILE")
         parent_file = None if parent_file is None else os.path.abspath(parent_file)
         if parent_file is not None and os.path.dirname(parent_file) == self._place.folder:
             # The client's variables name an earlier session of the same process, which is not its parent.
-            parent_file = None
-        return self._open(name, request_facts(options, audience, parent_file), None)
+            return None
+        return parent_file
 
-    def _open(self, name: str, stated: dict[str, Any], former: dict[str, Any] | None) -> dict[str, Any]:
-        """Open an identity as requested, on the task of a `former` one if there is one."""
-        request, proof = session_request(self._cli, self.client, name, stated, former)
+    def _renew_outer(self) -> None:
+        """Renew the session in which this client runs, if it runs in one and that is due.
+
+        Raises InvalidCredentialError if it has ended, also if another one has begun since.
+        """
+        if self.state["is_inner"] and self._outer_token() != self.state["request"]["parent_file"]:
+            raise InvalidCredentialError(
+                f"the session in which {self.client} was started has ended", "start the client again"
+            )
+
+    def _outer_token(self) -> str | None:
+        """Return the file with the token of the session in which this client runs; that session is the caller, then."""
+        from jitid.cli.helper.session_token import outer_token
+
+        config = self._cli.config()
+        config.session_file = None
+        path = outer_token(self._cli, self._place.process)
+        config.client_process, config.session_file = self._place.process, path
+        return path
+
+    def _open(self, name: str, former: dict[str, Any] | None) -> dict[str, Any]:
+        """Open an identity, on the task of a `former` one if there is one."""
+        request, proof = session_request(self._cli, self.client, name, self.state["request"], former)
         file = os.urandom(8).hex()
         request = request._replace(process=self._place.process, above=processes.all_above())
         issued = self._identities.issue(request, proof, file)
@@ -95,7 +144,6 @@ class Sessions:
             "delegator": issued.delegator,
             "scopes": list(issued.scopes),
             "may_audience": list(issued.may_audience),
-            "request": stated,
             "transcript": None,
             "subagents": {},
             "stopped": [],
@@ -135,11 +183,13 @@ class Sessions:
             InvalidCredentialError: the identity was revoked, or its task or its parent has ended.
 
         """
+        if any(map(is_due, (entry, *entry["subagents"].values()))):
+            self._renew_outer()
         if is_due(entry) and not self._identities.renew(entry):
             name = next(name for name, each in self.state["sessions"].items() if each is entry)
             former = dict(entry)
             entry.clear()
-            entry.update(self._open(name, former["request"], former))
+            entry.update(self._open(name, former))
             self.state["sessions"][name] = entry
             self._save()
         for subagent in list(entry["subagents"].values()):
@@ -168,7 +218,8 @@ class Sessions:
             )
         self._place.must_have_room(self.state)
         file = f"{entry['file']}-{_digest(key)}"
-        request = subagent_request(self._cli, self.client, kind, entry, self._place.path(entry["file"]))
+        parent_file = self._place.path(entry["file"])
+        request = subagent_request(self._cli, self.client, kind, entry, self.state["request"], parent_file)
         child = {**facts(self._identities.issue(request, None, file)), "file": file}
         entry["subagents"][key] = child
         self._save()
@@ -194,34 +245,23 @@ class Sessions:
         return True
 
     def stop(self, name: str) -> bool:
-        """End the identity of a session, with its subagents. Return False if there is no such session."""
+        """End the identity of a session, with its subagents. Return False if there is no such session.
+
+        The place stays: a process without a session has no other rights than with one.
+        """
         entry = self.state["sessions"].get(name)
         if entry is None:
             return False
         self._identities.revoke([entry["id"]], "the session ended")
+        # A command of it may still run.
+        with suppress(NotFoundError):
+            self.state["ended"] = self.state["ended"] or ended_as(self._cli, entry["id"], by_others=True)
         del self.state["sessions"][name]
-        if self.state["sessions"]:
-            self._remember(entry)
-        self._forget(entry)
         if self.state["current"] == name:
             self.state["current"] = next(reversed(self.state["sessions"]), None)
-        if self.state["sessions"]:
-            self._save()
-        else:
-            self._place.remove()
+        self._save()
+        self._forget(entry)
         return True
-
-    def _remember(self, entry: dict[str, Any]) -> None:
-        """Keep the rights of an ended session, and whether its client ended it: a command of it may still run."""
-        try:
-            ending = ended_as(self._cli, entry["id"], by_others=True)
-        except NotFoundError:
-            # The ledger was pruned, or is another one.
-            ending = None
-        former, ended = self.state.get("ended", []), [rights(entry), ending]
-        if ended not in former:
-            # Two with different rights already decide about every command that names no session.
-            self.state["ended"] = [*former, ended][:_MOST_SESSIONS]
 
     def end_orphans(self) -> None:
         """End the sessions of clients that were killed, and delete their files. A failure leaves them to `sweep`."""
@@ -248,12 +288,6 @@ class Sessions:
 
     def _save(self) -> None:
         self._place.write(self.state)
-
-
-def rights(entry: dict[str, Any]) -> str:
-    """Return the rights of a session, for a comparison, without a task that jitid named."""
-    stated = {name: value for name, value in entry["request"].items() if name != "audience"}
-    return _digest(dumps([stated, entry["delegator"], entry["scopes"], entry["may_audience"]]))
 
 
 def _digest(text: str) -> str:

@@ -99,7 +99,7 @@ class HelperGitCommand(HelperOptions, Verb):
     verb = "helper git"
     is_set_up = True
     function = "helper.helper_verbs:git"
-    takes = "operation task delegator agent kind scope audience ttl parent_file"
+    takes = "operation task delegator delegator_token_file agent kind scope audience ttl parent_file"
 
     operation: str = arg(
         choice("get", "store", "erase"), "OPERATION", help="Operation of git: get, store or erase."
@@ -117,7 +117,7 @@ class HelperKubeCommand(HelperOptions, Verb):
     verb = "helper kube"
     is_set_up = True
     function = "helper.helper_verbs:kube"
-    takes = "task delegator agent kind scope audience ttl parent_file"
+    takes = "task delegator delegator_token_file agent kind scope audience ttl parent_file"
 
 
 class HelperSshCommand(HelperOptions, Verb):
@@ -130,7 +130,7 @@ class HelperSshCommand(HelperOptions, Verb):
 
     verb = "helper ssh"
     function = "helper.helper_verbs:ssh"
-    takes = "task delegator agent kind scope ttl parent_file"
+    takes = "task delegator delegator_token_file agent kind scope ttl parent_file"
 
     kind: RequestedKind = opt(
         SSH_KIND,
@@ -152,7 +152,7 @@ class HelperDockerCommand(HelperOptions, Verb):
 
     verb = "helper docker"
     function = "helper.helper_verbs:docker"
-    takes = "operation task delegator agent kind scope audience ttl parent_file"
+    takes = "operation task delegator delegator_token_file agent kind scope audience ttl parent_file"
 
     operation: str = arg(
         choice("get", "store", "erase", "list", label="operation of such a helper"),
@@ -171,7 +171,7 @@ class HelperPgpassCommand(HelperOptions, Verb):
 
     verb = "helper pgpass"
     function = "helper.helper_verbs:pgpass"
-    takes = "template service task delegator agent scope ttl parent_file out"
+    takes = "template service task delegator delegator_token_file agent scope ttl parent_file out"
 
     template: RequestedKind = _template(Kind.POSTGRES_ROLE)
     service: str | None = opt(
@@ -193,7 +193,7 @@ class HelperAwsCommand(HelperOptions, Verb):
     verb = "helper aws"
     is_set_up = True
     function = "helper.helper_verbs:aws"
-    takes = "template task delegator agent scope ttl parent_file"
+    takes = "template task delegator delegator_token_file agent scope ttl parent_file"
 
     template: RequestedKind = _template(Kind.AWS_STS)
 
@@ -202,7 +202,7 @@ class _TokenCommand(HelperOptions):
     """The options of a helper that supplies one token for a service."""
 
     is_set_up = True
-    takes = "audience may_audience task delegator agent kind scope ttl parent_file"
+    takes = "audience may_audience task delegator delegator_token_file agent kind scope ttl parent_file"
 
     kind: RequestedKind = opt(
         TOKEN_KIND,
@@ -253,7 +253,7 @@ class HelperSessionStartCommand(HelperOptions, Verb):
     is_set_up = True
     function = "helper.session_verbs:start"
     is_hook = True
-    takes = "client task delegator agent scope audience may_audience may_kind ttl parent_file"
+    takes = "client task delegator delegator_token_file agent scope audience may_audience may_kind ttl parent_file"
 
     client: str = required_opt(CLIENT, "--client", help="The client: claude-code, codex, …")
     agent: str | None = opt(AGENT, "--agent", "-a", help="Agent (default: the client's name).", default=None)

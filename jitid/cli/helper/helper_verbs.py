@@ -91,6 +91,7 @@ def ssh(cli: Invocation, args: commands.HelperSshCommand) -> None:
             named_kind(*args.kind),
             args.task,
             args.delegator,
+            args.delegator_token_file,
             args.agent,
             None if args.ttl is None else str(args.ttl),
             args.parent_file,

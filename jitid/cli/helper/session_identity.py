@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from jitid.authority.open import as_holder, open_authority, open_for_issue
 from jitid.capabilities.inventory.operations import Inspect, Revoke
 from jitid.capabilities.issue.operations import Issue, Renew
 from jitid.cli.issue import issue as issue_verbs
-from jitid.errors import InvalidCredentialError, NotFoundError, PolicyDeniedError, StorageError
+from jitid.errors import InvalidCredentialError, JitidError, NotFoundError, PolicyDeniedError, StorageError
 from jitid.model.credential import State
 from jitid.model.ledger_rows import Selection
 from jitid.model.process import renewal_due
 from jitid.model.request import RenewRequest
 from jitid.values.secret import Secret
+from jitid.values.text import quote
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from jitid.capabilities.issue.issue_result import Issued
     from jitid.capabilities.session.session_place import SessionPlace
@@ -40,6 +42,25 @@ def ended_as(cli: Invocation, id_: str, *, by_others: bool = False) -> str | Non
     inspection = open_authority(cli.config()).perform(Inspect(id=id_))
     state, event = inspection.credential.ended_as, inspection.ended_event or {}
     return None if state in (None, State.EXPIRED) or (by_others and event.get("closing")) else state
+
+
+@contextmanager
+def explained(cli: Invocation, id_: str) -> Iterator[None]:
+    """Say in a refusal that the identity of a session was revoked on purpose, and with which reason, if it was."""
+    try:
+        yield
+    except InvalidCredentialError as error:
+        inspection = None
+        with suppress(JitidError):
+            inspection = open_authority(cli.config()).perform(Inspect(id=id_))
+        event = {} if inspection is None else inspection.ended_event or {}
+        if inspection is None or inspection.credential.ended_as != State.REVOKED or event.get("closing"):
+            raise
+        reason = event.get("reason")
+        raise InvalidCredentialError(
+            error.message + (f" ({quote(reason)})" if reason else ""),
+            f"it was revoked on purpose: start the client again for another one; more: jitid inspect {id_}",
+        ) from error
 
 
 class SessionIdentities:

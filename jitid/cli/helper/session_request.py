@@ -28,10 +28,16 @@ if TYPE_CHECKING:
 def request_facts(
     options: RequestOptions, audience: tuple[str, ...], parent_file: str | None
 ) -> dict[str, Any]:
-    """Return the stated options for the state: a later request repeats them."""
+    """Return the stated options for the state: a later request repeats them. Raises UsageError."""
+    proof_file = options.delegator_token_file
+    if proof_file == "-":
+        raise UsageError(
+            "a later request reads the ID token again", "name a file: --delegator-token-file FILE"
+        )
     return {
         "task": options.task,
         "delegator": options.delegator,
+        "delegator_token_file": None if proof_file is None else os.path.abspath(proof_file),
         "agent": options.agent,
         "scope": [str(scope) for scope in options.scope],
         "audience": list(audience or options.audience),
@@ -53,11 +59,11 @@ def session_request(
     parent_file = stated["parent_file"]
     scopes, may_audience = stated["scope"], stated["may_audience"]
     task, delegator = stated["task"], stated["delegator"]
+    token_file = None if parent_file else stated["delegator_token_file"]
     if task is None and former is not None and not _is_past_deadline(cli, former["task"]):
         task = former["task"]
     if parent_file is None:
         task = task or cli.config().text("task") or _new_task(client, name)
-        token_file = os.environ.get("JITID_DELEGATOR_TOKEN_FILE")
         if delegator is None and former is not None:
             # Another person may have logged in meanwhile: then the request is refused.
             delegator = former["delegator"]
@@ -74,7 +80,7 @@ def session_request(
     options = RequestOptions(
         task=None if task is None else TASK.check(task),
         delegator=delegator,
-        delegator_token_file=None if parent_file else os.environ.get("JITID_DELEGATOR_TOKEN_FILE"),
+        delegator_token_file=token_file,
         agent=stated["agent"],
         kind=USUAL_KIND,
         scope=tuple(Scope(scope) for scope in scopes),
@@ -88,7 +94,12 @@ def session_request(
 
 
 def subagent_request(
-    cli: Invocation, client: str, kind: str | None, session: dict[str, Any], parent_file: str
+    cli: Invocation,
+    client: str,
+    kind: str | None,
+    session: dict[str, Any],
+    stated: dict[str, Any],
+    parent_file: str,
 ) -> IssueRequest:
     """Return the request for a subagent of a kind: it has the scopes and the reach of its session."""
     options = RequestOptions(
@@ -96,8 +107,8 @@ def subagent_request(
         kind=USUAL_KIND,
         scope=tuple(Scope(scope) for scope in session["scopes"]),
         may_audience=tuple(session["may_audience"]),
-        may_kind=tuple(session["request"]["may_kind"]),
-        ttl=session["request"]["ttl"],
+        may_kind=tuple(stated["may_kind"]),
+        ttl=stated["ttl"],
         parent_file=parent_file,
     )
     request, _ = stated_request(cli, options, identity=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -9,20 +10,23 @@ from jitid.capabilities.run.token_place import RUN_TOKEN
 from jitid.capabilities.session import clients
 from jitid.capabilities.session.clients import Client, ParentProcess
 from jitid.capabilities.session.session_place import SessionPlace
-from jitid.cli.helper.client_sessions import UNNAMED, Sessions, rights
-from jitid.cli.helper.session_identity import ended_as, is_due
+from jitid.cli.helper.client_sessions import UNNAMED, Sessions
+from jitid.cli.helper.session_identity import ended_as, explained, is_due
 from jitid.errors import InvalidCredentialError, UsageError
 from jitid.system import processes
 from jitid.values.record import Record
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from jitid.capabilities.issue.request_options import RequestOptions
     from jitid.cli.invocation import Invocation
+    from jitid.model.process import Process
 
 
 class FoundSession:
-    """The place of the nearest client above this process, if it has sessions or may have them."""
+    """The place of the nearest client above this process, if it has or had sessions, or may have them."""
 
     def __init__(self, session_place: SessionPlace, client: Client | None) -> None:
         self.session_place = session_place
@@ -37,7 +41,7 @@ def ledger_of(cli: Invocation) -> str:
 
 
 def find(cli: Invocation) -> FoundSession | None:
-    """Return the nearest process above the current one with sessions or with the name of a client; None without one."""
+    """Return the nearest process above this one with the name of a client, or with a place; None without one."""
     ledger = ledger_of(cli)
     for pid, words, names in processes.ancestors():
         process = processes.process_of(pid)
@@ -51,14 +55,17 @@ def find(cli: Invocation) -> FoundSession | None:
 
 
 def of_client(cli: Invocation, client: Client) -> FoundSession:
-    """Return the place of the client that runs this hook. Raises UsageError if its process is not known."""
-    above = [ParentProcess(*each) for each in processes.ancestors()]
-    ancestor = clients.process_of_client(client, above)
+    """Return the place of the client that runs this hook. Raises UsageError if its process is not known.
+
+    Another process above this one, such as that of a terminal, would keep the session, and its login would not count.
+    """
+    ancestor = clients.process_of_client(client, itertools.starmap(ParentProcess, processes.ancestors()))
     process = None if ancestor is None else processes.process_of(ancestor.pid)
     if process is None:
         raise UsageError(
-            f"the process of {client.name} cannot be found",
-            "only the client itself runs this command, as its hook",
+            f"no process above this one is known as {client.name}",
+            "only the client itself runs this command, as its hook; to write the hook into its settings: "
+            f"jitid setup {client.name}",
         )
     return FoundSession(SessionPlace(ledger_of(cli), process), client)
 
@@ -68,6 +75,12 @@ class SessionToken(Record):
 
     path: str
     session_place: SessionPlace
+    id: str
+    """The identity of the session."""
+
+    def explained(self, cli: Invocation) -> AbstractContextManager[None]:
+        """Return a block that says in a refusal why the session was revoked."""
+        return explained(cli, self.id)
 
 
 def session_token(
@@ -75,11 +88,11 @@ def session_token(
 ) -> SessionToken | None:
     """Return the file of the identity token of the session above this process, renewed if that is due.
 
-    With `opens`, a known client gets a session if it has none yet. None without a session, and if $JITID_PARENT_FILE
+    With `opens`, a known client gets a session if it has none. None if it never had one, and if $JITID_PARENT_FILE
     names a nearer identity.
 
     Raises:
-        InvalidCredentialError: the identity was revoked, or its task or its parent has ended.
+        InvalidCredentialError: the identity was revoked, or its task or its parent has ended. Or the session has ended.
         UsageError: the line states another task or delegator than that of the session.
         PolicyDeniedError: the policy refuses a new session.
 
@@ -92,41 +105,77 @@ def session_token(
     cli.config().client_process = session_place.process
     within = os.path.dirname(variable or "") == session_place.folder
     state = session_place.read()
-    if variable is not None and not within and not _is_parent_file(variable, state):
-        return None
+    first = state["request"]
+    if first is not None and state["is_inner"]:
+        cli.config().session_file = first["parent_file"]
+    if not within and variable is not None:
+        above = processes.variable_of(session_place.process.pid, RUN_TOKEN)
+        if first is None or variable not in (first["parent_file"], above):
+            return None
     thread = _thread(session_place.process.pid, state)
     entry = _session_of_command(cli, state, variable if within else None, thread)
     if entry is None:
-        if variable is not None or not opens or found.client is None:
-            return None
-    elif not within and variable != entry["request"]["parent_file"]:
-        return None
+        if not opens or found.client is None:
+            if first is None:
+                return None
+            raise _not_there(state)
     elif not (is_due(entry) or is_due(_holder(entry, thread))):
-        must_agree(options, entry, cli)
+        must_agree(cli, options, state, entry)
         path = variable if within and variable else session_place.path(_holder(entry, thread)["file"])
-        return SessionToken(path, session_place)
+        return SessionToken(path, session_place, entry["id"])
     with session_place.locked():
         sessions = Sessions(cli, session_place, found.client)
         entry = _session_of_command(cli, sessions.state, variable if within else None, thread)
         if entry is None:
             entry = sessions.open(UNNAMED, options, audience)
-        must_agree(options, entry, cli)
-        is_subagent = thread in entry["subagents"]
+        must_agree(cli, options, sessions.state, entry)
+        path = session_place.path(_refreshed(cli, sessions, entry, thread)["file"])
+        return SessionToken(variable if within and variable else path, session_place, entry["id"])
+
+
+def outer_token(cli: Invocation, client: Process) -> str | None:
+    """Return the file of the identity token of the session in which a client runs, renewed if that is due.
+
+    None if no process above the client has or had sessions. Raises InvalidCredentialError: that session was revoked, or
+    has ended.
+    """
+    above = itertools.dropwhile(lambda each: each[0] != client.pid, processes.ancestors())
+    for pid, _, _ in itertools.islice(above, 1, None):
+        process = processes.process_of(pid)
+        session_place = None if process is None else SessionPlace(ledger_of(cli), process)
+        if session_place is None or not session_place.exists():
+            continue
+        with session_place.locked():
+            sessions = Sessions(cli, session_place, None)
+            thread = _thread(pid, sessions.state, client.pid)
+            entry = _session_of_command(cli, sessions.state, None, thread)
+            if entry is None:
+                raise _not_there(sessions.state)
+            return session_place.path(_refreshed(cli, sessions, entry, thread)["file"])
+    return None
+
+
+def _refreshed(
+    cli: Invocation, sessions: Sessions, entry: dict[str, Any], thread: str | None
+) -> dict[str, Any]:
+    """Renew a session if that is due, and return it, or its subagent if a client's variable names one."""
+    is_subagent = thread in entry["subagents"]
+    with explained(cli, entry["id"]):
         sessions.refresh(entry)
-        if is_subagent and thread not in entry["subagents"]:
-            raise _not_there(sessions.state)
-        path = variable if within and variable else session_place.path(_holder(entry, thread)["file"])
-        return SessionToken(path, session_place)
+    if is_subagent and thread not in entry["subagents"]:
+        raise _not_there(sessions.state)
+    return _holder(entry, thread)
 
 
-def must_agree(options: RequestOptions, entry: dict[str, Any], cli: Invocation) -> None:
+def must_agree(
+    cli: Invocation, options: RequestOptions, state: dict[str, Any], entry: dict[str, Any]
+) -> None:
     """Raise UsageError if the line states another task or delegator than that of the session."""
     for name in ("task", "delegator"):
         stated = getattr(options, name)
         if stated is None or name in cli.from_environment:
             continue
-        known = {entry[name], entry["request"][name]}
-        if stated not in known:
+        if stated not in (entry[name], state["request"][name]):
             raise UsageError(
                 f"the session has the {name} {quote(entry[name])}, not {quote(stated)}",
                 f"omit --{name}: the token belongs to the session",
@@ -136,21 +185,20 @@ def must_agree(options: RequestOptions, entry: dict[str, Any], cli: Invocation) 
 def _session_of_command(
     cli: Invocation, state: dict[str, Any], token_file: str | None, thread: str | None
 ) -> dict[str, Any] | None:
-    """Return the session that this command belongs to; None if its client has no session.
+    """Return the session that this command belongs to; None if its client has no session now.
 
     A client may have several sessions in one process. A command whose session or subagent is not there gets no token
-    of another one. A command that does not name its own gets a token only if all of them have the same rights and none
-    was revoked; ended sessions count too. Otherwise it could get the rights of another one.
+    of another one. A command that does not name its own gets a token of the latest one, if none was revoked; ended
+    sessions count too.
 
     Raises:
-        UsageError: the command does not name its session, and the sessions have different rights.
         InvalidCredentialError: the session of the command has ended. Or the command does not name its session, and one
             of them was ended in the ledger.
 
     """
-    sessions, ended = state["sessions"], state.get("ended", [])
+    sessions = state["sessions"]
     current: dict[str, Any] | None = sessions.get(state["current"])
-    if current is None:
+    if state["request"] is None and token_file is None:
         return None
     if token_file is not None or thread is not None:
         named = _named(sessions, os.path.basename(token_file or ""), thread if token_file is None else None)
@@ -158,28 +206,21 @@ def _session_of_command(
             return named
         if token_file is not None or UNNAMED not in sessions:
             raise _not_there(state)
-    if len(sessions) == 1 and not ended:
-        return current
-    for ending in (
-        *(each for _, each in ended),
-        *(ended_as(cli, entry["id"]) for entry in sessions.values()),
-    ):
-        if ending is not None:
-            raise InvalidCredentialError(
-                f"{state['client']} had several sessions in one process, and one of them was {ending}",
-                "start the client again",
-            )
-    if {*map(rights, sessions.values()), *(each for each, _ in ended)} != {rights(current)}:
-        raise UsageError(
-            f"{state['client']} had several sessions with different rights in one process",
-            "start a separate process for each of them",
+    endings = [state["ended"]]
+    if len(sessions) > 1:
+        endings += [ended_as(cli, entry["id"]) for entry in sessions.values()]
+    for ending in filter(None, endings):
+        raise InvalidCredentialError(
+            f"a session of {state['client']} in this process was {ending}",
+            "start the client again",
         )
     return current
 
 
 def _not_there(state: dict[str, Any]) -> InvalidCredentialError:
+    client = state["client"] or "the client"
     return InvalidCredentialError(
-        f"{state['client']} has no such session or subagent as that of this command: it ended, or was not reported",
+        f"{client} has no such session or subagent as that of this command: it ended, or was not reported",
         "start the client again",
     )
 
@@ -195,21 +236,19 @@ def _named(sessions: dict[str, Any], file: str, thread: str | None) -> dict[str,
     return named
 
 
-def _is_parent_file(path: str, state: dict[str, Any]) -> bool:
-    """Return whether a session was opened below the identity in a file: otherwise that identity is a nearer one."""
-    return path in [entry["request"]["parent_file"] for entry in state["sessions"].values()]
-
-
-def _thread(pid: int, state: dict[str, Any]) -> str | None:
+def _thread(pid: int, state: dict[str, Any], command: int | None = None) -> str | None:
     """Return the id of the session or the subagent that the client names in the variables of its commands.
 
-    A client that runs below another one has inherited a variable of that one, which names no session of it.
+    `command` is the process of the command, if it is not this one. A client that runs below another one has inherited a
+    variable of that one, which names no session of it.
     """
     variable = next(
         (client.subagent_variable for client in clients.CLIENTS if client.name == state["client"]), None
     )
-    named = None if variable is None else os.environ.get(variable) or None
-    return None if variable is None or named == processes.variable_of(pid, variable) else named
+    if variable is None:
+        return None
+    named = os.environ.get(variable) if command is None else processes.variable_of(command, variable)
+    return None if named == processes.variable_of(pid, variable) else named or None
 
 
 def _holder(entry: dict[str, Any], thread: str | None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from jitid.capabilities.session import clients
 from jitid.capabilities.session.hook_event import Change, HookEvent, read_event
 from jitid.capabilities.session.session_place import append_lines
 from jitid.cli.helper.client_sessions import UNNAMED, Sessions
+from jitid.cli.helper.session_identity import explained
 from jitid.cli.helper.session_token import must_agree, of_client
 from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
@@ -41,20 +42,23 @@ def start(cli: Invocation, args: commands.HelperSessionStartCommand) -> None:
         if event.change is Change.NOTHING:
             entry = sessions.find(event.session or UNNAMED) or sessions.current()
             if entry is not None:
-                sessions.refresh(entry)
+                with explained(cli, entry["id"]):
+                    sessions.refresh(entry)
             return
         name = event.session or UNNAMED
         entry = sessions.find(name) or sessions.adopt(name)
         if entry is None:
+            sessions.must_repeat(args)
             sessions.end_orphans()
             entry = sessions.open(name, args)
-        must_agree(args, entry, cli)
-        sessions.refresh(entry)
-        of_session = event.change is Change.SESSION_START
-        sessions.describe(entry, name, event.transcript if of_session else None)
-        if event.change is Change.SUBAGENT_START:
-            _start_subagent(cli, sessions, entry, name, event)
-            return
+        must_agree(cli, args, sessions.state, entry)
+        with explained(cli, entry["id"]):
+            sessions.refresh(entry)
+            of_session = event.change is Change.SESSION_START
+            sessions.describe(entry, name, event.transcript if of_session else None)
+            if event.change is Change.SUBAGENT_START:
+                _start_subagent(cli, sessions, entry, name, event)
+                return
     if variables:
         append_lines(variables, _exports(cli, found.session_place.path(entry["file"])))
 

@@ -55,8 +55,10 @@ def obtain(
     task, delegator, parent_file = options.task, options.delegator, options.parent_file
     if "parent_file" in cli.from_environment:
         parent_file = None
+    token_file = options.delegator_token_file
+    is_stated = _stated(cli, task=task, delegator=delegator, delegator_token_file=token_file)
     within_run, session = False, None
-    if parent_file is None and (attached or not _stated(cli, task=task, delegator=delegator)):
+    if parent_file is None and (attached or not is_stated):
         from jitid.cli.helper.session_token import session_token
 
         session = session_token(cli, options, audience, opens=attached)
@@ -65,7 +67,7 @@ def obtain(
             cli.config().client_process = None
         else:
             within_run, parent_file, task, delegator = True, session.path, None, None
-    if parent_file is None and not _stated(cli, task=task, delegator=delegator):
+    if parent_file is None and not is_stated:
         parent_file = os.environ.get(RUN_TOKEN) or None
         if parent_file is not None:
             within_run = True
@@ -74,7 +76,7 @@ def obtain(
     stated = RequestOptions(
         task=task,
         delegator=delegator,
-        delegator_token_file=None if parent_file else os.environ.get("JITID_DELEGATOR_TOKEN_FILE"),
+        delegator_token_file=None if parent_file else token_file,
         agent=options.agent,
         kind=kind,
         scope=options.scope,
@@ -96,16 +98,17 @@ def obtain(
         another = session is None and _stated(cli, task=task, delegator=delegator, agent=options.agent)
     else:
         another = not within_run or bool(audience)
-    if not another:
-        with nullcontext() if session is None else session.session_place.in_turn():
-            return _attached(cli, request)
-    operation = Issue(requests=(request,), delegator_token=proof, accept_clock=cli.accept_clock)
-    authority = open_for_issue(cli.config(), operation, cli.note)
-    if within_run and request.parent is not None:
-        # The right of the identity decides about the agent's name, not the access of this process to the ledger.
-        authority = as_holder(cli.config(), authority, request.parent)
-    (issued,) = authority.perform(operation)
-    return _noted(cli, issued)
+    with nullcontext() if session is None else session.explained(cli):
+        if not another:
+            with nullcontext() if session is None else session.session_place.in_turn():
+                return _attached(cli, request)
+        operation = Issue(requests=(request,), delegator_token=proof, accept_clock=cli.accept_clock)
+        authority = open_for_issue(cli.config(), operation, cli.note)
+        if within_run and request.parent is not None:
+            # The right of the identity decides about the agent's name, not the access of this process to the ledger.
+            authority = as_holder(cli.config(), authority, request.parent)
+        (issued,) = authority.perform(operation)
+        return _noted(cli, issued)
 
 
 def _attached(cli: Invocation, request: IssueRequest) -> Issued:

@@ -66,7 +66,7 @@ _AGENT_LIMIT = number_within(1, 1_000)
 class McpCommand(Verb):
     """Serve an agent over the Model Context Protocol (stdio).
 
-    The agent's client starts it within `jitid run`. Setup in most clients:
+    The agent's client starts it, within `jitid run` or in a session (`jitid setup`). Setup in most clients:
     {"mcpServers": {"jitid": {"command": "jitid", "args": ["mcp"]}}}.
 
     Tools of the agent: `whoami`, `what_may_i_do`, `request_identity` and

@@ -78,7 +78,8 @@ def _warn_if_in_vain(cli: Invocation, key: str) -> None:
         return
     if found is not None:
         where, remedy = found
-        cli.warn(f"{quote(key, 200)} is {where}: there it does not count; {remedy}")
+        use = " for logins" if key.startswith("oidc.") else ""
+        cli.warn(f"{quote(key, 200)} is {where}: there it does not count{use}; {remedy}")
 
 
 def _check_issuer(issuer: OidcIssuer) -> None:

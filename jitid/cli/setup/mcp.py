@@ -7,12 +7,17 @@ import stat
 from typing import TYPE_CHECKING
 
 from jitid.cli.invocation import Invocation
-from jitid.errors import UsageError
+from jitid.errors import InvalidCredentialError, UsageError
 from jitid.system import output, time_limit
 from jitid.system.read_input import token
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from jitid.cli.setup import commands
+    from jitid.values.secret import Secret
+
+_OWN = "the agent's own token"
 
 
 def mcp(cli: Invocation, args: commands.McpCommand) -> None:
@@ -23,13 +28,7 @@ def mcp(cli: Invocation, args: commands.McpCommand) -> None:
     from jitid.mcp.session import AgentSession, Host
 
     limits = AgentLimits(args.most, args.rate, args.keep)
-    if args.token_file is None:
-        raise UsageError(
-            "the agent's own token is required",
-            "name its file with --token-file; `jitid run` sets JITID_PARENT_FILE",
-        )
-    token_file = args.token_file
-    _check_token_file(token_file)
+    own_token = _own_token(cli, args.token_file)
     # Errors in the configuration are reported before a client waits for answers.
     cli.config()
     # The server runs as long as its client, and each answer has a separate time limit.
@@ -37,7 +36,7 @@ def mcp(cli: Invocation, args: commands.McpCommand) -> None:
     host = Host(
         cli.config,
         cli.accept_clock,
-        lambda: token(token_file, "the agent's own token"),
+        own_token,
         cli.warn,
         cli.command,
         cli.debug,
@@ -62,6 +61,49 @@ def mcp(cli: Invocation, args: commands.McpCommand) -> None:
             cli.status = cli.status if session.status is None else session.status
 
 
+def _own_token(cli: Invocation, path: str | None) -> Callable[[], Secret]:
+    """Return the function that reads the agent's own token: from a file, or that of the session of a client.
+
+    Raises UsageError without either.
+    """
+    if path is not None:
+        _check_token_file(path)
+        return lambda: token(path, _OWN)
+    from jitid.cli.helper import session_token
+
+    if session_token.find(cli) is None:
+        raise UsageError(
+            "the agent's own token is required",
+            "name its file with --token-file; `jitid run` sets JITID_PARENT_FILE",
+        )
+    return lambda: _of_session(cli)
+
+
+def _of_session(cli: Invocation) -> Secret:
+    """Return the token of the session above this process, renewed if that is due.
+
+    It is looked up at each call: the client may start this server before its first session, and may have another
+    session later. Raises InvalidCredentialError without one.
+    """
+    from jitid.capabilities.issue.request_options import RequestOptions
+    from jitid.cli.helper.session_token import session_token
+
+    config = cli.config()
+    former, config.session_file = config.session_file, None
+    try:
+        found = session_token(cli, RequestOptions(), (), opens=False)
+    finally:
+        # Only the renewal is the client's. The requests of the agent have the right of its session alone.
+        config.client_process, config.session_file = None, former
+    if found is None:
+        raise InvalidCredentialError(
+            "the client above this server has no session with an identity",
+            "hook it up with `jitid setup`, or start it by `jitid run`",
+        )
+    config.session_file = found.path
+    return token(found.path, _OWN)
+
+
 def _check_token_file(path: str) -> None:
     """Check that the file has a token, and can be read more than once. Raises UsageError."""
     try:
@@ -73,4 +115,4 @@ def _check_token_file(path: str) -> None:
             "the agent's own token must be in a regular file: it is read at each call",
             "name a file with --token-file; `jitid run` sets JITID_PARENT_FILE",
         )
-    token(path, "the agent's own token")
+    token(path, _OWN)

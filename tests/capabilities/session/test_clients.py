@@ -54,13 +54,13 @@ def test_each_client_is_in_the_one_table_of_programs_of_agents() -> None:
 
 
 def test_the_process_of_a_client_is_the_nearest_one_of_its_name() -> None:
-    """Not the shell that runs the hook; without one of the name, the nearest that is not a shell."""
+    """Not the shell that runs the hook; and no other process, such as that of a terminal."""
     claude = ParentProcess(8, ("claude",), ("claude",))
     other = ParentProcess(7, ("starter",), ("starter",))
     client = CLIENTS[0]
     assert process_of_client(client, [SHELL, claude, other]) == claude
     assert process_of_client(client, [SHELL, other, claude]) == claude
-    assert process_of_client(client, [SHELL, other]) == other
+    assert process_of_client(client, [SHELL, other]) is None
     assert process_of_client(client, [SHELL]) is None
 
 
