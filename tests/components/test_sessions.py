@@ -935,6 +935,20 @@ def test_hooks_and_helpers_with_other_variables_have_one_place(shell: Shell) -> 
         assert [list(folder.iterdir()) for folder in folders] == [[], [], []]
 
 
+def test_a_ledger_has_one_place_for_all_its_paths(shell: Shell) -> None:
+    """Another path of the same folder opens no second session."""
+    (shell.home / "link").symlink_to(shell.ledger.parent)
+    others = (f"{shell.ledger}/", f"{shell.ledger}/../{shell.ledger.name}", f"link/{shell.ledger.name}")
+    with client_process(shell) as client:
+        client.hook("start", START, *REACH)
+        for path in others:
+            done = client.run(
+                "--ledger", path, "helper", "token", "--audience", LLM, "--scope", "prod:deploy"
+            )
+            assert (done.status, done.out) == (4, ""), path
+            assert len(_live(shell)) == 1
+
+
 def test_a_hook_that_a_person_calls_opens_no_session(shell: Shell) -> None:
     """The terminal would be the process of the client: its login would not count, and the session would live on."""
     line = ("helper", "session", "start", "--client", "claude-code")

@@ -487,8 +487,10 @@ def test_after_its_sessions_a_client_does_not_use_the_login(
             wider = client.hook("start", {**start, "session_id": "C"}, *reach, "--scope", "prod:deploy")
             assert wider.status == 125
             assert client.hook("start", {**start, "session_id": "B"}, *reach).status == (8 if revoked else 0)
-        done = client.run("helper", "token", "--audience", "https://llm.example", "--scope", "prod:deploy")
-        assert (done.status, done.out) == (8 if revoked else 4, "")
+        line = ("helper", "token", "--audience", "https://llm.example", "--scope", "prod:deploy")
+        for remote in (person.environment["JITID_REMOTE"], person.environment["JITID_REMOTE"] + "/"):
+            done = client.run(*line, JITID_REMOTE=remote)
+            assert (done.status, done.out) == (8 if revoked else 4, ""), done.err
     assert operator.good("list", "--task", "NEW") == ""
     assert person.good("whoami", "--field", "caller") == "user:alice\n"
 

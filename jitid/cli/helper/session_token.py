@@ -35,9 +35,11 @@ class FoundSession:
 
 
 def ledger_of(cli: Invocation) -> str:
-    """Return the ledger or the authority of the line."""
+    """Return the ledger or the authority of the line, in one form for all paths of a folder."""
     config = cli.config()
-    return config.remote or config.ledger
+    if config.remote is not None:
+        return config.remote
+    return config.ledger if "://" in config.ledger else os.path.realpath(config.ledger)
 
 
 def find(cli: Invocation) -> FoundSession | None:
