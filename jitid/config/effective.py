@@ -687,14 +687,14 @@ def load(
     if unattended:
         own = [*project, *trusted.layers]
         values |= {name: _resolve(name, {}, {}, own, []) for name in _OF_REQUEST}
-        for place, parts in _OF_PLACE.items():
-            if values[place][1] == "default" or not trusted.has(values[place][1]):
+        for named_setting, parts in _OF_PLACE.items():
+            if values[named_setting][1] == "default" or not trusted.has(values[named_setting][1]):
                 continue
             for name in parts:
                 if not trusted.has(origin := values[name][1]):
                     warnings.append(
-                        f"{safe(origin)}: `{name}` has no effect on hooks and helpers with a `{place}` from elsewhere "
-                        f"({safe(values[place][1])})"
+                        f"{safe(origin)}: `{name}` has no effect on hooks and helpers with a `{named_setting}` from elsewhere "
+                        f"({safe(values[named_setting][1])})"
                     )
                     values[name] = _resolve(name, {}, {}, own, [])
     return Config(values, layers, path, warnings, trusted)
