@@ -687,14 +687,13 @@ def load(
     if unattended:
         own = [*project, *trusted.layers]
         values |= {name: _resolve(name, {}, {}, own, []) for name in _OF_REQUEST}
-        for place, parts in _OF_PLACE.items():
-            if values[place][1] == "default" or not trusted.has(values[place][1]):
-                continue
-            for name in parts:
+        for whole, parts in _OF_PLACE.items():
+            of_whole = values[whole][1]
+            for name in parts if of_whole != "default" and trusted.has(of_whole) else ():
                 if not trusted.has(origin := values[name][1]):
                     warnings.append(
-                        f"{safe(origin)}: `{name}` has no effect on hooks and helpers with a `{place}` from elsewhere "
-                        f"({safe(values[place][1])})"
+                        f"{safe(origin)}: `{name}` has no effect on hooks and helpers with a `{whole}` from elsewhere "
+                        f"({safe(of_whole)})"
                     )
                     values[name] = _resolve(name, {}, {}, own, [])
     return Config(values, layers, path, warnings, trusted)

@@ -25,11 +25,11 @@ def foreign_identities(environ: Mapping[str, str]) -> list[str]:
             return []
         process = processes.process_of(pid)
         if client_of(ParentProcess(pid, words, names)) or (process and client_with_place([process])):
-            places = f"{os.path.realpath(base_folder(pid))}/"
+            own_folder = f"{os.path.realpath(base_folder(pid))}/"
             return [
                 name
                 for name in stated
                 if environ[name] != processes.variable_of(pid, name)
-                and not os.path.realpath(environ[name]).startswith(places)
+                and not os.path.realpath(environ[name]).startswith(own_folder)
             ]
     return []
