@@ -77,14 +77,26 @@ def test_in_a_pipe_it_writes_and_prints_the_diff(shell: Shell) -> None:
     assert lines[:2] == [f"--- {settings(shell)}", f"+++ {settings(shell)}"]
     assert f'+  "apiKeyHelper": "{shell.home}/bin/jitid --ledger ' in done.stdout
     assert "-  " not in done.stdout.replace('-  "model": "****"', "")
+    assert f"note: wrote {settings(shell)}\n" in done.stderr
     again = shell.run("setup", "claude-code", "--gateway", GATEWAY)
     assert (again.returncode, again.stdout) == (0, "")
+    assert "note: wrote" not in again.stderr
     assert "claude-code: nothing to change" in again.stderr
+
+
+def test_a_quiet_line_writes_without_a_word(shell: Shell) -> None:
+    assert shell.run("-q", "setup", "claude-code").stderr == ""
+    assert settings(shell).exists()
+    assert shell.run("-q", "setup", "claude-code", "--undo").stderr == ""
+    assert not settings(shell).exists()
+    shell.good("setup", "claude-code")
+    assert f"note: deleted {settings(shell)}\n" in shell.run("setup", "claude-code", "--undo").stderr
 
 
 def test_a_dry_run_changes_nothing(shell: Shell) -> None:
     done = shell.run("setup", "claude-code", "--dry-run")
     assert done.stdout.startswith(f"--- /dev/null\n+++ {settings(shell)}\n")
+    assert "note: wrote" not in done.stderr
     assert not settings(shell).parent.exists()
     assert not (shell.home / ".local/state/jitid/setup").exists()
 

@@ -296,9 +296,6 @@ def _change(
                     "a file changed since the diff was shown; nothing was changed", "try again"
                 )
             change.carry_out(again)
-        for each in planned:
-            if each.changes:
-                cli.note(f"{'wrote' if each.exists else 'deleted'} {each.content.path}")
     else:
         with client_file.locked(change_record.folder()):
             planned = plan()
@@ -306,6 +303,8 @@ def _change(
             change.carry_out(planned)
         _show(cli, args, planned)
     for each in planned:
+        if each.changes and not args.dry_run:
+            cli.note(f"{'wrote' if each.exists else 'deleted'} {each.content.path}")
         for entry in each.kept:
             cli.note(f"{each.content.path}: {change.spelled(entry)} was changed since, and stays")
     if not any(each.changes for each in planned):
