@@ -53,7 +53,7 @@ def agent_of(words: Sequence[str], names: Iterable[str]) -> str | None:
 
 
 def _scripts(words: Sequence[str]) -> Iterator[str]:
-    """Yield the words that may be the script of an interpreter: what follows an option may be its value instead.
+    """Yield the words that may be the script of an interpreter: a word after an option may be its value instead.
 
     After such a word, only a path is a script, and not each argument with the name of an agent.
     """

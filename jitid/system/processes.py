@@ -119,7 +119,7 @@ def is_below_run() -> bool:
 
 
 def words(pid: int) -> tuple[str, ...]:
-    """Return the words of the command line of a process, as far as they are read. Raises OSError."""
+    """Return the words of the command line of a process, of 4 KiB at most. Raises OSError."""
     with open(f"/proc/{pid}/cmdline", "rb") as file:
         line = file.read(_LONGEST_LINE).removesuffix(b"\0")
     return tuple(word.decode("utf-8", "replace") for word in line.split(b"\0"))

@@ -53,6 +53,20 @@ class FileChange(Record):
             return "deleted"
         return "changed" if self.content.exists else "created"
 
+    @property
+    def removed(self) -> list[str]:
+        """The names of the entries of an earlier setup that this setup removes, and does not replace."""
+        if self.last is None:
+            return []
+        form = entries.form_of(self.form, self.text)
+        stated = {_top(added.entry) for added in self.new_record.entries} if self.new_record else set()
+        absent = [
+            _top(added.entry)
+            for added in self.last.entries
+            if not self.exists or not entries.present(form, self.text, added.entry)
+        ]
+        return [name for name in dict.fromkeys(absent) if name not in stated]
+
     def difference(self) -> list[str]:
         """Return the lines of a diff: jitid's own text in full, and stars for all other values."""
         old, new = self.content.text, self.text
@@ -360,9 +374,9 @@ def _state(client: ClientSetup, file: ClientFile) -> FileState:
 
 def _present(form: Form, content: FileContent, entry: Entry, others: Iterable[Entry]) -> Entry | None:
     """Return an entry, or one of another client in its place, if the file has it. Raises ClientFileError."""
-    places = (entry, *(each for each in others if (each.path, each.append) == (entry.path, entry.append)))
+    candidates = (entry, *(each for each in others if (each.path, each.append) == (entry.path, entry.append)))
     return next(
-        (each for each in places if content.exists and entries.present(form, content.text, each)), None
+        (each for each in candidates if content.exists and entries.present(form, content.text, each)), None
     )
 
 
@@ -392,6 +406,11 @@ def _programs(value: Any) -> set[str]:  # noqa: ANN401 - of any form
 def _is_assignment(line: str) -> bool:
     """Return whether a line begins with a key of git's or AWS's files."""
     return line.strip().startswith(("helper =", "credential_process ="))
+
+
+def _top(entry: Entry) -> str:
+    """Return the name of the setting or the server of an entry, for people."""
+    return ".".join(entry.path[:2])
 
 
 def spelled(entry: Entry) -> str:

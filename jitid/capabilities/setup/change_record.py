@@ -263,7 +263,7 @@ def inherited(last: ChangeRecord, text: str) -> list[ChangeRecord]:
     """Return the records of other clients that change because a client is undone whose setup came before theirs.
 
     Their own undo then removes the file, its folders and its containers, which that setup has made. So it does with an
-    entry of both: the text before their own setup had that already, and is no way back any more.
+    entry of both, which the text before their own setup had already: that text does not count any more.
     """
     changed = []
     lost = [added.entry for added in last.entries]
@@ -281,7 +281,7 @@ def inherited(last: ChangeRecord, text: str) -> list[ChangeRecord]:
 
 
 def with_containers(added: Sequence[AddedEntry], last: ChangeRecord) -> list[AddedEntry]:
-    """Return entries that own what an earlier setup has made and replaced: containers of their paths, and values."""
+    """Return entries that own the containers of their paths, and the old values, of an earlier setup."""
     replaced = {other.entry.path: other.previous for other in last.entries}
     return [
         each._replace(
