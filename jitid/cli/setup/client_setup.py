@@ -72,8 +72,9 @@ def setup(cli: Invocation, args: commands.SetupCommand) -> None:
             raise UsageError(*_GH)
         _check_enough(args, client)
         planned = _change(cli, args, client, lambda: change.plan_setup(client, request))
-        for note in client.notes(request) if any(each.changes for each in planned) else ():
-            cli.note(note)
+        if any(each.changes or each.new_record != each.last for each in planned):
+            for note in client.notes(request):
+                cli.note(note)
         if request.gateway is not None and any(each.changes for each in planned):
             _note_bypasses(cli, client, request, planned)
         if request.template is not None:
