@@ -136,15 +136,6 @@ def test_check_names_the_next_step_for_a_setup_that_somebody_edited(shell: Shell
     assert about == "entries of jitid were changed or removed; set the client up again"
 
 
-def test_a_command_of_the_user_is_not_called_a_secret(shell: Shell) -> None:
-    settings(shell).parent.mkdir()
-    settings(shell).write_text('{"apiKeyHelper": "cat ~/key"}')
-    done = shell.run("setup", "claude-code", "--gateway", GATEWAY)
-    assert done.returncode == 2
-    assert "`apiKeyHelper` is another command; its arguments may be a secret" in done.stderr
-    assert "looks like a secret" not in done.stderr
-
-
 def test_a_dry_run_changes_nothing(shell: Shell) -> None:
     done = shell.run("setup", "claude-code", "--dry-run")
     assert done.stdout.startswith(f"--- /dev/null\n+++ {settings(shell)}\n")

@@ -147,12 +147,7 @@ def _check_replaceable(entry: Entry, value: object, text: str) -> None:
     name = quote(".".join(entry.path))
     if isinstance(value, (Mapping, list)):
         raise ClientFileError(f"{name} has other content")
-    if entry.path[-1] in _COMMANDS and isinstance(value, str) and not may_hold_secret(text):
-        if not _is_harmless(entry.path[-1], value):
-            raise ClientFileError(
-                f"{name} is another command; its arguments may be a secret, and jitid copies no secret: remove it first"
-            )
-    elif may_hold_secret(text) or (isinstance(value, str) and not _is_harmless(entry.path[-1], value)):
+    if may_hold_secret(text) or (isinstance(value, str) and not _is_harmless(entry.path[-1], value)):
         raise ClientFileError(f"{name} looks like a secret, and jitid copies no secret: remove it first")
 
 
@@ -160,7 +155,6 @@ _REFERENCE = re.compile(
     r"(?:(?i:bearer)\s)?(?:\$\{?[A-Z][A-Z0-9_]*\}?|\{(?:env:\w+|file:\{env:\w+\}|file:[~/][\w./-]*)\})"
 )
 _COMMAND = re.compile(r"[\w./~-]+(?: (?:-[A-Za-z]|--[A-Za-z][A-Za-z-]*))*", re.ASCII)
-_COMMANDS = frozenset({"apiKeyHelper", "headersHelper"})
 _NUMBER = re.compile(r"[0-9]{1,7}")
 _SHORT_NAME = re.compile(r"[A-Za-z0-9_.-]{1,32}", re.ASCII)
 _STEP = r"/(?:[A-Za-z_.-]{1,24}[0-9]{0,2})?"
@@ -172,7 +166,7 @@ def _is_harmless(name: str, value: str) -> bool:
     if _REFERENCE.fullmatch(value) or _NUMBER.fullmatch(value):
         return True
     match name:
-        case _ if name in _COMMANDS:
+        case "apiKeyHelper" | "headersHelper":
             # An argument of a command may be a secret.
             return _COMMAND.fullmatch(value) is not None
         case "url" | "baseURL" | "ANTHROPIC_BASE_URL":
