@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 
 from jitid.values.record import Record
 
@@ -45,13 +46,28 @@ def agent_of(words: Sequence[str], names: Iterable[str]) -> str | None:
     for program in AGENT_PROGRAMS:
         if names & {*program.names}:
             return program.agent
-    script = next((word for word in words[1:] if not word.startswith("-")), None) if interpreted else None
-    if script is not None:
+    for script in _scripts(words) if interpreted else ():
         name = base_name(script).removesuffix(".js").removesuffix(".cjs")
         for program in AGENT_PROGRAMS:
             if name in program.names or any(part in script for part in program.packages):
                 return program.agent
     return None
+
+
+def _scripts(words: Sequence[str]) -> Iterator[str]:
+    """Yield the words that may be the script of an interpreter: a word after an option may be its value instead.
+
+    After such a word, only a path is a script, and not each argument with the name of an agent.
+    """
+    is_first = True
+    for before, word in pairwise(words):
+        if word.startswith("-"):
+            continue
+        if is_first or "/" in word:
+            yield word
+        is_first = False
+        if not before.startswith("-"):
+            return
 
 
 def base_name(path: str) -> str:

@@ -8,7 +8,7 @@ import shutil
 import signal
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import subprocess
@@ -53,6 +53,7 @@ class Pager:
         size = shutil.get_terminal_size()
         self._width, self._room = max(size.columns, 20), size.lines - 1
         self._process: subprocess.Popen[str] | None = None
+        self._interrupt: Any = None
 
     @property
     def is_used(self) -> bool:
@@ -81,6 +82,7 @@ class Pager:
         with suppress(BrokenPipeError):
             self._stream().close()
         self._process.wait()
+        signal.signal(signal.SIGINT, self._interrupt)
         return ""
 
     def _start(self) -> None:
@@ -104,8 +106,8 @@ class Pager:
             # Without a pager the terminal gets the text.
             self._room = 1 << 60
             return
-        # From now on, an interrupt is for the pager alone. Before its start, it would inherit this.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # Until its end, an interrupt is for the pager alone. Before its start, it would inherit this.
+        self._interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
         self._feed("".join(self._held))
         self._held.clear()
 

@@ -54,14 +54,14 @@ def process_of(pid: int) -> Process | None:
 def ancestors() -> Iterator[tuple[int, tuple[str, ...], tuple[str, ...]]]:
     """Yield the processes of this user above the current process, the nearest first.
 
-    Each with its number, the first words of its command line, and the names of its program.
+    Each with its number, the words of its command line, and the names of its program.
     """
     pid, seen = os.getppid(), 0
     while pid > 1 and seen < MOST_ABOVE:
         seen += 1
         try:
             if os.stat(f"/proc/{pid}").st_uid == os.geteuid():
-                yield pid, _words(pid), program_names(pid)
+                yield pid, words(pid), program_names(pid)
             with open(f"/proc/{pid}/stat", "rb") as file:
                 pid = int(file.read().rpartition(b")")[2].split()[_PARENT])
         except (OSError, ValueError, IndexError):
@@ -118,9 +118,11 @@ def is_below_run() -> bool:
     return any(name == OF_RUN.encode() for _, name, _ in _stats_above())
 
 
-def _words(pid: int) -> tuple[str, ...]:
+def words(pid: int) -> tuple[str, ...]:
+    """Return the words of the command line of a process, of 4 KiB at most. Raises OSError."""
     with open(f"/proc/{pid}/cmdline", "rb") as file:
-        return tuple(word.decode("utf-8", "replace") for word in file.read(_LONGEST_LINE).split(b"\0")[:3])
+        line = file.read(_LONGEST_LINE).removesuffix(b"\0")
+    return tuple(word.decode("utf-8", "replace") for word in line.split(b"\0"))
 
 
 def program_names(pid: int) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -165,7 +165,13 @@ def test_a_file_that_a_process_has_open_is_kept(shell: Shell) -> None:
 
 @contextmanager
 def running(
-    shell: Shell, code: str = "", *, script: str | None = None, folder: Path | None = None, **more: str
+    shell: Shell,
+    code: str = "",
+    *,
+    script: str | None = None,
+    options: Sequence[str] = ("-B",),
+    folder: Path | None = None,
+    **more: str,
 ) -> Iterator[int]:
     """Run a program with the name of an agent, and some code in it; yield its process.
 
@@ -178,7 +184,7 @@ def running(
         path = shell.home / script
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(words[1])
-        words = ["-B", str(path)]
+        words = [*options, str(path)]
     process = subprocess.Popen(
         [str(program), *words],
         stdin=subprocess.PIPE,
@@ -217,6 +223,15 @@ def test_a_file_whose_agent_runs_as_a_script_of_its_package_is_kept(shell: Shell
         kept(shell, path, f"in use: its agent runs as process {process}")
     with running(shell, script="lib/node_modules/other/cli.js"):
         assert scrubbed(shell)[0]["state"] == "scrubbed"
+
+
+def test_a_file_is_kept_whatever_options_the_interpreter_of_its_agent_has(shell: Shell) -> None:
+    """The value of an option comes before the script, as with `node --require FILE`."""
+    path = old(claude(shell.home, token(shell)))
+    with running(
+        shell, script="lib/@anthropic-ai/claude-code/cli.js", options=("-B", "-W", "ignore")
+    ) as process:
+        kept(shell, path, f"in use: its agent runs as process {process}")
 
 
 @pytest.mark.parametrize("spelling", ["{}/", "{}/./work/..", "{}/alias"])

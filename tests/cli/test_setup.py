@@ -77,14 +77,69 @@ def test_in_a_pipe_it_writes_and_prints_the_diff(shell: Shell) -> None:
     assert lines[:2] == [f"--- {settings(shell)}", f"+++ {settings(shell)}"]
     assert f'+  "apiKeyHelper": "{shell.home}/bin/jitid --ledger ' in done.stdout
     assert "-  " not in done.stdout.replace('-  "model": "****"', "")
+    assert f"note: wrote {settings(shell)}\n" in done.stderr
     again = shell.run("setup", "claude-code", "--gateway", GATEWAY)
     assert (again.returncode, again.stdout) == (0, "")
+    assert "note: wrote" not in again.stderr
     assert "claude-code: nothing to change" in again.stderr
+
+
+def test_a_quiet_line_writes_without_a_word(shell: Shell) -> None:
+    assert shell.run("-q", "setup", "claude-code").stderr == ""
+    assert settings(shell).exists()
+    assert shell.run("-q", "setup", "claude-code", "--undo").stderr == ""
+    assert not settings(shell).exists()
+    shell.good("setup", "claude-code")
+    assert f"note: deleted {settings(shell)}\n" in shell.run("setup", "claude-code", "--undo").stderr
+
+
+def test_a_second_setup_names_what_it_removes(shell: Shell) -> None:
+    """At a terminal before the question."""
+    servers = ("--mcp", "docs=https://mcp.example/mcp", "--mcp", "more=https://mcp.example/mcp")
+    first = shell.run("setup", "codex", "--gateway", GATEWAY, *servers)
+    assert "removed" not in first.stderr
+    path = shell.home / ".codex/config.toml"
+    fewer = ("setup", "codex", *servers[:2])
+    removed = f"removed from {path}: model_provider, model_providers.jitid, mcp_servers.more; "
+    assert removed in shell.run(*fewer, "--dry-run").stderr
+    terminal = Terminal(shell, *fewer, columns=300)
+    terminal.until("? [y/N]")
+    assert removed in terminal.shown
+    terminal.type("n")
+    terminal.end()
+    assert removed in shell.run(*fewer).stderr
+    assert "removed" not in shell.run("setup", "codex", "--mcp", "docs=https://mcp.example/new").stderr
+    assert "removed" not in shell.run("setup", "codex", "--undo").stderr
+
+
+def test_a_template_that_no_target_has_is_noted(shell: Shell) -> None:
+    line = ("setup", "aws", "--template", "deploy")
+    missing = "there is no template `deploy` yet: "
+    assert f"{missing}the configuration has no target for credentials of the kind `aws-sts`" in " ".join(
+        shell.run(*line).stderr.split()
+    )
+    path = shell.home / ".config/jitid/config.toml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    target = '[target.aws]\nkind = "aws-sts"\nregion = "eu-central-1"\n[target.aws.template.NAME]\n'
+    role = 'role_arn = "arn:aws:iam::123456789012:role/x"\n'
+    path.write_text(target.replace("NAME", "other") + role)
+    assert f"{missing}no target of the kind `aws-sts` has a template `deploy`" in shell.run(*line).stderr
+    path.write_text(target.replace("NAME", "deploy") + role)
+    assert "there is no template" not in shell.run(*line).stderr
+
+
+def test_check_names_the_next_step_for_a_setup_that_somebody_edited(shell: Shell) -> None:
+    shell.good("setup", "claude-code")
+    settings(shell).write_text("{}")
+    done = shell.run("setup", "claude-code", "--check", "--json")
+    about = json.loads(done.stdout)["items"][0]["about"]
+    assert about == "entries of jitid were changed or removed; set the client up again"
 
 
 def test_a_dry_run_changes_nothing(shell: Shell) -> None:
     done = shell.run("setup", "claude-code", "--dry-run")
     assert done.stdout.startswith(f"--- /dev/null\n+++ {settings(shell)}\n")
+    assert "note: wrote" not in done.stderr
     assert not settings(shell).parent.exists()
     assert not (shell.home / ".local/state/jitid/setup").exists()
 
@@ -108,6 +163,21 @@ def test_a_terminal_asks_and_any_answer_but_yes_changes_nothing(shell: Shell) ->
     assert done == 0
     assert f"note: deleted {settings(shell)}" in shown
     assert not settings(shell).exists()
+
+
+def test_the_question_comes_after_a_pager_with_the_whole_diff(shell: Shell) -> None:
+    """An interrupt at the question ends the command, although one in the pager does not."""
+    for key, status in (("y\n", 0), ("\x03", 130)):
+        more = {"PAGER": "sed 's/^/paged: /'"}
+        terminal = Terminal(shell, "setup", "claude-code", columns=200, own_session=True, more=more)
+        terminal.until("? [y/N]")
+        lines = terminal.shown.splitlines()
+        assert len([line for line in lines if line.startswith("paged: ")]) > 24
+        assert "write `" in lines[-1]
+        terminal.type(key, end="")
+        assert terminal.end()[0] == status
+        assert settings(shell).exists() == (status == 0)
+        shell.run("setup", "claude-code", "--undo")
 
 
 def test_a_file_that_changes_while_a_user_reads_the_diff_is_not_written(shell: Shell) -> None:
@@ -227,6 +297,10 @@ def test_undo_of_a_user_of_a_kubeconfig_that_somebody_changed_says_what_is_left(
         (("claude-code", "--host", "git.example"), "its options: --gateway, --audience, --mcp"),
         (("gh",), "gh has no setting for a command that prints its token"),
         (("nobody",), "invalid client: `nobody`"),
+        (("mcp", "--project"), "omit it: `mcp` is always the file of the current folder"),
+        (("mcp", "--project", "--undo"), "omit it: `mcp` is always the file of the current folder"),
+        (("kube", "--host", "h"), "omit it; its options: --name, --audience"),
+        (("gh", "--project"), "hint: omit it"),
         (("claude-code", "--gateway", "ftp://x"), "is not an address"),
         (("claude-code", "--gateway", "http://llm.example"), "would cross the network unencrypted"),
         (("claude-code", "--gateway", "https://u:p@llm.example"), "is not an address with a host"),
@@ -722,7 +796,7 @@ def test_the_tools_of_aws_read_the_profile(shell: Shell) -> None:
 def test_the_help_names_the_clients_and_whom_an_option_is_for(shell: Shell) -> None:
     text = " ".join(shell.good("setup", "--help").split())
     assert "Client: " + ", ".join(CLIENTS[:-1]) + f" or {CLIENTS[-1]}." in text
-    for option in ("gateway", "tools"):
+    for option in ("gateway", "tools", "project"):
         takers = [name for name, client in CLIENT_SETUPS.items() if option in client.takes.split()]
         row = SetupCommand.fields[option].help.partition("For ")[2]
         assert [name for name in CLIENTS if re.search(rf"\b{name}\b", row)] == takers

@@ -213,6 +213,19 @@ def test_copilot_reads_the_servers_that_were_added(shell: Shell, packages: Path)
     assert "Type: local" in use(shell, program, "mcp", "get", "jitid").stdout
 
 
+def test_two_clients_read_the_one_file_of_a_project(shell: Shell, packages: Path) -> None:
+    claude, copilot = agents.claude_code(packages), agents.copilot(packages)
+    for words in (("copilot",), ("claude-code", "--tools")):
+        shell.run("setup", words[0], "--project", *words[1:], *MCP, before=("env", "-C", "work"))
+    (shell.home / ".copilot").mkdir(exist_ok=True)
+    trusted = {"trustedFolders": [str(shell.home / "work")]}
+    (shell.home / ".copilot/config.json").write_text(json.dumps(trusted))
+    assert "Type: local" in use(shell, copilot, "mcp", "get", "jitid").stdout
+    assert "URL: https://mcp.example/mcp" in use(shell, copilot, "mcp", "get", "docs").stdout
+    for name in ("jitid", "docs"):
+        assert "Project config" in use(shell, claude, "mcp", "get", name).stdout
+
+
 class Server:
     """A running MCP server, which has no tools."""
 

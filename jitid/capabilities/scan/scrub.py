@@ -338,8 +338,7 @@ def _agents() -> Iterator[tuple[str, int, Mapping[str, str] | None]]:
                 user = _USER.search(file.read())
             if user is None or int(user[1]) != os.geteuid():
                 continue
-            with open(f"/proc/{process}/cmdline", "rb") as file:
-                words = [os.fsdecode(word) for word in file.read(4096).split(b"\0")]
+            words = processes.words(process)
             # A process that only claims to be an agent is taken for one: its file stays unchanged.
             agent = agent_of(words, (*processes.program_names(process), *words[:1]))
             if agent is not None:

@@ -55,7 +55,7 @@ class ParentProcess(Record):
 
     pid: int
     words: tuple[str, ...]
-    """The first words of its command line."""
+    """The words of its command line."""
     names: tuple[str, ...]
     """The names of its program: of the process, and of its file."""
 

@@ -53,6 +53,20 @@ class FileChange(Record):
             return "deleted"
         return "changed" if self.content.exists else "created"
 
+    @property
+    def removed(self) -> list[str]:
+        """The names of the entries of an earlier setup that this setup removes, and does not replace."""
+        if self.last is None:
+            return []
+        form = entries.form_of(self.form, self.text)
+        stated = {_top(added.entry) for added in self.new_record.entries} if self.new_record else set()
+        absent = [
+            _top(added.entry)
+            for added in self.last.entries
+            if not self.exists or not entries.present(form, self.text, added.entry)
+        ]
+        return [name for name in dict.fromkeys(absent) if name not in stated]
+
     def difference(self) -> list[str]:
         """Return the lines of a diff: jitid's own text in full, and stars for all other values."""
         old, new = self.content.text, self.text
@@ -81,7 +95,7 @@ def _planned(client: ClientSetup, file: ClientFile) -> FileChange | None:
         last = change_record.load(client.name, content.path, content.text)
         if not file.entries and last is None:
             return None
-        if _is_done(file, content, last):
+        if _is_done(client, file, content, last):
             return FileChange(
                 client.name, content, content.text, content.exists, last, [], [], file.form, last
             )
@@ -137,7 +151,10 @@ def _without_entries(
     Without those, the file has the text of the client's own record, and an exact way back.
     """
     text, later = content.text, []
-    while last is not None and change_record.digest(text) != last.after:
+    while last is not None:
+        later += change_record.unwritten(client.name, content.path, text)
+        if change_record.digest(text) == last.after:
+            break
         found = change_record.latest_of_others(client.name, content.path, text)
         if found is None or found[0] in later:
             return change_record.undone(client.name, form, content, last, new), []
@@ -168,13 +185,15 @@ def _with_later(
     return text, records
 
 
-def _is_done(file: ClientFile, content: FileContent, last: ChangeRecord | None) -> bool:
+def _is_done(client: ClientSetup, file: ClientFile, content: FileContent, last: ChangeRecord | None) -> bool:
     form = entries.form_of(file.form, content.text)
     recorded = [added.entry for added in last.entries] if last is not None else []
     plain = [entry._replace(keep=False) for entry in _in_form(file, form)]
+    others = change_record.entries_of_others(client.name, content.path, content.text)
     return (
         content.exists
         and all(entry in plain for entry in recorded)
+        and all(entry in recorded for entry in plain if entry in others)
         and all(entries.present(form, content.text, entry) for entry in _in_form(file, form))
         and bool(file.entries)
     )
@@ -212,6 +231,9 @@ def _put(
         if put.added is not None:
             steps.append(put.splices)
             all_added.append(put.added)
+        elif (plain := entry._replace(keep=False)) in others:
+            # Both need it: it stays until the other client and this one are undone.
+            all_added.append(AddedEntry(plain, depth=len(entry.path)))
     return before, text, steps, all_added
 
 
@@ -288,7 +310,7 @@ def carry_out(changes: Sequence[FileChange]) -> None:
     """Make the changes. Raises StorageError and OutputError; earlier files of the list are changed then."""
     for change in changes:
         path = change.content.path
-        if change.new_record is not None and change.changes:
+        if change.new_record is not None and change.new_record != change.last:
             # The record comes first: a process that is killed in between leaves the way back.
             change_record.save(change.new_record)
         for other in change.others:
@@ -331,7 +353,10 @@ def _state(client: ClientSetup, file: ClientFile) -> FileState:
         form = entries.form_of(form, content.text)
         own = [added.entry for added in entries.own(form, content.text)] if content.exists else []
         recorded = [added.entry for added in last.entries] if last is not None else []
-        live = [entry for entry in recorded if content.exists and entries.present(form, content.text, entry)]
+        # The setup of another client may have replaced an entry: then that one is in force for both.
+        others = change_record.entries_of_others(client.name, content.path, content.text) if recorded else []
+        found = [_present(form, content, entry, others) for entry in recorded]
+        live = [entry for entry in found if entry is not None]
     except (ClientFileError, ConfigurationError):
         return FileState(path, "unreadable", frozenset(), frozenset())
     in_force = [*live, *(entry for entry in own if entry not in live)]
@@ -344,6 +369,14 @@ def _state(client: ClientSetup, file: ClientFile) -> FileState:
         state,
         frozenset(entry.path[0] for entry in in_force),
         frozenset(program for entry in in_force for program in _programs(entry.value)),
+    )
+
+
+def _present(form: Form, content: FileContent, entry: Entry, others: Iterable[Entry]) -> Entry | None:
+    """Return an entry, or one of another client in its place, if the file has it. Raises ClientFileError."""
+    candidates = (entry, *(each for each in others if (each.path, each.append) == (entry.path, entry.append)))
+    return next(
+        (each for each in candidates if content.exists and entries.present(form, content.text, each)), None
     )
 
 
@@ -373,6 +406,11 @@ def _programs(value: Any) -> set[str]:  # noqa: ANN401 - of any form
 def _is_assignment(line: str) -> bool:
     """Return whether a line begins with a key of git's or AWS's files."""
     return line.strip().startswith(("helper =", "credential_process ="))
+
+
+def _top(entry: Entry) -> str:
+    """Return the name of the setting or the server of an entry, for people."""
+    return ".".join(entry.path[:2])
 
 
 def spelled(entry: Entry) -> str:

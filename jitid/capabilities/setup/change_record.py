@@ -203,6 +203,9 @@ def undone(
     kept: list[Entry] = []
     others = entries_of_others(client, content.path, text)
     for added in reversed(record.entries if record is not None else []):
+        if added.entry in others:
+            # Another client needs it, too.
+            continue
         shorter = entries.remove(entries.form_of(form, text), text, added)
         if shorter is None:
             kept.append(added.entry)
@@ -267,11 +270,16 @@ def _of_others(client: str, path: str, text: str) -> list[ChangeRecord]:
 def inherited(last: ChangeRecord, text: str) -> list[ChangeRecord]:
     """Return the records of other clients that change because a client is undone whose setup came before theirs.
 
-    Their own undo then removes the file, its folders and its containers, which that setup has made.
+    Their own undo then removes the file, its folders and its containers, which that setup has made. So it does with an
+    entry of both, which the text before their own setup had already: that text does not count any more.
     """
     changed = []
+    lost = [added.entry for added in last.entries]
     for record in _of_others(last.client, last.path, text):
+        shares = any(added.entry in lost for added in record.entries)
         heir = record._replace(
+            before="" if shares else record.before,
+            after="" if shares else record.after,
             existed=record.existed and last.existed,
             folders=[*last.folders, *(each for each in record.folders if each not in last.folders)],
             entries=with_containers(record.entries, last),
@@ -281,9 +289,11 @@ def inherited(last: ChangeRecord, text: str) -> list[ChangeRecord]:
 
 
 def with_containers(added: Sequence[AddedEntry], last: ChangeRecord) -> list[AddedEntry]:
-    """Return entries that own the containers of their paths which an earlier setup has made."""
+    """Return entries that own the containers of their paths, and the old values, of an earlier setup."""
+    replaced = {other.entry.path: other.previous for other in last.entries}
     return [
         each._replace(
+            previous=replaced.get(each.entry.path) if each.previous is None else each.previous,
             depth=min(
                 [each.depth]
                 + [
@@ -291,7 +301,7 @@ def with_containers(added: Sequence[AddedEntry], last: ChangeRecord) -> list[Add
                     for other in last.entries
                     if other.entry.path[: other.depth + 1] == each.entry.path[: other.depth + 1]
                 ]
-            )
+            ),
         )
         for each in added
     ]
@@ -329,6 +339,13 @@ def latest_of_others(client: str, path: str, text: str) -> tuple[ChangeRecord, s
         if before is not None and before != text:
             return record, before
     return None
+
+
+def unwritten(client: str, path: str, text: str) -> list[ChangeRecord]:
+    """Return the records of other clients that found all their entries in this text of a file."""
+    return [
+        record for record in _of_others(client, path, text) if record.before == record.after == digest(text)
+    ]
 
 
 def own_text(text: str, record: ChangeRecord | None) -> OwnText:

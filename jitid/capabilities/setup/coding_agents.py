@@ -54,12 +54,8 @@ def claude_files(request: SetupRequest) -> list[ClientFile]:
     entries += hooks(request, "claude-code")
     servers = []
     for name, url in request.servers:
-        path = ("mcpServers", name)
-        servers += [
-            Entry((*path, "type"), "http", keep=True),
-            Entry((*path, "url"), url),
-            Entry((*path, "headersHelper"), request.line("headers", *request.reach())),
-        ]
+        helper = Entry(("mcpServers", name, "headersHelper"), request.line("headers", *request.reach()))
+        servers += [*http_server(name, url), helper]
     if request.tools:
         servers.append(Entry(("mcpServers", request.name), request.mcp_server()))
     settings = ".claude/settings.local.json" if request.project else f"{claude_folder(request)}/settings.json"
@@ -68,6 +64,12 @@ def claude_files(request: SetupRequest) -> list[ClientFile]:
         ClientFile(os.path.abspath(settings), Form.JSON, entries, request.within),
         ClientFile(os.path.abspath(state), Form.JSON, servers, request.within),
     ]
+
+
+def http_server(name: str, url: str) -> list[Entry]:
+    """Return the members of an MCP server that all clients of one file read alike."""
+    path = ("mcpServers", name)
+    return [Entry((*path, "type"), "http", keep=True), Entry((*path, "url"), url)]
 
 
 def hooks(request: SetupRequest, client: str) -> list[Entry]:

@@ -15,7 +15,7 @@ from jitid.capabilities.setup.client import (
     one_audience,
     start_line,
 )
-from jitid.capabilities.setup.coding_agents import hooks, xdg_configuration
+from jitid.capabilities.setup.coding_agents import hooks, http_server, xdg_configuration
 from jitid.capabilities.setup.entries import Entry, Form
 from jitid.errors import UsageError
 
@@ -43,17 +43,13 @@ def gemini_files(request: SetupRequest) -> list[ClientFile]:
 def copilot_files(request: SetupRequest) -> list[ClientFile]:
     """Return the MCP servers of Copilot CLI."""
     one_audience(request._replace(gateway=None, audience=None), "Copilot CLI")
-    entries = [
-        Entry(
-            ("mcpServers", name),
-            {"type": "http", "url": url, "headers": _headers(f"${{{TOKEN_VARIABLE}}}"), "tools": ["*"]},
-        )
-        for name, url in request.servers
-    ]
-    tools = {"type": "local", **request.mcp_server(), "tools": ["*"]}
-    entries.append(Entry(("mcpServers", request.name), tools))
-    path = ".mcp.json" if request.project else f"{request.folder('COPILOT_HOME', '.copilot')}/mcp-config.json"
-    return [ClientFile(os.path.abspath(path), Form.JSON, entries, request.within)]
+    entries = []
+    for name, url in request.servers:
+        path = ("mcpServers", name, "headers", "Authorization")
+        entries += [*http_server(name, url), Entry(path, f"Bearer ${{{TOKEN_VARIABLE}}}")]
+    entries.append(Entry(("mcpServers", request.name), request.mcp_server()))
+    file = ".mcp.json" if request.project else f"{request.folder('COPILOT_HOME', '.copilot')}/mcp-config.json"
+    return [ClientFile(os.path.abspath(file), Form.JSON, entries, request.within)]
 
 
 def cursor_files(request: SetupRequest) -> list[ClientFile]:
@@ -96,12 +92,8 @@ def mcp_files(request: SetupRequest) -> list[ClientFile]:
         raise UsageError("`mcp` is always the project's file", "omit --project")
     entries = []
     for name, url in request.servers:
-        path = ("mcpServers", name)
-        entries += [
-            Entry((*path, "type"), "http", keep=True),
-            Entry((*path, "url"), url),
-            Entry((*path, "headersHelper"), request.line("headers")),
-        ]
+        helper = Entry(("mcpServers", name, "headersHelper"), request.line("headers", *request.reach()))
+        entries += [*http_server(name, url), helper]
     entries.append(Entry(("mcpServers", request.name), request.mcp_server()))
     return [ClientFile(os.path.abspath(".mcp.json"), Form.JSON, entries, os.getcwd())]
 

@@ -17,7 +17,7 @@ from jitid.capabilities.setup.client_list import CLIENTS
 from jitid.cli.invocation import Invocation
 from jitid.cli.setup import commands
 from jitid.config.effective import here
-from jitid.errors import ExitStatus, NotFoundError, PartialError, StorageError, UsageError
+from jitid.errors import ExitStatus, JitidError, NotFoundError, PartialError, StorageError, UsageError
 from jitid.system import output
 from jitid.system.installation import program
 from jitid.system.program_request import origin
@@ -72,13 +72,30 @@ def setup(cli: Invocation, args: commands.SetupCommand) -> None:
             raise UsageError(*_GH)
         _check_enough(args, client)
         planned = _change(cli, args, client, lambda: change.plan_setup(client, request))
-        for note in client.notes(request) if any(each.changes for each in planned) else ():
-            cli.note(note)
+        if any(each.changes or each.new_record != each.last for each in planned):
+            for note in client.notes(request):
+                cli.note(note)
         if request.gateway is not None and any(each.changes for each in planned):
             _note_bypasses(cli, client, request, planned)
+        if request.template is not None:
+            _note_template(cli, request.template)
         for each in planned:
             if each.changes and each.exists and _is_shared(request, client, each.content.path):
                 cli.note(f"{each.content.path} names programs and folders of this machine: do not commit it")
+
+
+def _note_template(cli: Invocation, template: str) -> None:
+    """Note that no target has a template; only an authority knows its own targets."""
+    from jitid.issuers.targets import Targets
+
+    config = cli.config()
+    if config.remote is not None:
+        return
+    try:
+        Targets(config.targets(), "").choose("aws-sts", template)
+    except JitidError as error:
+        hint = f" ({error.hint})" if error.hint else ""
+        cli.note(f"there is no template {quote(template)} yet: {error.message}{hint}")
 
 
 def _note_bypasses(
@@ -192,9 +209,7 @@ def _request(cli: Invocation, args: commands.SetupCommand, client: ClientSetup) 
         if getattr(args, name) and name not in taken:
             raise UsageError(
                 f"`--{name.replace('_', '-')}` does not apply to {client.name}; nothing was changed",
-                f"its options: {', '.join('--' + each.replace('_', '-') for each in taken)}"
-                if taken
-                else None,
+                _omission(name, client, taken),
             )
     if args.audience is not None and args.gateway is None and client.name == "codex":
         raise UsageError("--audience requires --gateway here; nothing was changed")
@@ -224,6 +239,13 @@ def _request(cli: Invocation, args: commands.SetupCommand, client: ClientSetup) 
         args.ttl,
         args.project,
     )
+
+
+def _omission(name: str, client: ClientSetup, taken: Sequence[str]) -> str:
+    if client.name == "mcp" and name == "project":
+        return "omit it: `mcp` is always the file of the current folder"
+    options = ", ".join("--" + each.replace("_", "-") for each in taken)
+    return f"omit it; its options: {options}" if options else "omit it"
 
 
 def _helper_options(args: commands.SetupCommand) -> Iterator[str]:
@@ -296,9 +318,6 @@ def _change(
                     "a file changed since the diff was shown; nothing was changed", "try again"
                 )
             change.carry_out(again)
-        for each in planned:
-            if each.changes:
-                cli.note(f"{'wrote' if each.exists else 'deleted'} {each.content.path}")
     else:
         with client_file.locked(change_record.folder()):
             planned = plan()
@@ -306,6 +325,8 @@ def _change(
             change.carry_out(planned)
         _show(cli, args, planned)
     for each in planned:
+        if each.changes and not args.dry_run:
+            cli.note(f"{'wrote' if each.exists else 'deleted'} {each.content.path}")
         for entry in each.kept:
             cli.note(f"{each.content.path}: {change.spelled(entry)} was changed since, and stays")
     if not any(each.changes for each in planned):
@@ -332,6 +353,14 @@ def _confirm(planned: Sequence[FileChange]) -> None:
 
 
 def _show(cli: Invocation, args: commands.SetupCommand, planned: Sequence[FileChange]) -> None:
+    _show_changes(cli, args, planned)
+    for each in planned if not args.undo else ():
+        if each.removed:
+            names = ", ".join(each.removed)
+            cli.note(f"removed from {each.content.path}: {names}; state all options of a client each time")
+
+
+def _show_changes(cli: Invocation, args: commands.SetupCommand, planned: Sequence[FileChange]) -> None:
     diffs = {each.content.path: each.difference() for each in planned if each.changes}
     if cli.field or cli.format_name() is not None:
         rows = [
@@ -389,11 +418,14 @@ def _check(
         cli.status = ExitStatus.INCOMPLETE
 
 
+_EDITED = "entries of jitid were changed or removed; set the client up again"
+
+
 def _condition(states: Sequence[FileState], own: str) -> Iterator[Ambient]:
     """Yield the faults of the setup itself; `own` is the program that a new setup would write."""
     for state in states:
         if state.state == "edited":
-            yield Ambient("file", state.path, "bypass", "entries of jitid were changed or removed")
+            yield Ambient("file", state.path, "bypass", _EDITED)
         elif state.state == "unreadable":
             yield Ambient("file", state.path, "unexamined", "it cannot be read")
         for name in sorted(state.commands):

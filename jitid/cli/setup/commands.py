@@ -194,7 +194,9 @@ class SetupCommand(Verb):
         TEXT, "--name", metavar="NAME", help="Name of the entry, such as an AWS profile (default: jitid)."
     )
     project: bool = flag(
-        "--project", help="Write the files of the current folder, not the user's. Not for aws and kube."
+        "--project",
+        help="Write the files of the current folder, not the user's. "
+        "For claude-code, codex, opencode, gemini, copilot, cursor, vscode and git.",
     )
     task: str | None = opt(TASK, "--task", "-t", help="Task, written into the helper's line.")
     delegator: str | None = opt(DELEGATOR, "--delegator", "-d", help="Delegator, written into the line.")
@@ -208,6 +210,10 @@ class SetupCommand(Verb):
         if self.check:
             return _AMBIENT
         return _CLIENTS if self.client is None else _CHANGES
+
+    def may_page(self) -> bool:
+        """Return whether a terminal shows a long diff in a pager; the question comes after it."""
+        return True
 
     def may_change(self) -> bool:
         """Return whether this line may change a file."""

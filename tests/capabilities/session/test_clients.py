@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from jitid.capabilities.scan.agent_places import PLACES
 from jitid.capabilities.scan.agent_places import SHELL as SHELL_PLACE
 from jitid.capabilities.session.clients import CLIENTS, ParentProcess, client_of, process_of_client
 from jitid.model.agent_program import AGENT_PROGRAMS
+from jitid.system import processes
 
 SHELL = ParentProcess(9, ("/bin/sh", "-c", "jitid helper token"), ("sh", "dash"))
 MANUAL = Path(__file__).parents[3] / "man/jitid-agents.7"
@@ -37,7 +40,16 @@ def _of(words: str, *names: str) -> str | None:
         ("/x/cursor-agent --use-system-ca /x/index.js", ("node", "node"), "cursor"),
         ("cat /x/claude", ("cat", "cat"), None),
         ("codex -c true", ("sh", "dash"), None),
+        (
+            "node --no-warnings --enable-source-maps /lib/@anthropic-ai/claude-code/cli.js",
+            ("node", "node"),
+            "claude-code",
+        ),
+        ("node --require /x/a.js -r b /lib/@openai/codex/bin/codex.js -c", ("node", "node"), "codex"),
+        ("node --max-old-space-size=9 --no-warnings /usr/bin/gemini", ("MainThread", "node"), "gemini"),
         ("node /x/server.js claude", ("node", "node"), None),
+        ("node --inspect /x/server.js claude", ("node", "node"), None),
+        ("node --require /x/a.js /x/server.js /usr/bin/claude", ("node", "node"), None),
         ("bash", ("bash", "bash"), None),
         ("", ("",), None),
     ],
@@ -45,6 +57,23 @@ def _of(words: str, *names: str) -> str | None:
 def test_a_client_is_known_by_its_program(words: str, names: tuple[str, ...], client: str | None) -> None:
     """Never by the name of a file among its arguments, unless an interpreter runs that file."""
     assert _of(words, *names) == client
+
+
+def test_a_client_is_known_by_its_process_as_by_its_words(tmp_path: Path) -> None:
+    """Options of the interpreter may come before its script."""
+    script = tmp_path / "@anthropic-ai/claude-code/cli.js"
+    script.parent.mkdir(parents=True)
+    script.write_text("print(flush=True); input()")
+    interpreter = tmp_path / "node"
+    interpreter.symlink_to(sys.executable)
+    line = [str(interpreter), "-B", "-W", "ignore", "-I", str(script)]
+    with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        words = processes.words(process.pid)
+        process.communicate(b"\n")
+    assert words == tuple(line)
+    assert client_of(ParentProcess(process.pid, words, ("node",))) == CLIENTS[0]
 
 
 def test_each_client_is_in_the_one_table_of_programs_of_agents() -> None:

@@ -8,6 +8,7 @@ import stat
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import permutations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -667,6 +668,135 @@ def test_two_clients_of_a_file_in_another_layout_leave_what_was_there(
         assert not any(each.kept for each in undo(SHARED[number][0], home))
     assert (json.loads(path.read_text()) if path.exists() else None) == (before and json.loads(before))
     assert records(home) == []
+
+
+ONE_FILE: dict[str, dict[str, Any]] = {
+    "claude-code": {"project": True, "tools": True},
+    "copilot": {"project": True},
+    "mcp": {},
+}
+"""The clients that read `.mcp.json`."""
+
+
+def in_force(client: str, home: Path) -> list[str]:
+    """Return the states of the shared file for a client."""
+    wanted = request(home, **ONE_FILE[client], gateway=None, servers=())
+    path = str(home / "repo/.mcp.json")
+    return [state.state for state in change.states(CLIENTS[client], wanted) if state.path == path]
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        None,
+        b"{ }",
+        b'{\n  "mcpServers": {"docs": {"url": "https://old.example/mcp"}}, // mine\n}\n',
+        b'{"mcpServers": {"x": {}}}',
+    ],
+)
+@pytest.mark.parametrize("order", [*permutations(ONE_FILE)], ids="-".join)
+@pytest.mark.parametrize("reversed_undo", [False, True])
+@pytest.mark.parametrize("layout", [None, 7])
+def test_clients_of_one_file_share_the_entries_that_both_need(
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    before: bytes | None,
+    order: tuple[str, ...],
+    reversed_undo: bool,
+    layout: int | None,
+) -> None:
+    """No setup disturbs another one, and each entry stays until the last client that needs it is undone."""
+    folder = home / "repo"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    path = folder / ".mcp.json"
+    if before is not None:
+        path.write_bytes(before)
+    for _ in range(2):
+        for client in order:
+            done = set_up(client, request(home, **ONE_FILE[client], gateway=None))
+            assert in_force(client, home) == ["in-force"]
+    assert not any(each.changes for each in done)
+    if layout is not None:
+        path.write_text(json.dumps(content_of(path.read_text()), indent=layout))
+    left = list(order)
+    while left:
+        assert {client: in_force(client, home) for client in left} == {key: ["in-force"] for key in left}
+        client = left.pop(-1 if reversed_undo else 0)
+        assert not any(each.kept for each in undo(client, home))
+    if layout is None or before is None:
+        assert (path.read_bytes() if path.exists() else None) == before
+    else:
+        assert content_of(path.read_text()) == content_of(before.decode())
+    assert records(home) == []
+
+
+DOCS_AND_MORE = (("docs", "https://mcp.example/mcp"), ("more", "https://two.example/mcp"))
+
+
+@pytest.mark.parametrize("order", [*permutations(ONE_FILE)], ids="-".join)
+def test_an_entry_that_another_client_replaced_by_its_own_is_in_force(
+    home: Path, monkeypatch: pytest.MonkeyPatch, order: tuple[str, ...]
+) -> None:
+    """Each with other options; the next setup of one of them ends nothing for the others."""
+    folder = home / "repo"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    for _ in range(2):
+        for number, client in enumerate(order):
+            wanted = request(home, **ONE_FILE[client], gateway=None)
+            set_up(client, wanted._replace(command=("jitid", "--ledger", f"/l/{number}")))
+    assert {client: in_force(client, home) for client in order} == {key: ["in-force"] for key in order}
+    (folder / ".mcp.json").write_text('{"mcpServers": {"jitid": {"command": "mine"}}}')
+    assert {client: in_force(client, home) for client in order} == {key: ["edited"] for key in order}
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        (
+            "copilot b",
+            "mcp b docs",
+            "-mcp",
+            "layout",
+            "claude-code b more",
+            "-claude-code",
+            "layout",
+            "mcp b",
+        ),
+        ("mcp a more", "layout", "claude-code a", "mcp a"),
+        (
+            "mcp b docs",
+            "claude-code a",
+            "layout",
+            "mcp a docs more",
+            "claude-code b more",
+            "mcp b",
+        ),
+    ],
+)
+def test_an_entry_of_two_clients_goes_with_the_last_one_whatever_they_changed_between(
+    home: Path, monkeypatch: pytest.MonkeyPatch, steps: tuple[str, ...]
+) -> None:
+    folder = home / "repo"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    path = folder / ".mcp.json"
+    path.write_text("{}")
+    for step in steps:
+        client, *names = step.split()
+        if step == "layout":
+            path.write_text(json.dumps(content_of(path.read_text()), indent=7))
+        elif client.startswith("-"):
+            undo(client[1:], home)
+        else:
+            servers = tuple(each for each in DOCS_AND_MORE if each[0] in names)
+            set_up(
+                client, request(home, **ONE_FILE[client], gateway=None, name=f"n-{names[0]}", servers=servers)
+            )
+    for client in ("claude-code", "copilot", "mcp"):
+        assert not any(each.kept for each in undo(client, home))
+    assert (content_of(path.read_text()), records(home)) == ({}, [])
 
 
 def test_the_undo_of_a_client_that_was_never_set_up_leaves_the_entries_of_another_one(
