@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -51,7 +52,9 @@ def federate(cli: Invocation, args: FederateCommand) -> None:
         cli.show_records(args.view, [row], lambda each: each)
         return
     for line in _lines(guide, row):
-        output.write_line(safe(line))
+        # What does not fit continues below the text that it belongs to.
+        key = re.match(r"  \S+ {2,}", line)
+        output.write_line(safe(line), 4 if key is None else key.end())
 
 
 def _list(cli: Invocation, args: FederateCommand) -> None:
