@@ -86,7 +86,10 @@ def test_a_token_is_checked_as_the_vendor_would(shell: Shell) -> None:
 
     assert status("openai")[0] == 0
     assert status("openai", "--delegator", LOGIN)[0] == 0
-    assert "does not match the rule `jitid/user_3Abob/*`" in status("openai", "--delegator", "bob")[1]
+    refused = status("openai", "--delegator", "bob")[1]
+    assert "`sub` `jitid/user_3A" in refused
+    assert "does not match the rule `jitid/user_3Abob/*`" in refused
+    assert "hint: --delegator and --agent fill the rule" in refused
     # The beginning of a name is another name.
     assert status("openai", "--delegator", LOGIN[:-1])[0] == 8
     assert "for another audience" in status("anthropic")[1]

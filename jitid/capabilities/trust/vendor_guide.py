@@ -129,7 +129,10 @@ def check(guide: Guide, token: str, now: int) -> Mapping[str, Any]:
     jws.check_claims(parsed.claims, issuer=guide.issuer, audiences=guide.federation.audiences, now=now)
     subject = parsed.claims.get("sub")
     if not isinstance(subject, str) or not matches(guide.subject, subject):
-        raise InvalidCredentialError(f"the token's `sub` does not match the rule {quote(guide.subject)}")
+        raise InvalidCredentialError(
+            f"the token's `sub` {quote(str(subject), 300)} does not match the rule {quote(guide.subject)}",
+            "--delegator and --agent fill the rule with the names of the token that is checked",
+        )
     for claim, values in guide.required.items():
         if parsed.claims.get(claim) not in values:
             raise InvalidCredentialError(

@@ -347,7 +347,7 @@ def _example(value: str) -> str:
 
 
 class ExampleCommand(Verb):
-    """Print an example to copy: a verifier, alert rules, units.
+    """Print an example to copy: a verifier, CI jobs, alert rules, units.
 
     Without a name, list the examples.
     """
