@@ -56,7 +56,7 @@ HAND_WRITTEN = (
 CHAPTER_PAGES = tuple(f"jitid-{name}.7" for name in CHAPTERS)
 """The pages that are made of chapters in Markdown."""
 
-_LONGEST_HEAD = 22
+_LONGEST_HEAD = 23
 """Both names, their sections and the name of the manual fit into one line of 78 columns."""
 _NUMBERED = '-tag -width "128+n"'
 _MENTIONED_VARIABLE = re.compile(r" *\[env var: (\w+)\]")

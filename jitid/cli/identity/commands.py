@@ -19,7 +19,9 @@ CREDENTIAL = (
 """The fields of a credential. Append new ones: scripts and remedies refer to fields by their number."""
 
 
-BOUND = Columns("jitid.list/1", CREDENTIAL, brief="id task agent state left process", more="left")
+BOUND = Columns(
+    "jitid.list/1", CREDENTIAL, brief="id task agent state left process", spare="process left", more="left"
+)
 """The view of `list` if some credentials belong to processes: `alive`, `gone`, or `unknown` on this machine."""
 
 
@@ -41,6 +43,7 @@ class ListCommand(Filter, Verb):
         "jitid.list/1",
         CREDENTIAL,
         brief="id task agent delegator state left",
+        spare="left delegator",
         # It changes every second, so it is shown only in a terminal's table or by its name.
         more="left",
     )

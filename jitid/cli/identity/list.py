@@ -79,7 +79,10 @@ def _credentials(cli: Invocation, args: commands.ListCommand) -> None:
         omitted = max(len(credentials) - args.limit, 0)
         credentials = credentials[: args.limit]
     bound = any(row.process is not None and row.ended_at is None for row in credentials)
-    cli.show_records(BOUND if bound else args.view, credentials, partial(record_rows.computed, now=page.now))
+    view = BOUND if bound else args.view
+    # All of them are active with --live.
+    brief = tuple(name for name in view.brief if name != "state") if chosen.live else ()
+    cli.show_records(view, credentials, partial(record_rows.computed, now=page.now), brief=brief)
     if not cli.field:
         record_rows.warn_of_orphans(cli, orphans(credentials, page.now))
     if omitted and ("limit" not in cli.stated or output.is_terminal()):

@@ -386,7 +386,11 @@ class FederateCommand(Verb):
         "exchanged_lifetime missing settings variables hidden warnings jwks",
         single=True,
     )
-    listed = Columns("jitid.federations/1", "name vendor audience lifetime configured missing subject")
+    listed = Columns(
+        "jitid.federations/1",
+        "name vendor audience lifetime configured missing subject",
+        brief="name vendor audience configured missing",
+    )
 
     name: str | None = optional_arg(
         texts(str, "NAME", {}, words=_federations), "[NAME]", help="A vendor, or a table [federate.NAME]."
