@@ -291,6 +291,21 @@ def test_a_long_sentence_is_wrapped() -> None:
     assert " ".join(lines).split() == ["word"] * 60
 
 
+def test_a_long_command_of_a_chapter_continues_on_further_lines() -> None:
+    """A shell reads them as one command. An option stays with its value; answers are as they were."""
+    long = "$ jitid issue --task T1 --delegator alice --agent release --purpose 'roll out it' --scope deploy:web | cat"
+    answer = "an answer of the program " * 5
+    first, second, *rest = markdown.in_lines(f"{long}\n{answer}\n$ short").splitlines()
+    assert first == "$ jitid issue --task T1 --delegator alice --agent release \\"
+    assert second == "    --purpose 'roll out it' --scope deploy:web | cat"
+    assert rest == [answer, "$ short"]
+    for name in CHAPTERS:
+        page = markdown.pages()[f"jitid-{name}.7"].replace(r"\-", "-").replace(r"\(aq", "'")
+        page = re.sub(r"\\e|\\\(..", "x", page)
+        commands = re.findall(r"^\$ .*", page, re.MULTILINE)
+        assert not [line for line in commands if len(line) > 75 and "'" not in line]
+
+
 def test_a_command_is_shown_so_that_it_can_be_copied() -> None:
     assert display("jitid x --y 'z' \\\n.dot ~") == [
         ".Bd -literal -offset indent",
