@@ -269,7 +269,7 @@ def test_one_of_two_settings_is_missing(shell: Shell) -> None:
 def test_an_open_rule_is_no_rule_where_subjects_are_compared_exactly(shell: Shell) -> None:
     """A `*` cannot be entered there."""
     text = good(shell, "federate", "azure")
-    assert "  subject    * (compared exactly there, so that this is no rule yet; template:" in text
+    assert "  subject    * (compared exactly there: name one, see the note; template:" in text
     assert "Microsoft Entra compares `sub` exactly: make one rule for each name, with --delegator" in text
     assert "as a prefix" not in text
     assert "every delegator" not in text

@@ -333,6 +333,6 @@ def test_the_configuration_of_a_vendor_is_broken_between_words(shell: Shell) -> 
     piped = shell.good("federate", "aws")
     assert max(map(len, piped.splitlines())) > 80
     assert terminal.shown.split() == piped.split()
-    # What continues stands below the text that it belongs to.
+    # The rest of a long line is below the text of that line.
     assert re.search(r"^  lifetime   of a token.* without\r?\n {13}revocation", terminal.shown, re.MULTILINE)
     assert re.search(r"^  role {13}missing .* read\r?\n {19}as AWS_ROLE_ARN", terminal.shown, re.MULTILINE)

@@ -58,7 +58,7 @@ def test_every_example_to_copy_stands_in_the_page_of_its_verb(name: str) -> None
 
 @pytest.mark.parametrize("name", sorted(PAGES))
 def test_the_head_of_a_page_fits_into_its_line(name: str) -> None:
-    """Its title stands twice, on both sides of the name of the manual."""
+    """The line has the title twice, on both sides of the name of the manual."""
     (words,) = re.findall(r"^\.Dt (\S+ \d)$", PAGES[name], re.MULTILINE)
     assert 2 * len(f"{words})") + 2 * len(" ") + len("General Commands Manual") <= 78
 
@@ -292,7 +292,7 @@ def test_a_long_sentence_is_wrapped() -> None:
 
 
 def test_a_long_command_of_a_chapter_continues_on_further_lines() -> None:
-    """A shell reads them as one command. An option stays with its value; answers are as they were."""
+    """A shell reads them as one command. An option stays with its value; answers stay unchanged."""
     long = "$ jitid issue --task T1 --delegator alice --agent release --purpose 'roll out it' --scope deploy:web | cat"
     answer = "an answer of the program " * 5
     first, second, *rest = markdown.in_lines(f"{long}\n{answer}\n$ short").splitlines()

@@ -221,7 +221,7 @@ class Secrets:
                 )
 
     def _refusals(self, federations: Mapping[str, Federation], issued: Issued) -> list[str]:
-        """Return notes on what a vendor may refuse, as `jitid federate` prints them."""
+        """Return the notes of `jitid federate` that concern the identity: for which reasons a vendor may refuse it."""
         if self._cli.quiet:
             return []
         from jitid.authority.open import issuer as issuer_of

@@ -52,7 +52,7 @@ def federate(cli: Invocation, args: FederateCommand) -> None:
         cli.show_records(args.view, [row], lambda each: each)
         return
     for line in _lines(guide, row):
-        # What does not fit continues below the text that it belongs to.
+        # The rest of a long line continues below the text of that line, and not below its name.
         key = re.match(r"  \S+ {2,}", line)
         output.write_line(safe(line), 4 if key is None else key.end())
 
@@ -127,9 +127,7 @@ def _lines(guide: Guide, row: Mapping[str, Any]) -> list[str]:
     vendor, found = guide.vendor, guide.federation
     compared = "exactly"
     if guide.subject.endswith("*"):
-        compared = (
-            "as a prefix" if vendor.compares == "prefix" else "exactly there, so that this is no rule yet"
-        )
+        compared = "as a prefix" if vendor.compares == "prefix" else "exactly there: name one, see the note"
     token, exchanged = format_duration(row["token_lifetime"]), format_duration(found.lifetime)
     if vendor.by_subject_alone:
         claims = ["  claims     none besides `sub` can be matched"]
