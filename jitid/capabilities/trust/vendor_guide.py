@@ -70,7 +70,8 @@ def guide_of(
     template, _ = config.subjects.get(audience, (None, 0))
     algorithm = _algorithm(authority, audience, config.algorithms)
     trust_domain = authority.perform(PublishBundle()).trust_domain
-    keys = of_algorithm(authority.perform(PublishKeys()), algorithm)
+    jwks = authority.perform(PublishKeys())
+    keys = of_algorithm(jwks, algorithm)
     subject = subject_rule(template, trust_domain, delegator, agent)
     return Guide(
         federation.name, federation.vendor, issuer, audience, algorithm, keys, template, subject, federation

@@ -175,6 +175,7 @@ class Secrets:
         self._ways: dict[type[Delivery], Delivery] = {}
         self._vendors: Vendors | None = None
         self._vendor_variables: dict[str, str] = {}
+        self._vendor_token: Secret | None = None
         self._reported: dict[str, str] = {}
         self._shown: str | None = None
         self._renewed = False
@@ -186,7 +187,10 @@ class Secrets:
         Raises the error of the first secret that fails. Earlier secrets end with the identity.
         """
         for request in self._requests:
-            self._take(request, self._attach(request, token), command_end)
+            issued = self._attach(request, token)
+            self._take(request, issued, command_end)
+            if request.federation is not None:
+                self._vendor_token = issued.credentials[0].secret
 
     def lead_vendors(self, issued: Issued) -> None:
         """Make the files for the programs of vendors of an issued identity. Raises StorageError."""
@@ -222,18 +226,18 @@ class Secrets:
 
     def _refusals(self, federations: Mapping[str, Federation], issued: Issued) -> list[str]:
         """Return the notes of `jitid federate` that concern the identity: for which reasons a vendor may refuse it."""
-        if self._cli.quiet:
+        if self._cli.quiet or self._vendor_token is None:
             return []
-        from jitid.authority.open import issuer as issuer_of
         from jitid.capabilities.trust import vendor_guide
+        from jitid.crypto import jws
 
         config = self._cli.config()
         notes: dict[str, None] = {}
         # They concern the vendor alone: a remote authority that does not answer them prevents no run.
         with suppress(JitidError), closing(open_authority(config)) as authority:
-            issuer = issuer_of(config)
+            issuer = str(jws.parse(self._vendor_token.reveal()).claims["iss"])
             for federation in federations.values():
-                if issuer is None or federation.audience is None:
+                if federation.audience is None:
                     continue
                 guide = vendor_guide.guide_of(
                     authority, config, issuer, federation, federation.audience, issued.delegator, issued.agent
