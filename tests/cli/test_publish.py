@@ -172,7 +172,7 @@ def test_two_files_do_as_well_as_the_folder(shell: Shell, tmp_path: Path) -> Non
         (files[2:], "require each other"),
         (("--issuer", URL), "--issuer requires"),
         (("--published", " "), "blank"),
-        (("--published", "nowhere"), "there is no jitid.json in `nowhere`"),
+        (("--published", "nowhere"), "jitid.json"),
         (("--published", "nowhere"), "from there, copy jitid.json, jwks.json and status/"),
         (("--published", URL), f"expects a folder, not the address `{URL}`"),
         (("--published", URL), "from there, copy jitid.json, jwks.json and status/"),

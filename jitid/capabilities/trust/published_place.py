@@ -68,10 +68,12 @@ def verify_published(
     keys_path = source.jwks
     list_path = source.status_list
     if source.folder is not None:
-        index_path = os.path.join(source.folder, publication.INDEX)
-        if not os.path.lexists(index_path):
-            raise UsageError(f"there is no {publication.INDEX} in {quote(source.folder, 200)}", _COPY)
-        index = publication.read_index(_read(index_path, publication.MAX_INDEX))
+        try:
+            index_data = _read(os.path.join(source.folder, publication.INDEX), publication.MAX_INDEX)
+        except UsageError as error:
+            error.hint = error.hint or _COPY
+            raise
+        index = publication.read_index(index_data)
         if issuer is not None and issuer not in (index.issuer, *index.former):
             raise UsageError(
                 f"{quote(source.folder, 200)} is of the issuer {index.issuer}; expected {issuer}"
