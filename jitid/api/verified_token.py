@@ -24,6 +24,7 @@ from jitid.redaction.token_format import OPAQUE_PREFIX, bare, is_opaque
 from jitid.values.field_types import AUDIENCE
 from jitid.values.scope import Scope, covers, parse_scope
 from jitid.values.secret import Secret
+from jitid.values.text import quote
 
 if TYPE_CHECKING:
     from jitid.model.credential import Credential
@@ -150,7 +151,13 @@ def _stated(text: str, audiences: tuple[str, ...]) -> Mapping[str, Any] | None:
     parsed = jws.parse(text, types=jws.TOKENS)
     if parsed.typ == jws.SVID:
         raise InvalidCredentialError(NO_RIGHT, "use a credential of the kind jwt or opaque")
-    jws.check_audience(parsed.claims, audiences)
+    try:
+        jws.check_audience(parsed.claims, audiences)
+    except InvalidCredentialError as error:
+        error.hint = (
+            f"its `aud` is {quote(str(parsed.claims.get('aud')), 300)}; one of them must be in audience="
+        )
+        raise
     return parsed.claims
 
 

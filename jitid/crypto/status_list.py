@@ -10,6 +10,7 @@ from jitid.crypto import jws
 from jitid.errors import InvalidCredentialError
 from jitid.values import strict_json
 from jitid.values.record import Record
+from jitid.values.text import quote
 from jitid.values.times import format_time
 
 TYPES = frozenset({"statuslist+jwt"})
@@ -204,7 +205,10 @@ def check(token: Mapping[str, Any], listings: Collection[SignedStatusList]) -> S
     expected = reference(token)
     matches = [status_list for status_list in listings if status_list.uri == expected.uri]
     if len(matches) != 1:
-        raise InvalidCredentialError("the token refers to another status list")
+        raise InvalidCredentialError(
+            "the token refers to another status list",
+            f"use the list that it names: {quote(expected.uri, 300)}",
+        )
     (listing,) = matches
     status = listing.statuses.at(expected.place)
     if status == VALID:

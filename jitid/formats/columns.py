@@ -27,7 +27,7 @@ class Columns:
     RFC 3339 text. A verb adds only the values that it computes.
     """
 
-    __slots__ = ("_durations", "_paths", "brief", "fields", "more", "named", "schema", "single")
+    __slots__ = ("_durations", "_paths", "brief", "fields", "more", "named", "schema", "single", "spare")
 
     def __init__(
         self,
@@ -35,6 +35,7 @@ class Columns:
         fields: str,
         *,
         brief: str = "",
+        spare: str = "",
         more: str = "",
         durations: str = "",
         single: bool = False,
@@ -52,6 +53,8 @@ class Columns:
         """The names of the columns, in order; a stable interface. Append new ones: scripts number them."""
         self.brief = tuple(brief.split()) or self.fields
         """The columns of a table on a terminal of 80 columns."""
+        self.spare = tuple(spare.split())
+        """Brief columns that a table omits, the first one first, where it would otherwise break names."""
         self.more = tuple(more.split())
         """Fields that are shown by name, or in brief, only."""
         self._durations = durations.split()
@@ -96,7 +99,8 @@ class Columns:
 
         names = columns or self.fields
         rows = (self.row(record, compute(record) if compute else None, names) for record in records)
-        return Display(self.schema, names, rows, self.single, document)
+        spare = () if names == self.fields else self.spare
+        return Display(self.schema, names, rows, self.single, document, spare)
 
 
 def shown(name: str, value: Any) -> Any:

@@ -36,6 +36,8 @@ class Display(Record):
     """Whether the only row is the answer itself, and not a list with one item."""
     document: Mapping[str, Any] | None = None
     """The JSON document, if it can contain more than the rows; the schema is added."""
+    spare: tuple[str, ...] = ()
+    """Columns that a table omits, the first one first, where it would otherwise break words."""
 
 
 def check_field(field: str, fields: tuple[str, ...]) -> None:

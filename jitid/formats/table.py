@@ -22,6 +22,10 @@ from jitid.values.text import safe
 GAP = 2
 """Number of blanks between two columns."""
 _LEGIBLE = 8
+_NAMES = 2
+"""Number of columns that name a row."""
+_LONGEST_WORD = 48
+"""A longer word, such as an address, may be broken."""
 _WIDEST = 24
 _NARROWEST = 20
 _PART = 200
@@ -58,23 +62,54 @@ def text(view: Display, colour: bool) -> Iterator[str]:
             yield record([(field, row.get(field)) for field in view.fields], width, colour)
         return
     rows = [[_shown(row.get(field)) for field in view.fields] for row in view.rows]
-    columns = list(zip(view.fields, *rows, strict=True))
-    natural = [max(map(cell_len, column)) for column in columns]
-    least = [max(map(_least_width, column)) for column in columns]
-    whole_names = list(map(max, least, map(cell_len, view.fields)))
-    room = width - GAP * (len(columns) - 1)
-    widths = fitted(natural, whole_names, room) or fitted(natural, least, room)
+    columns = list(map(_Needs.of, zip(view.fields, *rows, strict=True)))
+    widths = _widths(columns, view.spare, width)
     if widths is None:
         separator = ""
         for cells in rows:
             yield separator + record(zip(view.fields, cells, strict=True), width, colour)
             separator = "\n"
         return
-    named_columns = list(map(Column, widths, view.fields))
+    kept = [index for index, column in enumerate(columns) if column.name in widths]
+    named_columns = [Column(width, name) for name, width in widths.items()]
     # In parts: a terminal or a pager shows the first rows while the others are drawn.
     for start in range(0, max(len(rows), 1), _PART):
-        part = (map(Text, cells) for cells in rows[start : start + _PART])
+        part = ([Text(cells[index]) for index in kept] for cells in rows[start : start + _PART])
         yield ruled(named_columns, part, colour, header=None if start else "bold")
+
+
+class _Needs(Record):
+    """The widths that a column needs."""
+
+    name: str
+    natural: int
+    """No value is folded."""
+    whole: int
+    """No word is broken, except an address."""
+    least: int
+
+    @staticmethod
+    def of(values: Sequence[str]) -> _Needs:
+        """Return the needs of a column; the first value is its name."""
+        whole = max(_least_width(value, _LONGEST_WORD) for value in values)
+        return _Needs(values[0], max(map(cell_len, values)), whole, max(map(_least_width, values)))
+
+
+def _widths(columns: Sequence[_Needs], spare: Sequence[str], width: int) -> dict[str, int] | None:
+    """Return the widths of columns by their names; None if they do not fit.
+
+    The first columns name a row: before their words are broken, those of the others are, and spare columns go.
+    """
+    tries = [(len(columns), 0), *((_NAMES, omitted) for omitted in range(len(spare) + 1)), (0, 0)]
+    for whole, omitted in tries:
+        kept = [column for column in columns if column.name not in spare[:omitted]]
+        natural = [column.natural for column in kept]
+        least = [column.whole if index < whole else column.least for index, column in enumerate(kept)]
+        names = [max(low, cell_len(column.name)) for low, column in zip(least, kept, strict=True)]
+        room = width - GAP * (len(kept) - 1)
+        if (found := fitted(natural, names, room) or fitted(natural, least, room)) is not None:
+            return {column.name: each for column, each in zip(kept, found, strict=True)}
+    return None
 
 
 def fitted(natural: Sequence[int], least: Sequence[int], room: int) -> list[int] | None:
@@ -248,10 +283,10 @@ def _shown(value: object) -> str:
     return cell(value) or "-"
 
 
-def _least_width(value_text: str) -> int:
-    """Return the width that a value needs to be legible: that of a whole id or time, or a part of other words."""
+def _least_width(value_text: str, legible: int = _LEGIBLE) -> int:
+    """Return the width that a value needs: that of a whole id or time, or of at most `legible` cells of a word."""
     words = value_text.split() or [""]
     return max(
-        cell_len(word) if _WHOLE.fullmatch(word.strip("(),")) else min(cell_len(word), _LEGIBLE)
+        cell_len(word) if _WHOLE.fullmatch(word.strip("(),")) else min(cell_len(word), legible)
         for word in words
     )

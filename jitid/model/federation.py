@@ -76,6 +76,11 @@ class Federation(Record):
             if setting.required and name not in self.settings
         ]
 
+    @property
+    def one_missing(self) -> list[str]:
+        """The names of the settings of which one is missing: a program needs it, or states the value by itself."""
+        return [] if any(name in self.settings for name in self.vendor.one_of) else [*self.vendor.one_of]
+
 
 def is_name(text: str) -> bool:
     """Return whether a text can be the name of a table."""

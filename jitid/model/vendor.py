@@ -59,6 +59,8 @@ class Vendor(Record):
     """Variables with another folder for the settings of its programs; the command inherits them."""
     note: str = ""
     """A hint for users: values that its programs do not read by themselves."""
+    one_of: tuple[str, ...] = ()
+    """Settings of which its programs need one; which one depends on the program."""
 
     @property
     def variables(self) -> frozenset[str]:
@@ -178,6 +180,7 @@ VENDORS: Mapping[str, Vendor] = {
         compares="prefix",
         folders=("CODEX_HOME",),
         note="the Python SDK takes ids and file as workload_identity=; see jitid-federation(7)",
+        one_of=("rule", "provider"),
     ),
     # google-auth 2.63: `external_account` with `credential_source.file`, read at each refresh, with its line breaks.
     "google": Vendor(

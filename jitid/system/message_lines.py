@@ -11,13 +11,13 @@ _GLUE = "\x00"
 """Stands for a blank within a command. Messages have no control characters."""
 
 
-def fitted(message: str, width: int, prefix: str = "jitid:") -> str:
-    """Return a message that begins with a prefix in lines of at most `width` characters.
+def fitted(message: str, width: int, prefix: str = "jitid:", indent: str = _INDENT) -> str:
+    """Return a message that begins with a prefix in lines of at most `width` characters, the further ones indented.
 
     A command stays in one piece, and moves to the next line. If it is longer than a line, the terminal breaks it,
     which a copy does not contain.
     """
-    if len(message) <= width or width <= len(_INDENT):
+    if len(message) <= width or width <= len(indent):
         return message
     if not message.startswith(prefix):
         return message
@@ -27,7 +27,7 @@ def fitted(message: str, width: int, prefix: str = "jitid:") -> str:
     for word in words:
         if len(line) + 1 + len(word) > width and line != prefix:
             lines.append(line)
-            line = f"{_INDENT}{word}"
+            line = f"{indent}{word}"
         else:
             line = f"{line} {word}"
     return "\n".join([*lines, line]).replace(_GLUE, " ")

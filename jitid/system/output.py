@@ -95,12 +95,15 @@ def write(text: str) -> None:
         raise _failed(error) from error
 
 
-def write_line(text: str) -> None:
-    """Write a sentence to standard output; at a terminal, its lines end between words. Raises OutputError."""
+def write_line(text: str, indent: int = 2) -> None:
+    """Write a sentence to standard output; at a terminal, its lines end between words. Raises OutputError.
+
+    `indent` is the number of blanks before further lines.
+    """
     if len(text) > _NARROW and is_terminal():
         from jitid.system.message_lines import fitted
 
-        text = fitted(text, os.get_terminal_size(DATA).columns, prefix="")
+        text = fitted(text, os.get_terminal_size(DATA).columns, prefix="", indent=" " * indent)
     write(f"{text}\n")
 
 

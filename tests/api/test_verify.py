@@ -77,8 +77,9 @@ def test_the_audience_cannot_be_left_out(user: User) -> None:
         # An identity token is for the authority alone; its issuer is not the audience of a service.
         issuer = jitid.verify(token, audience=API).claims["iss"]
         identity_token = Path(me.parent_file).read_text()
-        with pytest.raises(jitid.InvalidCredentialError):
+        with pytest.raises(jitid.InvalidCredentialError) as refused:
             jitid.verify(identity_token, audience=API)
+        assert refused.value.hint == f"its `aud` is `{issuer}`; one of them must be in audience="
         assert jitid.verify(identity_token, audience=issuer).audiences == (issuer,)
 
 

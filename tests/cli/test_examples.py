@@ -19,6 +19,7 @@ import pytest
 from jitid.cli.help_text import EXAMPLES
 from jitid.cli.setup.example import FOLDER
 from jitid.errors import ExitStatus
+from tests.readme import TEXT as README
 from tests.real import Shell, need, surroundings
 
 API = "https://api.example"
@@ -26,6 +27,10 @@ API = "https://api.example"
 
 def test_every_example_is_listed() -> None:
     assert sorted(EXAMPLES) == sorted(path.name for path in Path(FOLDER).iterdir() if path.is_file())
+
+
+def test_the_readme_leads_to_the_examples_for_ci() -> None:
+    assert re.search(r"`jitid example` .*GitHub Action.*GitLab", README)
 
 
 class _Requests(http.server.BaseHTTPRequestHandler):

@@ -86,7 +86,10 @@ def test_a_token_is_checked_as_the_vendor_would(shell: Shell) -> None:
 
     assert status("openai")[0] == 0
     assert status("openai", "--delegator", LOGIN)[0] == 0
-    assert "does not match the rule `jitid/user_3Abob/*`" in status("openai", "--delegator", "bob")[1]
+    refused = status("openai", "--delegator", "bob")[1]
+    assert "`sub` `jitid/user_3A" in refused
+    assert "does not match the rule `jitid/user_3Abob/*`" in refused
+    assert "hint: --delegator and --agent fill the rule" in refused
     # The beginning of a name is another name.
     assert status("openai", "--delegator", LOGIN[:-1])[0] == 8
     assert "for another audience" in status("anthropic")[1]
@@ -246,6 +249,37 @@ def test_what_is_missing_is_named(shell: Shell) -> None:
     (shell.home / "settings.toml").write_text(f'issuer = "{ISSUER}"\n')
     done = shell.run("--config", "settings.toml", "federate", "google")
     assert (done.returncode, "federate.google.provider" in done.stderr) == (2, True)
+
+
+def test_one_of_two_settings_is_missing(shell: Shell) -> None:
+    """Programs of OpenAI need the id of a rule or of a provider; which one depends on the program."""
+    assert shown(shell, "openai")["missing"] == ["federate.openai.rule", "federate.openai.provider"]
+    assert "Note: programs of OpenAI need the setting federate.openai.rule (" in good(
+        shell, "federate", "openai"
+    )
+    rows = json.loads(good(shell, "federate", "--format", "json"))["items"]
+    assert {row["name"]: row["missing"] for row in rows}["openai"] == ["rule", "provider"]
+    (shell.home / "settings.toml").write_text(
+        SETTINGS.replace("[federate.openai]", "[federate.openai]\nrule = 'r'")
+    )
+    assert shown(shell, "openai")["missing"] == []
+    assert "programs of OpenAI need" not in good(shell, "federate", "openai")
+
+
+def test_an_open_rule_is_no_rule_where_subjects_are_compared_exactly(shell: Shell) -> None:
+    """A `*` cannot be entered there."""
+    text = good(shell, "federate", "azure")
+    assert "  subject    * (compared exactly there: name one, see the note; template:" in text
+    assert "Microsoft Entra compares `sub` exactly: make one rule for each name, with --delegator" in text
+    assert "as a prefix" not in text
+    assert "every delegator" not in text
+    assert "user:alice (compared exactly; template:" in good(shell, "federate", "azure", "-d", "alice")
+    assert "* (compared as a prefix; template:" in good(shell, "federate", "aws")
+    done = shell.run(
+        *("--config", "settings.toml", "federate", "azure", "--check", "-"),
+        stdin=token(shell, "api://AzureADTokenExchange"),
+    )
+    assert done.returncode == 8, done.stderr
 
 
 def test_a_vendor_that_accepts_two_names_has_one_template_for_both(shell: Shell) -> None:

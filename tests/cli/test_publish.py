@@ -156,6 +156,11 @@ def test_two_files_do_as_well_as_the_folder(shell: Shell, tmp_path: Path) -> Non
         ((), 2, "an issuer is required"),
         (("--issuer", "https://other.example"), 8, "another issuer"),
         (("--issuer", URL, "--audience", "https://api.example"), 8, "another audience"),
+        (
+            ("--issuer", URL, "--audience", "https://api.example"),
+            8,
+            "hint: an identity token is for jitid alone",
+        ),
         (("--issuer", URL, "--audience", URL), 0, ""),
         (("--issuer", URL, "--published", "../out"), 2, "--published excludes --jwks and --status-list"),
     ):
@@ -168,6 +173,9 @@ def test_two_files_do_as_well_as_the_folder(shell: Shell, tmp_path: Path) -> Non
         (("--issuer", URL), "--issuer requires"),
         (("--published", " "), "blank"),
         (("--published", "nowhere"), "jitid.json"),
+        (("--published", "nowhere"), "from there, copy jitid.json, jwks.json and status/"),
+        (("--published", URL), f"expects a folder, not the address `{URL}`"),
+        (("--published", URL), "from there, copy jitid.json, jwks.json and status/"),
         (("--published", "../out", "--issuer", "https://other.example"), "is of the issuer"),
     ):
         done = elsewhere.run("verify", "../token", *line)
@@ -194,6 +202,11 @@ def test_whatever_is_doubtful_is_refused(shell: Shell, tmp_path: Path) -> None:
     assert shell.run("verify", "token", *good).returncode == 0
     for token, files, what in (
         ("token", (*good[:3], f"out/status/{day + 1}.jwt", *good[4:]), "refers to another status list"),
+        (
+            "token",
+            (*good[:3], f"out/status/{day + 1}.jwt", *good[4:]),
+            f"use the list that it names: `{URL}/{name}`",
+        ),
         ("token", (*good[:3], f"other/out/{name}", *good[4:]), "does not belong to the issuer"),
         ("token", ("--jwks", "other/out/jwks.json", *good[2:]), "no published key"),
         ("token", (*good[:3], "token", *good[4:]), "type is not accepted"),

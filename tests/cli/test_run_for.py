@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import re
 import socket
@@ -371,6 +372,34 @@ def test_what_cannot_be_done_is_refused_before_anything_is_issued(
     assert done.returncode == 125
     assert reason in done.stderr
     assert "hint" in done.stderr
+
+
+def test_what_no_vendor_accepts_is_noted_as_by_federate(shell: Shell) -> None:
+    """The issuer, the rule for `sub`, and a setting that one program of the vendor needs; --quiet hides the notes."""
+
+    def noted(*words: str) -> str:
+        done = shell.run("--config", "settings.toml", *words, "--", "true")
+        assert done.returncode == 0, done.stderr
+        return done.stderr
+
+    me = ("run", "--task", "T2", "--delegator", getpass.getuser())
+    assert "vendors require" not in noted(*RUN, "--for", "aws")
+    assert "`delegator_proof` as shown" in noted(*RUN, "--for", "anthropic"), "the delegator is stated"
+    assert "delegator_proof" not in noted(*me, "--for", "anthropic")
+    assert "exactly" not in noted(*me, "--for", "azure")
+    (shell.home / "settings.toml").write_text(
+        SETTINGS.partition("[federate.openai]")[0]
+        + "[federate.azure]\ntenant = 't'\nclient = 'c'\nsubject = 'jitid/{delegator}/{id}/'\n"
+    )
+    assert "jitid: note: Microsoft Entra compares `sub` exactly" in noted(*me, "--for", "azure")
+    assert "federate.openai.rule (id of the federation rule, for Codex) or federate.openai.provider" in noted(
+        *me, "--for", "openai"
+    )
+    shell.environment["JITID_ISSUER"] = "urn:jitid:x"
+    shell.good("ledger", "issuer", "set", "urn:jitid:x", "--yes")
+    told = noted(*me, "--for", "anthropic", "--for", "openai")
+    assert told.count("jitid: note: vendors require an https issuer, not urn:jitid:x") == 1
+    assert "vendors require" not in noted("-q", *me, "--for", "anthropic")
 
 
 def test_a_template_that_does_not_count_opens_no_task(shell: Shell) -> None:

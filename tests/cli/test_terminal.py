@@ -220,6 +220,44 @@ def test_a_narrow_terminal_gets_ids_times_and_hashes_whole(line: str, columns: i
         assert not [one for one in lines if len(one) > columns and " " in one.strip()], shown
 
 
+def at_terminal(shell: Shell, *line: str) -> list[str]:
+    """Return the lines that a terminal of 80 columns shows."""
+    terminal = Terminal(shell, *line, more={"NO_COLOR": "1"})
+    assert terminal.end()[0] == 0
+    lines = terminal.shown.replace("\r", "").splitlines()
+    assert max(map(len, lines)) <= 80
+    return lines
+
+
+def test_a_table_has_the_task_of_a_session_whole(tmp_path: Path) -> None:
+    """It is copied into other commands. Columns that matter less go, and the state that --live states already."""
+    shell = Shell(tmp_path)
+    task = "session/claude-code/s1-4c125d8d"
+    shell.good("issue", "--task", task, "--delegator", "alice", "--agent", "claude-code/tester")
+    shell.good("issue", "--task", "T2", "--delegator", "alice")
+    for line in (("list", "--live"), ("list", "--by", "task")):
+        lines = at_terminal(shell, *line)
+        assert any(f"{task} " in each for each in lines), lines
+    assert at_terminal(shell, "list", "--live", "--task", "T2")[0].split() == [
+        "id", "task", "agent", "delegator", "left",
+    ]  # fmt: skip
+
+
+def test_a_leak_is_shown_with_the_time_until_no_verifier_accepts_it(tmp_path: Path) -> None:
+    """The ledger refuses the token at once; that alone would flatter."""
+    shell = Shell(tmp_path)
+    (tmp_path / "leaked").write_text(shell.good("-q", "issue", "--task", "T1", "--delegator", "alice"))
+    shell.good("leak", "add", "leaked", "--source", "log", "--revoke", "--reason", "test")
+    head, row, *_ = at_terminal(shell, "leak", "list")
+    assert head.split() == ["leak", "jti", "agent", "state", "exposure_verifiers"]
+    assert re.fullmatch(r"(?:19|20)m\w*", row.split()[-1]), row
+    shown = dict(line.split(maxsplit=1) for line in at_terminal(shell, "leak", "show", "1") if " " in line)
+    assert shown["exposure_verifiers"] == row.split()[-1]
+    assert "accepted_until" in shown
+    assert "offline_until" not in shown
+    assert "offline_until" in shell.good("leak", "show", "1", "--format", "json")
+
+
 def test_doctor_says_what_it_is_at_where_a_ledger_is_large(tmp_path: Path) -> None:
     shell = Shell(tmp_path)
     shell.good("issue", "--task", "T", "--delegator", "carol", "--out", "t")
@@ -295,3 +333,6 @@ def test_the_configuration_of_a_vendor_is_broken_between_words(shell: Shell) -> 
     piped = shell.good("federate", "aws")
     assert max(map(len, piped.splitlines())) > 80
     assert terminal.shown.split() == piped.split()
+    # The rest of a long line is below the text of that line.
+    assert re.search(r"^  lifetime   of a token.* without\r?\n {13}revocation", terminal.shown, re.MULTILINE)
+    assert re.search(r"^  role {13}missing .* read\r?\n {19}as AWS_ROLE_ARN", terminal.shown, re.MULTILINE)

@@ -309,6 +309,42 @@ def test_ordinary_names_leave_every_column_on_eighty(monkeypatch: pytest.MonkeyP
     assert first.split() == ["1", ID, "release-pla", "github-secr", "active", "14m55s"]
 
 
+TASK = "session/claude-code/s1-4c125d8d"
+
+
+@pytest.mark.parametrize(
+    ("width", "spare", "shown"),
+    [
+        (100, ("left",), "id task agent left"),
+        (80, ("left",), "id task agent"),
+        # Without a column that may go, and where not even that is enough, they are folded.
+        (80, (), "id task agent left"),
+        (60, ("left",), "id task agent left"),
+    ],
+)
+def test_a_column_goes_before_the_name_of_a_row_is_broken(
+    width: int, spare: tuple[str, ...], shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name of a task is whole, to be copied; words of the columns after it are broken first."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    row = {"id": ID, "task": TASK, "agent": "claude-code/tester", "left": "14m59s"}
+    view = Display("", tuple(row), [row, row], spare=spare)
+    text = written(lambda each: table.text(each, False), view)
+    assert text.splitlines()[0].split() == shown.split()
+    assert (TASK in text) == (width == 100 or (width, spare) == (80, ("left",)))
+    assert text.count(ID) == 2
+    assert max(map(len, text.splitlines())) <= width
+
+
+def test_words_are_whole_if_other_columns_can_be_folded_between_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    row = {"name": "a b c d e f g", "missing": "rule organization", "note": "one two three four"}
+    text = written(lambda each: table.text(each, False), Display("", tuple(row), [row]))
+    assert "organization" in text
+
+
 @pytest.mark.parametrize(
     ("value", "shown"),
     [(None, ""), (True, "true"), (7, "7"), (("a", "b"), "a b"), ({"b": 1, "a": None}, '{"a":null,"b":1}')],

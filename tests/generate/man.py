@@ -56,6 +56,8 @@ HAND_WRITTEN = (
 CHAPTER_PAGES = tuple(f"jitid-{name}.7" for name in CHAPTERS)
 """The pages that are made of chapters in Markdown."""
 
+_LONGEST_HEAD = 23
+"""Both names, their sections and the name of the manual fit into one line of 78 columns."""
 _NUMBERED = '-tag -width "128+n"'
 _MENTIONED_VARIABLE = re.compile(r" *\[env var: (\w+)\]")
 _BY_PROJECTS = {"no": ".", "yes": "; a project may set it.", "stricter": "; a project may make it stricter."}
@@ -162,7 +164,9 @@ def _background(verb: str) -> list[str]:
 
 
 def _opening(name: str, sentence: str) -> list[str]:
-    head = [f".Dd {DATE}", f".Dt {name.upper()} 1", ".Os"]
+    # In a longer name than that, the heads of the page would overlap.
+    short = name if len(name) <= _LONGEST_HEAD else name.removeprefix("jitid-")
+    head = [f".Dd {DATE}", f".Dt {short.upper()} 1", ".Os"]
     return [*head, ".Sh NAME", f".Nm {name}", f".Nd {title(sentence)}"]
 
 

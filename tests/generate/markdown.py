@@ -10,6 +10,11 @@ from tests.generate.roff import argument, display, entries, prose, spaced, title
 from tests.readme import CHAPTERS
 
 _LINK = re.compile(r"!?\[([^\]]*)\]\(([^)]*)\)")
+_WIDTH = 74
+"""The longest command of a block, which is indented, on a terminal of 80 columns."""
+_WORD_OF_COMMAND = r"""(?:'[^']*'|"(?:\\.|[^"\\])*"|\$\([^)]*\)|\\.|[^\s'"])+"""
+_PARTS_OF_COMMAND = re.compile(rf"(?:--?[a-z][a-z-]* (?!-))?{_WORD_OF_COMMAND}")
+"""The words of a command; an option stays with its value."""
 _LEAD = re.compile(r"\*\*(.+?)\*\*[ \n]?", re.DOTALL)
 
 
@@ -60,7 +65,7 @@ def _blocks(text: str) -> Iterator[str]:
 def _converted(block: str) -> list[str]:
     """Return the lines of one block in mdoc(7)."""
     if block.startswith("```"):
-        return display(block.partition("\n")[2].removesuffix("```"))
+        return display(in_lines(block.partition("\n")[2].removesuffix("```")))
     if block.startswith("|"):
         return _table(block)
     if block.startswith("- "):
@@ -69,6 +74,24 @@ def _converted(block: str) -> list[str]:
     if block.startswith("!["):
         return []
     return prose(_plain(block)) if block.strip() else []
+
+
+def in_lines(text: str) -> str:
+    """Return a block in which a long command continues on further lines, as a shell reads them."""
+    return "\n".join(line for each in text.splitlines() for line in _command_lines(each))
+
+
+def _command_lines(line: str) -> list[str]:
+    if not line.startswith("$ ") or len(line) <= _WIDTH:
+        return [line]
+    lines = [""]
+    for words in _PARTS_OF_COMMAND.findall(line):
+        if lines[-1] and len(lines[-1]) + 1 + len(words) > _WIDTH - len(" \\"):
+            lines[-1] += " \\"
+            lines.append(f"    {words}")
+        else:
+            lines[-1] += f" {words}" if lines[-1] else words
+    return lines
 
 
 def _table(block: str) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from jitid.cli.help_text import EXAMPLES as EXAMPLE_FILES
 from jitid.cli.verbs import all_verbs
 from jitid.config.settings import SETTINGS
 from jitid.errors import ExitStatus
@@ -48,6 +49,18 @@ def test_generating_again_changes_nothing() -> None:
 def test_every_verb_has_a_page_and_is_named_in_that_of_the_command(verb: str) -> None:
     assert f"{page_of(verb)}.1" in PAGES
     assert f".It Xr {page_of(verb)} 1\n" in PAGES["jitid.1"]
+
+
+@pytest.mark.parametrize("name", EXAMPLE_FILES)
+def test_every_example_to_copy_stands_in_the_page_of_its_verb(name: str) -> None:
+    assert re.search(rf"\b{re.escape(name)}\b", PAGES["jitid-example.1"].replace(r"\-", "-"))
+
+
+@pytest.mark.parametrize("name", sorted(PAGES))
+def test_the_head_of_a_page_fits_into_its_line(name: str) -> None:
+    """The line has the title twice, on both sides of the name of the manual."""
+    (words,) = re.findall(r"^\.Dt (\S+ \d)$", PAGES[name], re.MULTILINE)
+    assert 2 * len(f"{words})") + 2 * len(" ") + len("General Commands Manual") <= 78
 
 
 def _told(page: str) -> set[str]:
@@ -276,6 +289,21 @@ def test_a_long_sentence_is_wrapped() -> None:
     lines = prose("word " * 60)
     assert max(map(len, lines)) <= 78
     assert " ".join(lines).split() == ["word"] * 60
+
+
+def test_a_long_command_of_a_chapter_continues_on_further_lines() -> None:
+    """A shell reads them as one command. An option stays with its value; answers stay unchanged."""
+    long = "$ jitid issue --task T1 --delegator alice --agent release --purpose 'roll out it' --scope deploy:web | cat"
+    answer = "an answer of the program " * 5
+    first, second, *rest = markdown.in_lines(f"{long}\n{answer}\n$ short").splitlines()
+    assert first == "$ jitid issue --task T1 --delegator alice --agent release \\"
+    assert second == "    --purpose 'roll out it' --scope deploy:web | cat"
+    assert rest == [answer, "$ short"]
+    for name in CHAPTERS:
+        page = markdown.pages()[f"jitid-{name}.7"].replace(r"\-", "-").replace(r"\(aq", "'")
+        page = re.sub(r"\\e|\\\(..", "x", page)
+        commands = re.findall(r"^\$ .*", page, re.MULTILINE)
+        assert not [line for line in commands if len(line) > 75 and "'" not in line]
 
 
 def test_a_command_is_shown_so_that_it_can_be_copied() -> None:

@@ -107,6 +107,15 @@ def test_a_full_device_is_told_and_what_was_given_is_revoked(shell: Shell) -> No
     assert states(shell, "--live", "--task", "T1") == ["active"]
 
 
+def test_a_token_file_that_is_missing_is_reported_with_the_next_step(shell: Shell) -> None:
+    done = shell.run("mcp", "--token-file", "nope")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "cannot be read from `nope`" in done.stderr
+    assert (
+        "hint: it is the file of an agent's token; `jitid run` sets JITID_PARENT_FILE to one" in done.stderr
+    )
+
+
 def test_closed_descriptors_are_told(shell: Shell) -> None:
     need("sh")
     line = " ".join(command("mcp", "--token-file", "own.jwt"))

@@ -310,6 +310,7 @@ class ListTasks(PagedOperation["list[TaskRow]"]):
         "jitid.task-list/1",
         _TASK_FIELDS,
         brief="task opener state sensitivity deadline credentials live",
+        spare="sensitivity credentials",
     )
     task_in = "after"
 

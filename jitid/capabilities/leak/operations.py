@@ -27,8 +27,8 @@ LEAK_FIELDS = (
     "offline_until proved_at closed_at successors delegated lives_until=leak.kin_until places=place_count place "
     "refused_since accepted_until exposure_verifiers"
 )
-LEAK_BRIEF = "leak jti agent source state exposure"
-"""Columns for a terminal of 80 columns, if the source is short."""
+LEAK_BRIEF = "leak jti agent state exposure_verifiers"
+"""Columns for a terminal of 80 columns; of the exposures the longer one, which no early refusal by the ledger hides."""
 LEAKS = Columns("jitid.leak-list/1", LEAK_FIELDS, brief=LEAK_BRIEF)
 
 

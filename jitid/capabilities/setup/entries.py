@@ -148,7 +148,9 @@ def _check_replaceable(entry: Entry, value: object, text: str) -> None:
     if isinstance(value, (Mapping, list)):
         raise ClientFileError(f"{name} has other content")
     if may_hold_secret(text) or (isinstance(value, str) and not _is_harmless(entry.path[-1], value)):
-        raise ClientFileError(f"{name} looks like a secret, and jitid copies no secret: remove it first")
+        raise ClientFileError(
+            f"{name} looks like a secret, or a command with one, and jitid copies no secret: remove it first"
+        )
 
 
 _REFERENCE = re.compile(

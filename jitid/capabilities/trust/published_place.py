@@ -16,6 +16,8 @@ from jitid.values import strict_json
 from jitid.values.record import Record
 from jitid.values.text import quote
 
+_COPY = f"`jitid publish DIR` writes it; from there, copy {publication.INDEX}, {publication.KEYS} and status/"
+
 
 class PublishedPlace(Record):
     """The place of published keys and status lists: a folder, or two files."""
@@ -34,6 +36,8 @@ def place_of(
     if published is not None:
         if jwks is not None or status_list is not None:
             raise UsageError("--published excludes --jwks and --status-list: the folder has both")
+        if published.lower().startswith(("https://", "http://")):
+            raise UsageError(f"--published expects a folder, not the address {quote(published, 200)}", _COPY)
         return PublishedPlace(published, "", "", issuer)
     if jwks is not None and status_list is not None:
         return PublishedPlace(None, jwks, status_list, issuer)
@@ -64,9 +68,12 @@ def verify_published(
     keys_path = source.jwks
     list_path = source.status_list
     if source.folder is not None:
-        index = publication.read_index(
-            _read(os.path.join(source.folder, publication.INDEX), publication.MAX_INDEX)
-        )
+        try:
+            index_data = _read(os.path.join(source.folder, publication.INDEX), publication.MAX_INDEX)
+        except UsageError as error:
+            error.hint = error.hint or _COPY
+            raise
+        index = publication.read_index(index_data)
         if issuer is not None and issuer not in (index.issuer, *index.former):
             raise UsageError(
                 f"{quote(source.folder, 200)} is of the issuer {index.issuer}; expected {issuer}"
@@ -77,7 +84,7 @@ def verify_published(
         if not os.path.lexists(list_path):
             raise InvalidCredentialError(
                 f"the token's status list is not in {quote(source.folder, 200)}: cannot check whether it was revoked",
-                "to write status lists: jitid publish DIR",
+                "the issuer writes it with: jitid publish DIR; a copy of that folder may lack it",
             )
     if issuer is None:
         raise UsageError(

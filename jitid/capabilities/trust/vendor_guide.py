@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.trust import offline
+from jitid.capabilities.trust.algorithms import of_audience
+from jitid.capabilities.trust.operations import ListAlgorithms, PublishBundle, PublishKeys
 from jitid.crypto import jws
-from jitid.errors import InvalidCredentialError
+from jitid.errors import InvalidCredentialError, RefusedError
 from jitid.model.federation import Federation
+from jitid.model.signature_algorithm import FOR_SERVICES, choose
 from jitid.model.subject_template import encoded, names_someone, parse_template
 from jitid.model.vendor import Vendor
 from jitid.policy.policy_request import PROOFS
 from jitid.values import strict_json
 from jitid.values.record import Record
 from jitid.values.text import quote
+
+if TYPE_CHECKING:
+    from jitid.config.effective import Config
+    from jitid.operation.base import Authority
 
 CLAIMS = ("delegator_proof", "jitid.sensitivity", "jitid.depth")
 """Claims besides `sub` that a caller cannot choose, so that a rule of a vendor may match them."""
@@ -48,6 +55,37 @@ class Guide(Record):
         """
         proves = self.template is not None and names_someone(self.template)
         return {} if proves else {"delegator_proof": PROVED}
+
+
+def guide_of(
+    authority: Authority,
+    config: Config,
+    issuer: str,
+    federation: Federation,
+    audience: str,
+    delegator: str | None = None,
+    agent: str | None = None,
+) -> Guide:
+    """Return the configuration to enter at a vendor; the names that are given fill the rule for `sub`."""
+    template, _ = config.subjects.get(audience, (None, 0))
+    algorithm = _algorithm(authority, audience, config.algorithms)
+    trust_domain = authority.perform(PublishBundle()).trust_domain
+    jwks = authority.perform(PublishKeys())
+    keys = of_algorithm(jwks, algorithm)
+    subject = subject_rule(template, trust_domain, delegator, agent)
+    return Guide(
+        federation.name, federation.vendor, issuer, audience, algorithm, keys, template, subject, federation
+    )
+
+
+def _algorithm(authority: Authority, audience: str, configured: Mapping[str, str]) -> str:
+    """Return the algorithm with which the authority signs tokens for an audience."""
+    try:
+        listed = authority.perform(ListAlgorithms())
+    except RefusedError:
+        # A caller of a remote authority may need a role to read its settings.
+        return choose(FOR_SERVICES, [audience], configured)
+    return of_audience(listed, audience)
 
 
 def subject_rule(template: str | None, trust_domain: str, delegator: str | None, agent: str | None) -> str:
@@ -92,7 +130,10 @@ def check(guide: Guide, token: str, now: int) -> Mapping[str, Any]:
     jws.check_claims(parsed.claims, issuer=guide.issuer, audiences=guide.federation.audiences, now=now)
     subject = parsed.claims.get("sub")
     if not isinstance(subject, str) or not matches(guide.subject, subject):
-        raise InvalidCredentialError(f"the token's `sub` does not match the rule {quote(guide.subject)}")
+        raise InvalidCredentialError(
+            f"the token's `sub` {quote(str(subject), 300)} does not match the rule {quote(guide.subject)}",
+            "--delegator and --agent fill the rule with the names of the token that is checked",
+        )
     for claim, values in guide.required.items():
         if parsed.claims.get(claim) not in values:
             raise InvalidCredentialError(
@@ -115,7 +156,7 @@ def _impossible(guide: Guide) -> Sequence[tuple[str, str]]:
         found.append(
             (f"vendors require an https issuer, not {guide.issuer}", "jitid ledger issuer set URL"),
         )
-    if guide.subject.endswith("*") and guide.subject != "*" and guide.vendor.compares == "exact":
+    if guide.subject.endswith("*") and guide.vendor.compares == "exact":
         found.append(
             (
                 f"{guide.vendor.title} compares `sub` exactly",
@@ -130,25 +171,31 @@ def matches(rule: str, subject: str) -> bool:
     return subject.startswith(rule[:-1]) if rule.endswith("*") else subject == rule
 
 
-def warnings(guide: Guide) -> Sequence[str]:
-    """Return warnings for the operator who enters it."""
+def warnings(guide: Guide, proof: str | None = None) -> Sequence[str]:
+    """Return warnings for the operator who enters it; `proof` is that of a known delegator."""
     found = [f"{reason}: {hint}" for reason, hint in _impossible(guide)]
+    if one_missing := guide.federation.one_missing:
+        settings = " or ".join(
+            f"federate.{guide.name}.{name} ({guide.vendor.settings[name].meaning})" for name in one_missing
+        )
+        found.append(f"programs of {guide.vendor.title} need the setting {settings}, or state it themselves")
     if not guide.keys["keys"]:
         found.append(
             f"there is no key of the algorithm {guide.algorithm} yet: jitid keys rotate --algorithm {guide.algorithm}"
         )
-    if guide.required and guide.vendor.by_subject_alone:
+    requires = guide.required and proof not in PROVED
+    if requires and guide.vendor.by_subject_alone:
         found.append(
             f"{guide.vendor.title} compares `sub` alone, and a delegator in it may be merely stated: set the setting "
             "`subject` to a template, which names proved delegators only: "
             f"jitid config set federate.{guide.name}.subject jitid/{{delegator}}/"
         )
-    elif guide.required:
+    elif requires:
         found.append(
             f"{guide.vendor.title} must require the claim `delegator_proof` as shown, since a delegator may be "
             "merely stated; or set the setting `subject` to a template, such as jitid/{delegator}/"
         )
-    if guide.subject == "*":
+    if guide.subject == "*" and guide.vendor.compares == "prefix":
         found.append(
             "the rule matches every delegator: name one with --delegator, or set the setting `subject`"
         )

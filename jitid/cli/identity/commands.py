@@ -19,6 +19,16 @@ CREDENTIAL = (
 """The fields of a credential. Append new ones: scripts and remedies refer to fields by their number."""
 
 
+BOUND = Columns(
+    "jitid.list/1",
+    CREDENTIAL,
+    brief="id task agent delegator state left process",
+    spare="left process delegator",
+    more="left",
+)
+"""The view of `list` if some credentials belong to processes: `alive`, `gone`, or `unknown` on this machine."""
+
+
 class ListCommand(Filter, Verb):
     """List credentials, delegation trees or tasks.
 
@@ -37,6 +47,7 @@ class ListCommand(Filter, Verb):
         "jitid.list/1",
         CREDENTIAL,
         brief="id task agent delegator state left",
+        spare="left delegator",
         # It changes every second, so it is shown only in a terminal's table or by its name.
         more="left",
     )

@@ -79,32 +79,16 @@ def _credentials(cli: Invocation, args: commands.ListCommand) -> None:
         omitted = max(len(credentials) - args.limit, 0)
         credentials = credentials[: args.limit]
     bound = any(row.process is not None and row.ended_at is None for row in credentials)
-    cli.show_records(
-        args.view,
-        credentials,
-        partial(record_rows.computed, now=page.now),
-        brief=_with_process(args.view.brief, live=bool(chosen.live)) if bound else (),
-    )
+    view = BOUND if bound else args.view
+    # All of them are active with --live.
+    brief = tuple(name for name in view.brief if name != "state") if chosen.live else ()
+    cli.show_records(view, credentials, partial(record_rows.computed, now=page.now), brief=brief)
     if not cli.field:
         record_rows.warn_of_orphans(cli, orphans(credentials, page.now))
     if omitted and ("limit" not in cli.stated or output.is_terminal()):
         cli.note(f"{omitted:,} more were omitted by --limit")
     if process is None and credentials:
         cli.note_more(len(credentials), limit, f"for the next ones: --after {credentials[-1].jti}")
-
-
-def _with_process(columns: tuple[str, ...], *, live: bool) -> tuple[str, ...]:
-    """Return columns of a table with that of the process: `alive`, `gone`, or `unknown` on this machine."""
-    from jitid.formats.table import terminal_width
-
-    # Without room for all, live credentials need no state.
-    least = "state" if live else "delegator"
-    room = terminal_width() >= _WIDTH_OF_ALL
-    return (*(name for name in columns if room or name != least), "process")
-
-
-_WIDTH_OF_ALL = 120
-"""The width of a terminal that shows all columns of a credential with a process on one line."""
 
 
 def _with_word(cli: Invocation, chosen: Filter, word: str) -> Filter:

@@ -28,7 +28,8 @@ def verify(cli: Invocation, operation: Verify) -> None:
     check_one_stdin(path, jwks, status_list)
     token = read_input.token(path, "the token")
     if source is not None:
-        _offline(cli, token.reveal(), source, operation.audiences)
+        with hints.advised(token):
+            _offline(cli, token.reveal(), source, operation.audiences)
         return
     with hints.advised(token):
         credential = open_authority(cli.config()).perform(operation.replace(token=token))

@@ -46,7 +46,8 @@ class Hold:
         `left` are the seconds that it always has left, if its lifetime permits that.
         """
         self._cli = cli
-        self._issued = issued
+        self.issued = issued
+        """The result of its issue, or of its last renewal."""
         self._place = token_place
         self._ttl = ttl
         self._allow_narrower = allow_narrower
@@ -62,12 +63,12 @@ class Hold:
     @property
     def token(self) -> str:
         """The current token."""
-        return self._issued.credentials[0].secret.reveal()
+        return self.issued.credentials[0].secret.reveal()
 
     @property
     def secret(self) -> Secret:
         """The current token, as a secret."""
-        return self._issued.credentials[0].secret
+        return self.issued.credentials[0].secret
 
     def environment(self) -> dict[str, str]:
         """Return the environment variables about the credential for the command."""
@@ -75,7 +76,7 @@ class Hold:
             "JITID_TOKEN_FILE": self._place.path,
             "JITID_PARENT_FILE": self._place.path,
             "JITID_ID": self.id,
-            "JITID_TASK": self._issued.task,
+            "JITID_TASK": self.issued.task,
             "JITID_EXPIRES_AT": format_time(self.until),
         }
 
@@ -90,7 +91,7 @@ class Hold:
         if now >= schedule.expires_at:
             schedule.due = NEVER
             self._cli.warn(
-                f"the credential of {self.id} expired at {format_time(self._issued.expires_at)}; the command continues "
+                f"the credential of {self.id} expired at {format_time(self.issued.expires_at)}; the command continues "
                 f"without one, until {format_time(self.until)} at the latest; for another one, run it again: jitid run"
             )
         elif not schedule.is_too_late(now):
@@ -103,8 +104,8 @@ class Hold:
             else:
                 self._reported = ""
                 # The ledger's time stays at its time mark while the machine's clock is behind.
-                self.clock.set(max(time.time(), self._issued.issued_at))
-                schedule.renewed(self._issued, self.clock())
+                self.clock.set(max(time.time(), self.issued.issued_at))
+                schedule.renewed(self.issued, self.clock())
         return schedule.due
 
     def end(self, status: int) -> None:
@@ -128,13 +129,13 @@ class Hold:
             reason = error.message if isinstance(error, JitidError) else type(error).__name__
             self._cli.warn(
                 f"the credential of the ended command could not be revoked: {reason}; it is valid until "
-                f"{format_time(self._issued.expires_at)}: {self._cli.command(f'jitid revoke {self.id}')}"
+                f"{format_time(self.issued.expires_at)}: {self._cli.command(f'jitid revoke {self.id}')}"
             )
 
     def _renew(self) -> None:
         authority = open_authority(self._cli.config(), patience=_PATIENCE)
         try:
-            (predecessor,) = self._issued.credentials
+            (predecessor,) = self.issued.credentials
             issued = authority.perform(
                 Renew(
                     request=RenewRequest(predecessor.secret, self._ttl, self._allow_narrower),
@@ -143,7 +144,7 @@ class Hold:
             )
             token = issued.credentials[0].secret.reveal()
             hand_over(self._cli, authority, issued, lambda: self._place.put(token))
-            self._issued = issued
+            self.issued = issued
             for note in issued.notes:
                 if note not in self._noted:
                     self._cli.note(note)
@@ -156,7 +157,7 @@ class Hold:
             self._reported = reason
             # If another process renewed or ended the credential, this token is invalid or will be soon.
             keeps = (
-                f"the command keeps its token until {format_time(self._issued.expires_at)}"
+                f"the command keeps its token until {format_time(self.issued.expires_at)}"
                 if lasts
                 else "another holder of the token may have renewed or revoked it"
             )

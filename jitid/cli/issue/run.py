@@ -266,7 +266,7 @@ class _Start:
             self._cli, self._secret_requests, ttl=request.ttl, allow_narrower=request.allow_narrower
         )
         self.secrets.obtain(self.hold.secret, self.hold.until)
-        self.secrets.lead_vendors(self.hold.id)
+        self.secrets.lead_vendors(self.hold.issued)
         return self.secrets.hidden()
 
     def _surroundings(self) -> dict[str, str]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 from jitid.authority.open import open_authority
@@ -175,6 +175,7 @@ class Secrets:
         self._ways: dict[type[Delivery], Delivery] = {}
         self._vendors: Vendors | None = None
         self._vendor_variables: dict[str, str] = {}
+        self._vendor_token: Secret | None = None
         self._reported: dict[str, str] = {}
         self._shown: str | None = None
         self._renewed = False
@@ -186,10 +187,13 @@ class Secrets:
         Raises the error of the first secret that fails. Earlier secrets end with the identity.
         """
         for request in self._requests:
-            self._take(request, self._attach(request, token), command_end)
+            issued = self._attach(request, token)
+            self._take(request, issued, command_end)
+            if request.federation is not None:
+                self._vendor_token = issued.credentials[0].secret
 
-    def lead_vendors(self, identity: str) -> None:
-        """Make the files for the programs of vendors. Raises StorageError."""
+    def lead_vendors(self, issued: Issued) -> None:
+        """Make the files for the programs of vendors of an issued identity. Raises StorageError."""
         federations = {
             request.name: request.federation for request in self._requests if request.federation is not None
         }
@@ -202,9 +206,9 @@ class Secrets:
             for request in self._requests
             if request.place is not None and request.federation is not None
         }
-        self._vendors = Vendors(federations, paths, identity)
+        self._vendors = Vendors(federations, paths, issued.credentials[0].id)
         self._vendor_variables = self._vendors.environment()
-        for note in self._vendors.destinations(os.environ):
+        for note in (*self._refusals(federations, issued), *self._vendors.destinations(os.environ)):
             self._cli.note(note)
         lifetimes = ", ".join(
             f"{federation.vendor.title} {format_duration(federation.lifetime)}"
@@ -219,6 +223,27 @@ class Secrets:
                     f"programs of {held.wanted.federation_title} may present it after it has expired; "
                     f"use --ttl {format_duration(int(held.wanted.left / (1 - SOONEST)))} or more"
                 )
+
+    def _refusals(self, federations: Mapping[str, Federation], issued: Issued) -> list[str]:
+        """Return the notes of `jitid federate` that concern the identity: for which reasons a vendor may refuse it."""
+        if self._cli.quiet or self._vendor_token is None:
+            return []
+        from jitid.capabilities.trust import vendor_guide
+        from jitid.crypto import jws
+
+        config = self._cli.config()
+        notes: dict[str, None] = {}
+        # They concern the vendor alone: a remote authority that does not answer them prevents no run.
+        with suppress(JitidError), closing(open_authority(config)) as authority:
+            issuer = str(jws.parse(self._vendor_token.reveal()).claims["iss"])
+            for federation in federations.values():
+                if federation.audience is None:
+                    continue
+                guide = vendor_guide.guide_of(
+                    authority, config, issuer, federation, federation.audience, issued.delegator, issued.agent
+                )
+                notes |= dict.fromkeys(vendor_guide.warnings(guide, issued.delegator_proof))
+        return list(notes)
 
     def environment(self) -> dict[str, str]:
         """Return the variables with which the command finds the secrets."""

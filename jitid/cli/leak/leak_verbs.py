@@ -83,6 +83,8 @@ def show(cli: Invocation, operation: ShowLeaks) -> None:
         row = operation.view.row(details, computed(details))
         row["places"] = row["places"] or None
         row["sightings"] = some_sightings(details.seen)
+        # `expires_at` is the same time; `accepted_until` is the one until which verifiers accept it.
+        row["offline_until"] = None
         filled = {name: value for name, value in row.items() if value not in (None, "", [])}
         cli.show(Display(operation.view.schema, tuple(filled), [filled], one=True))
 

@@ -353,7 +353,7 @@ def _example(value: str) -> str:
 
 
 class ExampleCommand(Verb):
-    """Print an example to copy: a verifier, alert rules, units.
+    """Print an example to copy: a verifier, CI jobs, alert rules, units.
 
     Without a name, list the examples.
     """
@@ -392,7 +392,11 @@ class FederateCommand(Verb):
         "exchanged_lifetime missing settings variables hidden warnings jwks",
         single=True,
     )
-    listed = Columns("jitid.federations/1", "name vendor audience lifetime configured missing subject")
+    listed = Columns(
+        "jitid.federations/1",
+        "name vendor audience lifetime configured missing subject",
+        brief="name vendor audience configured missing",
+    )
 
     name: str | None = optional_arg(
         texts(str, "NAME", {}, words=_federations), "[NAME]", help="A vendor, or a table [federate.NAME]."

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from jitid.authority.open import open_authority
 from jitid.capabilities.trust import vendor_guide as trust
-from jitid.capabilities.trust.algorithms import of_audience
-from jitid.capabilities.trust.operations import ListAlgorithms, PublishBundle, PublishKeys
 from jitid.capabilities.trust.vendor_guide import CHOSEN, CLAIMS, Guide
-from jitid.errors import RefusedError, UsageError
+from jitid.errors import UsageError
 from jitid.model.credential import exchanged_until
 from jitid.model.federation import Federation, find
-from jitid.model.signature_algorithm import FOR_SERVICES, choose
 from jitid.model.vendor import VENDORS
 from jitid.system import output, read_input
 from jitid.values.text import quote, safe
@@ -24,7 +22,6 @@ from jitid.values.times import format_duration, optional_time
 if TYPE_CHECKING:
     from jitid.cli.invocation import Invocation
     from jitid.cli.setup.commands import FederateCommand
-    from jitid.operation.base import Authority
 
 
 def federate(cli: Invocation, args: FederateCommand) -> None:
@@ -55,7 +52,9 @@ def federate(cli: Invocation, args: FederateCommand) -> None:
         cli.show_records(args.view, [row], lambda each: each)
         return
     for line in _lines(guide, row):
-        output.write_line(safe(line))
+        # The rest of a long line continues below the text of that line, and not below its name.
+        key = re.match(r"  \S+ {2,}", line)
+        output.write_line(safe(line), 4 if key is None else key.end())
 
 
 def _list(cli: Invocation, args: FederateCommand) -> None:
@@ -68,6 +67,7 @@ def _list(cli: Invocation, args: FederateCommand) -> None:
             "vendor": each.vendor.title,
             "lifetime": format_duration(each.lifetime),
             "configured": each.name in tables,
+            "missing": [*each.missing, *each.one_missing],
         },
     )
 
@@ -76,25 +76,9 @@ def _guide(cli: Invocation, args: FederateCommand, found: Federation, audience: 
     config = cli.config()
     if (refused := config.subject_refused(audience)) is not None:
         raise refused
-    template, _ = config.subjects.get(audience, (None, 0))
-    authority = open_authority(config)
-    issuer = _issuer(cli)
-    algorithm = _algorithm(authority, audience, config.algorithms)
-    trust_domain = authority.perform(PublishBundle()).trust_domain
-    jwks = authority.perform(PublishKeys())
-    keys = trust.of_algorithm(jwks, algorithm)
-    subject = trust.subject_rule(template, trust_domain, args.delegator, args.agent)
-    return Guide(found.name, found.vendor, issuer, audience, algorithm, keys, template, subject, found)
-
-
-def _algorithm(authority: Authority, audience: str, configured: Mapping[str, str]) -> str:
-    """Return the algorithm with which the authority signs tokens for an audience."""
-    try:
-        listed = authority.perform(ListAlgorithms())
-    except RefusedError:
-        # A caller of a remote authority may need a role to read its settings.
-        return choose(FOR_SERVICES, [audience], configured)
-    return of_audience(listed, audience)
+    return trust.guide_of(
+        open_authority(config), config, _issuer(cli), found, audience, args.delegator, args.agent
+    )
 
 
 def _issuer(cli: Invocation) -> str:
@@ -124,7 +108,7 @@ def _row(cli: Invocation, guide: Guide) -> dict[str, Any]:
         "required": {claim: list(values) for claim, values in guide.required.items()},
         "token_lifetime": cli.config().number("ttl"),
         "exchanged_lifetime": found.lifetime,
-        "missing": [f"federate.{guide.name}.{name}" for name in found.missing],
+        "missing": [f"federate.{guide.name}.{name}" for name in (*found.missing, *found.one_missing)],
         "settings": {
             name: found.settings.get(name, "")
             for name in ("audience", "subject", "lifetime", *vendor.settings)
@@ -141,7 +125,9 @@ def _row(cli: Invocation, guide: Guide) -> dict[str, Any]:
 def _lines(guide: Guide, row: Mapping[str, Any]) -> list[str]:
     """Return the configuration as lines of text: the values to enter there, the settings here, and notes."""
     vendor, found = guide.vendor, guide.federation
-    compared = "as a prefix" if guide.subject.endswith("*") else "exactly"
+    compared = "exactly"
+    if guide.subject.endswith("*"):
+        compared = "as a prefix" if vendor.compares == "prefix" else "exactly there: name one, see the note"
     token, exchanged = format_duration(row["token_lifetime"]), format_duration(found.lifetime)
     if vendor.by_subject_alone:
         claims = ["  claims     none besides `sub` can be matched"]
@@ -166,7 +152,8 @@ def _lines(guide: Guide, row: Mapping[str, Any]) -> list[str]:
         lines += [f"    {line}" for line in json.dumps(guide.keys, indent=2).splitlines()]
     lines.append(f"Set here, in [federate.{guide.name}]:")
     for name, setting in vendor.settings.items():
-        state = found.settings.get(name) or ("missing" if setting.required else "not set")
+        is_missing = name in found.missing or name in found.one_missing
+        state = found.settings.get(name) or ("missing" if is_missing else "not set")
         reads = f", read as {setting.variable}" if setting.variable else ""
         lines.append(f"  {name:<16} {state} ({setting.meaning}{reads})")
     lines.append(

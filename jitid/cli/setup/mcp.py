@@ -115,4 +115,10 @@ def _check_token_file(path: str) -> None:
             "the agent's own token must be in a regular file: it is read at each call",
             "name a file with --token-file; `jitid run` sets JITID_PARENT_FILE",
         )
-    token(path, _OWN)
+    try:
+        token(path, _OWN)
+    except UsageError as error:
+        error.hint = (
+            error.hint or "it is the file of an agent's token; `jitid run` sets JITID_PARENT_FILE to one"
+        )
+        raise

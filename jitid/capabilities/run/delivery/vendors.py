@@ -132,9 +132,9 @@ def check(federations: Mapping[str, Federation]) -> None:
             keys = " and ".join(f"federate.{name}.{key}" for key in missing)
             raise UsageError(
                 f"{federation.vendor.title} needs the {'settings' if len(missing) > 1 else 'setting'} {keys}",
-                f"jitid config set federate.{name}.{missing[0]} VALUE, "
-                f"{federation.vendor.settings[missing[0]].meaning}; for all settings: jitid federate {name}, or before "
-                "there is a ledger: jitid-federation(7)",
+                f"jitid config set federate.{name}.{missing[0]} VALUE; "
+                f"the value: {federation.vendor.settings[missing[0]].meaning}; for all settings: "
+                f"jitid federate {name}, or before there is a ledger: jitid-federation(7)",
             )
         if (other := vendors.setdefault(federation.vendor_name, name)) != name:
             raise UsageError(
