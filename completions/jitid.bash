@@ -94,7 +94,7 @@ __jitid_table() {
         options="--soon=nothing --field+=:live,expiring,next_expiry,open_tasks,overdue_tasks,leaked,standing,unsettled,approvals,swept_at,findings,ledger,issuer,next,login,login_issuer,login_expires_at $everywhere"
         ;;
     'whoami')
-        options="--field+=:caller,delegator,proof,roles,agent,task,expires_at,ledger,issuer,confinement,reason,login,login_issuer,login_expires_at $everywhere"
+        options="--field+=:caller,delegator,proof,roles,agent,task,expires_at,ledger,issuer,confinement,reason,login,login_issuer,login_expires_at,state $everywhere"
         ;;
     'sweep')
         options="--rule+=:orphaned-task,orphaned-parent,orphaned-process,orphaned-delegator,pending,leaked-live,renewed-twice,revoked-live,revocation-stuck,orphaned-untracked,offline-valid,exchanged-valid,expired-unretired,standing,duplicate,sprawl,unproved-delegator,ownerless,review-overdue,standing-access,over-privileged,policy-drift,never-used,over-scoped,orphaned-ledger-only,key-overdue,canary,audit-gap,clock --skip+=:orphaned-task,orphaned-parent,orphaned-process,orphaned-delegator,pending,leaked-live,renewed-twice,revoked-live,revocation-stuck,orphaned-untracked,offline-valid,exchanged-valid,expired-unretired,standing,duplicate,sprawl,unproved-delegator,ownerless,review-overdue,standing-access,over-privileged,policy-drift,never-used,over-scoped,orphaned-ledger-only,key-overdue,canary,audit-gap,clock --target+=nothing --target-timeout=nothing --fail-on=:info,low,medium,high,critical --since=nothing --finding=nothing --baseline=files --update-baseline --fix --dry-run|-n --max=nothing --yes|-y --out|-o=files --head-out=files --canary --list-rules --format=:table,tsv,json,jsonl,csv,sarif,prometheus,html --field+=:state,severity,rule,subject,since,credentials,summary,remedy,event,ended_at,ended_credentials,sweep,proof,offline_until,fingerprint,evidence $everywhere"
@@ -393,36 +393,36 @@ __jitid_table() {
         arguments=':ledger,remote,remote_ca,remote_credential_file,home,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,max_issue,sweep_standing_low,sweep_standing_moderate,sweep_standing_high,sweep_standing_critical,sweep_duplicates,sweep_identities,sweep_agents_per_person,sweep_pending,sweep_key_age,sweep_asserted,sweep_unused,policy,delegators,timezone,approval_lifetime,approval_patience,login_lifetime,recurs_tasks,recurs_days,detail_types,publish_url,publish_lifetime,retain_rows,retain_evidence,timeout,serve_bind,serve_socket,serve_socket_mode,serve_tls_cert,serve_tls_key,serve_public_url,serve_workers,serve_log,serve_connections,serve_requests,serve_threads,serve_rate,serve_body,serve_time,serve_long_time,serve_stop,serve_hung,format,color'
         ;;
     'helper aws')
-        options="--template=nothing --task|-t=tasks --delegator|-d=delegators --agent|-a=agents --scope|-s+=nothing --ttl=nothing --parent-file=files $everywhere"
+        options="--template=nothing --task|-t=tasks --delegator|-d=delegators --delegator-token-file=files --agent|-a=agents --scope|-s+=nothing --ttl=nothing --parent-file=files $everywhere"
         ;;
     'helper docker')
-        options="--task|-t=tasks --delegator|-d=delegators --agent|-a=agents --kind|-k=kinds --scope|-s+=nothing --audience+=nothing --ttl=nothing --parent-file=files $everywhere"
+        options="--task|-t=tasks --delegator|-d=delegators --delegator-token-file=files --agent|-a=agents --kind|-k=kinds --scope|-s+=nothing --audience+=nothing --ttl=nothing --parent-file=files $everywhere"
         arguments=':get,store,erase,list'
         ;;
     'helper git')
-        options="--task|-t=tasks --delegator|-d=delegators --agent|-a=agents --kind|-k=kinds --scope|-s+=nothing --audience+=nothing --ttl=nothing --parent-file=files $everywhere"
+        options="--task|-t=tasks --delegator|-d=delegators --delegator-token-file=files --agent|-a=agents --kind|-k=kinds --scope|-s+=nothing --audience+=nothing --ttl=nothing --parent-file=files $everywhere"
         arguments=':get,store,erase'
         ;;
     'helper headers')
-        options="--audience+=nothing --may-audience+=nothing --task|-t=tasks --delegator|-d=delegators --agent|-a=agents --kind|-k=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec,adopted --scope|-s+=nothing --ttl=nothing --parent-file=files $everywhere"
+        options="--audience+=nothing --may-audience+=nothing --task|-t=tasks --delegator|-d=delegators --delegator-token-file=files --agent|-a=agents --kind|-k=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec,adopted --scope|-s+=nothing --ttl=nothing --parent-file=files $everywhere"
         ;;
     'helper kube')
-        options="--task|-t=tasks --delegator|-d=delegators --agent|-a=agents --kind|-k=kinds --scope|-s+=nothing --audience+=nothing --ttl=nothing --parent-file=files $everywhere"
+        options="--task|-t=tasks --delegator|-d=delegators --delegator-token-file=files --agent|-a=agents --kind|-k=kinds --scope|-s+=nothing --audience+=nothing --ttl=nothing --parent-file=files $everywhere"
         ;;
     'helper pgpass')
-        options="--template=nothing --service=nothing --task|-t=tasks --delegator|-d=delegators --agent|-a=agents --scope|-s+=nothing --ttl=nothing --parent-file=files --out|-o=files $everywhere"
+        options="--template=nothing --service=nothing --task|-t=tasks --delegator|-d=delegators --delegator-token-file=files --agent|-a=agents --scope|-s+=nothing --ttl=nothing --parent-file=files --out|-o=files $everywhere"
         ;;
     'helper session start')
-        options="--client=:claude-code,codex,gemini,copilot,cursor,opencode --task|-t=tasks --delegator|-d=delegators --agent|-a=agents --scope|-s+=nothing --audience+=nothing --may-audience+=nothing --may-kind+=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec,adopted --ttl=nothing --parent-file=files $everywhere"
+        options="--client=:claude-code,codex,gemini,copilot,cursor,opencode --task|-t=tasks --delegator|-d=delegators --delegator-token-file=files --agent|-a=agents --scope|-s+=nothing --audience+=nothing --may-audience+=nothing --may-kind+=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec,adopted --ttl=nothing --parent-file=files $everywhere"
         ;;
     'helper session stop')
         options="--client=:claude-code,codex,gemini,copilot,cursor,opencode $everywhere"
         ;;
     'helper ssh')
-        options="--task|-t=tasks --delegator|-d=delegators --agent|-a=agents --kind|-k=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec,adopted --scope|-s+=nothing --ttl=nothing --parent-file=files $everywhere"
+        options="--task|-t=tasks --delegator|-d=delegators --delegator-token-file=files --agent|-a=agents --kind|-k=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec,adopted --scope|-s+=nothing --ttl=nothing --parent-file=files $everywhere"
         ;;
     'helper token')
-        options="--audience+=nothing --may-audience+=nothing --task|-t=tasks --delegator|-d=delegators --agent|-a=agents --kind|-k=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec,adopted --scope|-s+=nothing --ttl=nothing --parent-file=files $everywhere"
+        options="--audience+=nothing --may-audience+=nothing --task|-t=tasks --delegator|-d=delegators --delegator-token-file=files --agent|-a=agents --kind|-k=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec,adopted --scope|-s+=nothing --ttl=nothing --parent-file=files $everywhere"
         ;;
     'mcp')
         options="--token-file=files --most=nothing --rate=nothing --keep --format=:json $everywhere"

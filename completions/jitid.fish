@@ -178,7 +178,7 @@ complete -c jitid -n '__jitid_at ""' -a helper -d 'Supply credentials to git, do
 complete -c jitid -n '__jitid_at ""' -a mcp -d 'Serve an agent over the Model Context Protocol (stdio)'
 complete -c jitid -n '__jitid_at ""' -a federate -d 'Show the configuration for a vendor that exchanges jitid\'s tokens'
 complete -c jitid -n '__jitid_at ""' -a schedule -d 'Run `jitid sweep` from systemd or cron'
-complete -c jitid -n '__jitid_at ""' -a example -d 'Print an example to copy: a verifier, alert rules, units'
+complete -c jitid -n '__jitid_at ""' -a example -d 'Print an example to copy: a verifier, CI jobs, alert rules, units'
 complete -c jitid -n '__jitid_at ""' -a completion -d 'Install or print completion for bash, zsh and fish'
 complete -c jitid -n '__jitid_at ""' -a help -d 'Show the help of a verb, or a topic'
 complete -c jitid -n '__jitid_at ""' -a version -d 'Show the version of jitid'
@@ -421,7 +421,7 @@ complete -c jitid -n '__jitid_at "status" --soon' -l soon -x -d 'Count credentia
 complete -c jitid -n '__jitid_at "status"' -l field -r -fka 'live\\tfield expiring\\tfield next_expiry\\tfield open_tasks\\tfield overdue_tasks\\tfield leaked\\tfield standing\\tfield unsettled\\tfield approvals\\tfield swept_at\\tfield findings\\tfield ledger\\tfield issuer\\tfield next\\tfield login\\tfield login_issuer\\tfield login_expires_at\\tfield' -d 'Print this field only; repeatable'
 
 # jitid whoami
-complete -c jitid -n '__jitid_at "whoami"' -l field -r -fka 'caller\\tfield delegator\\tfield proof\\tfield roles\\tfield agent\\tfield task\\tfield expires_at\\tfield ledger\\tfield issuer\\tfield confinement\\tfield reason\\tfield login\\tfield login_issuer\\tfield login_expires_at\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "whoami"' -l field -r -fka 'caller\\tfield delegator\\tfield proof\\tfield roles\\tfield agent\\tfield task\\tfield expires_at\\tfield ledger\\tfield issuer\\tfield confinement\\tfield reason\\tfield login\\tfield login_issuer\\tfield login_expires_at\\tfield state\\tfield' -d 'Print this field only; repeatable'
 
 # jitid sweep
 complete -c jitid -n '__jitid_at "sweep"' -l rule -r -fka 'orphaned-task\\trule orphaned-parent\\trule orphaned-process\\trule orphaned-delegator\\trule pending\\trule leaked-live\\trule renewed-twice\\trule revoked-live\\trule revocation-stuck\\trule orphaned-untracked\\trule offline-valid\\trule exchanged-valid\\trule expired-unretired\\trule standing\\trule duplicate\\trule sprawl\\trule unproved-delegator\\trule ownerless\\trule review-overdue\\trule standing-access\\trule over-privileged\\trule policy-drift\\trule never-used\\trule over-scoped\\trule orphaned-ledger-only\\trule key-overdue\\trule canary\\trule audit-gap\\trule clock\\trule' -d 'Run only this rule; repeatable'
@@ -558,7 +558,7 @@ complete -c jitid -n '__jitid_at "setup" --tools' -l tools -d 'Add the tools of 
 complete -c jitid -n '__jitid_at "setup"' -l host -x -d 'Server, for git; repeatable'
 complete -c jitid -n '__jitid_at "setup" --template' -l template -x -d 'Template of sessions, or TARGET/TEMPLATE, for aws'
 complete -c jitid -n '__jitid_at "setup" --name' -l name -x -d 'Name of the entry, such as an AWS profile (default: jitid)'
-complete -c jitid -n '__jitid_at "setup" --project' -l project -d 'Write the files of the current folder, not the user\'s. Not for aws and kube'
+complete -c jitid -n '__jitid_at "setup" --project' -l project -d 'Write the files of the current folder, not the user\'s. For claude-code, codex, opencode, gemini, copilot, cursor, vscode and git'
 complete -c jitid -n '__jitid_at "setup" --task -t' -l task -s t -r -fka '(__jitid_ask tasks)' -d 'Task, written into the helper\'s line'
 complete -c jitid -n '__jitid_at "setup" --delegator -d' -l delegator -s d -r -fka '(__jitid_ask delegators)' -d 'Delegator, written into the line'
 complete -c jitid -n '__jitid_at "setup" --agent -a' -l agent -s a -r -fka '(__jitid_ask agents)' -d 'Agent, written into the line'
@@ -1037,6 +1037,7 @@ complete -c jitid -n '__jitid_at "config unset"; and test $__jitid_count = 0' -f
 complete -c jitid -n '__jitid_at "helper aws" --template' -l template -x -d 'Template, or TARGET/TEMPLATE'
 complete -c jitid -n '__jitid_at "helper aws" --task -t' -l task -s t -r -fka '(__jitid_ask tasks)' -d 'Task of the identity'
 complete -c jitid -n '__jitid_at "helper aws" --delegator -d' -l delegator -s d -r -fka '(__jitid_ask delegators)' -d 'Delegator: NAME, user:NAME or system:NAME'
+complete -c jitid -n '__jitid_at "helper aws" --delegator-token-file' -l delegator-token-file -r -F -d 'ID token of the delegator; `-` for stdin'
 complete -c jitid -n '__jitid_at "helper aws" --agent -a' -l agent -s a -r -fka '(__jitid_ask agents)' -d 'Agent (default: agent)'
 complete -c jitid -n '__jitid_at "helper aws"' -l scope -s s -x -d 'Scope; repeatable'
 complete -c jitid -n '__jitid_at "helper aws" --ttl' -l ttl -x -d 'Lifetime (default: 15m)'
@@ -1045,6 +1046,7 @@ complete -c jitid -n '__jitid_at "helper aws" --parent-file' -l parent-file -r -
 # jitid helper docker
 complete -c jitid -n '__jitid_at "helper docker" --task -t' -l task -s t -r -fka '(__jitid_ask tasks)' -d 'Task of the identity'
 complete -c jitid -n '__jitid_at "helper docker" --delegator -d' -l delegator -s d -r -fka '(__jitid_ask delegators)' -d 'Delegator: NAME, user:NAME or system:NAME'
+complete -c jitid -n '__jitid_at "helper docker" --delegator-token-file' -l delegator-token-file -r -F -d 'ID token of the delegator; `-` for stdin'
 complete -c jitid -n '__jitid_at "helper docker" --agent -a' -l agent -s a -r -fka '(__jitid_ask agents)' -d 'Agent (default: agent)'
 complete -c jitid -n '__jitid_at "helper docker" --kind -k' -l kind -s k -r -fka '(__jitid_ask kinds)' -d 'Kind (default: jwt)'
 complete -c jitid -n '__jitid_at "helper docker"' -l scope -s s -x -d 'Scope; repeatable'
@@ -1056,6 +1058,7 @@ complete -c jitid -n '__jitid_at "helper docker"; and test $__jitid_count = 0' -
 # jitid helper git
 complete -c jitid -n '__jitid_at "helper git" --task -t' -l task -s t -r -fka '(__jitid_ask tasks)' -d 'Task of the identity'
 complete -c jitid -n '__jitid_at "helper git" --delegator -d' -l delegator -s d -r -fka '(__jitid_ask delegators)' -d 'Delegator: NAME, user:NAME or system:NAME'
+complete -c jitid -n '__jitid_at "helper git" --delegator-token-file' -l delegator-token-file -r -F -d 'ID token of the delegator; `-` for stdin'
 complete -c jitid -n '__jitid_at "helper git" --agent -a' -l agent -s a -r -fka '(__jitid_ask agents)' -d 'Agent (default: agent)'
 complete -c jitid -n '__jitid_at "helper git" --kind -k' -l kind -s k -r -fka '(__jitid_ask kinds)' -d 'Kind (default: jwt)'
 complete -c jitid -n '__jitid_at "helper git"' -l scope -s s -x -d 'Scope; repeatable'
@@ -1069,6 +1072,7 @@ complete -c jitid -n '__jitid_at "helper headers"' -l audience -x -d 'Service; r
 complete -c jitid -n '__jitid_at "helper headers"' -l may-audience -x -d 'Service to obtain tokens for; repeatable'
 complete -c jitid -n '__jitid_at "helper headers" --task -t' -l task -s t -r -fka '(__jitid_ask tasks)' -d 'Task of the identity'
 complete -c jitid -n '__jitid_at "helper headers" --delegator -d' -l delegator -s d -r -fka '(__jitid_ask delegators)' -d 'Delegator: NAME, user:NAME or system:NAME'
+complete -c jitid -n '__jitid_at "helper headers" --delegator-token-file' -l delegator-token-file -r -F -d 'ID token of the delegator; `-` for stdin'
 complete -c jitid -n '__jitid_at "helper headers" --agent -a' -l agent -s a -r -fka '(__jitid_ask agents)' -d 'Agent (default: agent)'
 complete -c jitid -n '__jitid_at "helper headers" --kind -k' -l kind -s k -r -fka 'jwt\\tkind opaque\\tkind jwt-svid\\tkind x509-svid\\tkind ssh-cert\\tkind aws-sts\\tkind postgres-role\\tkind openbao-lease\\tkind exec\\tkind adopted\\tkind' -d 'jwt (default), opaque or jwt-svid'
 complete -c jitid -n '__jitid_at "helper headers"' -l scope -s s -x -d 'Scope; repeatable'
@@ -1078,6 +1082,7 @@ complete -c jitid -n '__jitid_at "helper headers" --parent-file' -l parent-file 
 # jitid helper kube
 complete -c jitid -n '__jitid_at "helper kube" --task -t' -l task -s t -r -fka '(__jitid_ask tasks)' -d 'Task of the identity'
 complete -c jitid -n '__jitid_at "helper kube" --delegator -d' -l delegator -s d -r -fka '(__jitid_ask delegators)' -d 'Delegator: NAME, user:NAME or system:NAME'
+complete -c jitid -n '__jitid_at "helper kube" --delegator-token-file' -l delegator-token-file -r -F -d 'ID token of the delegator; `-` for stdin'
 complete -c jitid -n '__jitid_at "helper kube" --agent -a' -l agent -s a -r -fka '(__jitid_ask agents)' -d 'Agent (default: agent)'
 complete -c jitid -n '__jitid_at "helper kube" --kind -k' -l kind -s k -r -fka '(__jitid_ask kinds)' -d 'Kind (default: jwt)'
 complete -c jitid -n '__jitid_at "helper kube"' -l scope -s s -x -d 'Scope; repeatable'
@@ -1090,6 +1095,7 @@ complete -c jitid -n '__jitid_at "helper pgpass" --template' -l template -x -d '
 complete -c jitid -n '__jitid_at "helper pgpass" --service' -l service -x -d 'Write a service file with the section NAME'
 complete -c jitid -n '__jitid_at "helper pgpass" --task -t' -l task -s t -r -fka '(__jitid_ask tasks)' -d 'Task of the identity'
 complete -c jitid -n '__jitid_at "helper pgpass" --delegator -d' -l delegator -s d -r -fka '(__jitid_ask delegators)' -d 'Delegator: NAME, user:NAME or system:NAME'
+complete -c jitid -n '__jitid_at "helper pgpass" --delegator-token-file' -l delegator-token-file -r -F -d 'ID token of the delegator; `-` for stdin'
 complete -c jitid -n '__jitid_at "helper pgpass" --agent -a' -l agent -s a -r -fka '(__jitid_ask agents)' -d 'Agent (default: agent)'
 complete -c jitid -n '__jitid_at "helper pgpass"' -l scope -s s -x -d 'Scope; repeatable'
 complete -c jitid -n '__jitid_at "helper pgpass" --ttl' -l ttl -x -d 'Lifetime (default: 15m)'
@@ -1100,6 +1106,7 @@ complete -c jitid -n '__jitid_at "helper pgpass" --out -o' -l out -s o -r -F -d 
 complete -c jitid -n '__jitid_at "helper session start" --client' -l client -r -fka 'claude-code\\tclient codex\\tclient gemini\\tclient copilot\\tclient cursor\\tclient opencode\\tclient' -d 'The client: claude-code, codex, …'
 complete -c jitid -n '__jitid_at "helper session start" --task -t' -l task -s t -r -fka '(__jitid_ask tasks)' -d 'Task of the identity'
 complete -c jitid -n '__jitid_at "helper session start" --delegator -d' -l delegator -s d -r -fka '(__jitid_ask delegators)' -d 'Delegator: NAME, user:NAME or system:NAME'
+complete -c jitid -n '__jitid_at "helper session start" --delegator-token-file' -l delegator-token-file -r -F -d 'ID token of the delegator; `-` for stdin'
 complete -c jitid -n '__jitid_at "helper session start" --agent -a' -l agent -s a -r -fka '(__jitid_ask agents)' -d 'Agent (default: the client\'s name)'
 complete -c jitid -n '__jitid_at "helper session start"' -l scope -s s -x -d 'Scope; repeatable'
 complete -c jitid -n '__jitid_at "helper session start"' -l audience -x -d 'Service; repeatable'
@@ -1114,6 +1121,7 @@ complete -c jitid -n '__jitid_at "helper session stop" --client' -l client -r -f
 # jitid helper ssh
 complete -c jitid -n '__jitid_at "helper ssh" --task -t' -l task -s t -r -fka '(__jitid_ask tasks)' -d 'Task of the identity'
 complete -c jitid -n '__jitid_at "helper ssh" --delegator -d' -l delegator -s d -r -fka '(__jitid_ask delegators)' -d 'Delegator: NAME, user:NAME or system:NAME'
+complete -c jitid -n '__jitid_at "helper ssh" --delegator-token-file' -l delegator-token-file -r -F -d 'ID token of the delegator; `-` for stdin'
 complete -c jitid -n '__jitid_at "helper ssh" --agent -a' -l agent -s a -r -fka '(__jitid_ask agents)' -d 'Agent (default: agent)'
 complete -c jitid -n '__jitid_at "helper ssh" --kind -k' -l kind -s k -r -fka 'jwt\\tkind opaque\\tkind jwt-svid\\tkind x509-svid\\tkind ssh-cert\\tkind aws-sts\\tkind postgres-role\\tkind openbao-lease\\tkind exec\\tkind adopted\\tkind' -d 'ssh-cert (default) or ssh-cert:TEMPLATE'
 complete -c jitid -n '__jitid_at "helper ssh"' -l scope -s s -x -d 'Scope; repeatable'
@@ -1125,6 +1133,7 @@ complete -c jitid -n '__jitid_at "helper token"' -l audience -x -d 'Service; rep
 complete -c jitid -n '__jitid_at "helper token"' -l may-audience -x -d 'Service to obtain tokens for; repeatable'
 complete -c jitid -n '__jitid_at "helper token" --task -t' -l task -s t -r -fka '(__jitid_ask tasks)' -d 'Task of the identity'
 complete -c jitid -n '__jitid_at "helper token" --delegator -d' -l delegator -s d -r -fka '(__jitid_ask delegators)' -d 'Delegator: NAME, user:NAME or system:NAME'
+complete -c jitid -n '__jitid_at "helper token" --delegator-token-file' -l delegator-token-file -r -F -d 'ID token of the delegator; `-` for stdin'
 complete -c jitid -n '__jitid_at "helper token" --agent -a' -l agent -s a -r -fka '(__jitid_ask agents)' -d 'Agent (default: agent)'
 complete -c jitid -n '__jitid_at "helper token" --kind -k' -l kind -s k -r -fka 'jwt\\tkind opaque\\tkind jwt-svid\\tkind x509-svid\\tkind ssh-cert\\tkind aws-sts\\tkind postgres-role\\tkind openbao-lease\\tkind exec\\tkind adopted\\tkind' -d 'jwt (default), opaque or jwt-svid'
 complete -c jitid -n '__jitid_at "helper token"' -l scope -s s -x -d 'Scope; repeatable'

@@ -10,7 +10,7 @@ from jitid.capabilities.identity.filter_store import Filter
 from jitid.capabilities.inventory.operations import TASK_STATES, ListCredentials, ListTasks, ShowTree
 from jitid.cli import record_rows
 from jitid.cli.identity import subject
-from jitid.cli.identity.commands import CREDENTIAL, ListCommand
+from jitid.cli.identity.commands import BOUND, CREDENTIAL, ListCommand
 from jitid.cli.identity.revoke import check_ids
 from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
