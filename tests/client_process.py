@@ -76,7 +76,7 @@ class ClientProcess:
 
     @contextmanager
     def inner(self, name: str, **variables: str) -> Iterator[None]:
-        """Let another client that this one has started run what is run in the block."""
+        """Run the lines of the block in another client, which this one starts."""
         outer, self._client = self._client, _client(name)
         self._enter(name, **variables)
         try:

@@ -19,9 +19,12 @@ from jitid.system import processes
 from jitid.values.secret import Secret
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from jitid.capabilities.issue.request_options import RequestOptions
     from jitid.capabilities.session.clients import Client
     from jitid.cli.invocation import Invocation
+    from jitid.model.process import Process
 
 UNNAMED = ""
 """The name of a session whose first token was requested before the client reported its start."""
@@ -34,8 +37,16 @@ _MOST_STALE = 100
 class Sessions:
     """The sessions of one process, while their place is locked."""
 
-    def __init__(self, cli: Invocation, session_place: SessionPlace, client: Client | None) -> None:
+    def __init__(
+        self,
+        cli: Invocation,
+        session_place: SessionPlace,
+        client: Client | None,
+        outer_token: Callable[[Invocation, Process], str | None],
+    ) -> None:
+        """`outer_token` returns the file with the token of the session in which the client runs; None without one."""
         self._cli = cli
+        self._find_outer = outer_token
         cli.config().client_process = session_place.process
         self._place = session_place
         self._identities = SessionIdentities(cli, session_place, self._save)
@@ -123,11 +134,9 @@ class Sessions:
 
     def _outer_token(self) -> str | None:
         """Return the file with the token of the session in which this client runs; that session is the caller, then."""
-        from jitid.cli.helper.session_token import outer_token
-
         config = self._cli.config()
         config.session_file = None
-        path = outer_token(self._cli, self._place.process)
+        path = self._find_outer(self._cli, self._place.process)
         config.client_process, config.session_file = self._place.process, path
         return path
 

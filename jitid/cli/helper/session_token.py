@@ -126,7 +126,7 @@ def session_token(
         path = variable if within and variable else session_place.path(_holder(entry, thread)["file"])
         return SessionToken(path, session_place, entry["id"])
     with session_place.locked():
-        sessions = Sessions(cli, session_place, found.client)
+        sessions = Sessions(cli, session_place, found.client, outer_token)
         entry = _session_of_command(cli, sessions.state, variable if within else None, thread)
         if entry is None:
             entry = sessions.open(UNNAMED, options, audience)
@@ -148,7 +148,7 @@ def outer_token(cli: Invocation, client: Process) -> str | None:
         if session_place is None or not session_place.exists():
             continue
         with session_place.locked():
-            sessions = Sessions(cli, session_place, None)
+            sessions = Sessions(cli, session_place, None, outer_token)
             thread = _thread(pid, sessions.state, client.pid)
             entry = _session_of_command(cli, sessions.state, None, thread)
             if entry is None:

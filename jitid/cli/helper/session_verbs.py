@@ -11,7 +11,7 @@ from jitid.capabilities.session.hook_event import Change, HookEvent, read_event
 from jitid.capabilities.session.session_place import append_lines
 from jitid.cli.helper.client_sessions import UNNAMED, Sessions
 from jitid.cli.helper.session_identity import explained
-from jitid.cli.helper.session_token import must_agree, of_client
+from jitid.cli.helper.session_token import must_agree, of_client, outer_token
 from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
 from jitid.system import read_input
@@ -38,7 +38,7 @@ def start(cli: Invocation, args: commands.HelperSessionStartCommand) -> None:
         # Checked before an identity is opened, which nothing would end.
         append_lines(variables, "")
     with found.session_place.locked():
-        sessions = Sessions(cli, found.session_place, client)
+        sessions = Sessions(cli, found.session_place, client, outer_token)
         if event.change is Change.NOTHING:
             entry = sessions.find(event.session or UNNAMED) or sessions.current()
             if entry is not None:
@@ -86,7 +86,7 @@ def stop(cli: Invocation, args: commands.HelperSessionStopCommand) -> None:
         cli.note("the client has no session")
         return
     with found.session_place.locked():
-        sessions = Sessions(cli, found.session_place, client)
+        sessions = Sessions(cli, found.session_place, client, outer_token)
         name = event.session or UNNAMED
         entry = sessions.find(name)
         if event.change is Change.SESSION_END:
