@@ -14,6 +14,7 @@ CHANGES = re.compile(r"\b(?:UPDATE \w|DELETE FROM)")
 EXCEPTIONS = {
     "PresentedChanges.add": "it deletes only marks that have expired",
     "CredentialChanges._end_doomed": "`end` has called it",
+    "BarredChanges.bar_doomed": "`end` has called it",
     "CredentialChanges.renews_until": "only renewals set it, and a renewal locks its identity by `supersede`",
     "CredentialChanges.mark_reused": "it only sets a value that was not set",
     **dict.fromkeys(

@@ -35,9 +35,11 @@ def agent_above(own: Process | None = None) -> str | None:
     found = [
         process for pid, _, _ in processes.ancestors() if (process := processes.process_of(pid)) is not None
     ]
-    place = next((number for number, each in enumerate(found) if own is not None and each.is_same(own)), None)
+    of_own = next(
+        (number for number, each in enumerate(found) if own is not None and each.is_same(own)), None
+    )
     # The helper of another client below it, in its session, has the own session renewed.
-    client = client_with_place(found if place is None else found[place + 1 :])
+    client = client_with_place(found if of_own is None else found[of_own + 1 :])
     if client is None and (own is None or own.pid == os.getpid()):
         client = next((each.agent for each in AGENT_PROGRAMS if each.variable in os.environ), None)
     if client is None:
