@@ -549,7 +549,7 @@ complete -c jitid -n '__jitid_at "retire"; and test $__jitid_count = 0' -fka '(_
 # jitid setup
 complete -c jitid -n '__jitid_at "setup" --dry-run -n' -l dry-run -s n -d 'Report the changes without making them'
 complete -c jitid -n '__jitid_at "setup" --undo' -l undo -d 'Remove the entries of jitid'
-complete -c jitid -n '__jitid_at "setup" --check' -l check -d 'Report credentials and settings that bypass jitid; exit 10 if there are any'
+complete -c jitid -n '__jitid_at "setup" --check' -l check -d 'Report credentials that bypass jitid; exit 10 if any'
 complete -c jitid -n '__jitid_at "setup" --yes -y' -l yes -s y -d 'Write without confirmation'
 complete -c jitid -n '__jitid_at "setup" --gateway' -l gateway -x -d 'Gateway to models that accepts the tokens. For claude-code, codex, opencode, copilot'
 complete -c jitid -n '__jitid_at "setup" --audience' -l audience -x -d 'Audience of the tokens (default: the gateway or host). Also for git and kube'

@@ -162,9 +162,7 @@ class SetupCommand(Verb):
     )
     dry_run: bool = dry_run_flag()
     undo: bool = flag("--undo", help="Remove the entries of jitid.")
-    check: bool = flag(
-        "--check", help="Report credentials and settings that bypass jitid; exit 10 if there are any."
-    )
+    check: bool = flag("--check", help="Report credentials that bypass jitid; exit 10 if any.")
     yes: bool = flag("--yes", "-y", help="Write without confirmation.")
     gateway: str | None = opt(
         URL,
