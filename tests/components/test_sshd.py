@@ -64,7 +64,7 @@ def test_a_certificate_lets_in_and_the_log_has_its_id(server: Sshd, tmp_path: Pa
     "changes",
     [
         {"issued_at": int(time.time()) - 900, "expires_at": int(time.time()) - 1},
-        {"issued_at": int(time.time()) + 3600, "expires_at": int(time.time()) + 7200},
+        {"issued_at": int(time.time()) + 86_400, "expires_at": int(time.time()) + 90_000},
         {"agent": "another", "task": "INC-2"},
         {"template": "web", "options": {"principals": ["root"]}},
         {"template": "web", "options": {"principals": [getpass.getuser()]}},
