@@ -62,6 +62,36 @@ def test_in_a_session_the_server_acts_for_its_identity(shell: Shell) -> None:
         assert _live(shell).keys() == {"claude-code"}
 
 
+def test_in_a_session_of_a_run_the_server_has_no_right_of_the_run(shell: Shell) -> None:
+    """The variable of the run reaches the server. After the revocation of the session it has none."""
+    token = shell.good(
+        "issue",
+        "--task",
+        "T1",
+        "--delegator",
+        "alice",
+        "--scope",
+        "prod:deploy",
+        *REACH,
+        "--agent",
+        "planner",
+    )
+    (shell.home / "run").touch(0o600)
+    (shell.home / "run").write_text(token)
+    asked = lines(OPENING, WHOAMI, called(2, "request_identity", {"agent": "w", "scopes": ["prod:deploy"]}))
+    with client_process(shell, "codex", more={"JITID_PARENT_FILE": str(shell.home / "run")}) as client:
+        own, given = _answers(client.good("mcp", stdin=asked))
+        assert (own["agent"], given["agent"]) == ("planner", "w")
+        assert client.hook("start", START, *REACH).status == 0
+        own, refused = _answers(client.good("mcp", stdin=asked))
+        assert (own["agent"], refused["error"]["code"]) == ("codex", "policy_denied")
+        shell.good("revoke", "--agent", "codex", "--yes")
+        answers = _answers(client.good("mcp", stdin=asked))
+        assert {each["error"]["code"] for each in answers} == {"invalid_credential"}
+        own, _ = _answers(client.good("mcp", "--token-file", "run", stdin=asked))
+        assert own["agent"] == "planner"
+
+
 def test_without_a_session_the_server_has_no_identity(shell: Shell) -> None:
     """The client may start it before its first session: a later call finds that. No call opens a session."""
     asked = lines(OPENING, WHOAMI, called(2, "request_identity", WORK))

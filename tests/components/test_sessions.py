@@ -394,6 +394,56 @@ def test_a_client_that_a_subagent_runs_is_below_the_subagent(shell: Shell) -> No
             assert client.hook("start", OTHER).status == 8
 
 
+@pytest.mark.parametrize("hooked", [True, False])
+def test_a_client_in_a_session_of_a_run_is_below_the_session_and_not_below_the_run(
+    shell: Shell, *, hooked: bool
+) -> None:
+    """The variable of the run reaches it, and names wider rights. So do its helpers, with hooks and without."""
+    token = shell.good("issue", "--task", "T1", "--delegator", "alice", "--scope", "repo:*", *REACH)
+    (shell.home / "run").touch(0o600)
+    (shell.home / "run").write_text(token)
+    line = ("helper", "token", "--audience", LLM)
+    git = ("helper", "git", "get", "--audience", LLM)
+    asked = "protocol=https\nhost=g.example\n\n"
+    with client_process(shell, "codex", more={"JITID_PARENT_FILE": str(shell.home / "run")}) as client:
+        assert client.hook("start", START, *REACH, "--scope", "repo:read").status == 0
+        (session,) = [row for row in _live(shell) if row["depth"] == 1]
+        with client.inner("gemini"):
+            before = client.good(*git, stdin=asked).partition("password=")[2].splitlines()[0]
+            shown = json.loads(shell.run("inspect", "-", "--json", stdin=before).stdout)
+            assert shown["parent"] == session["id"]
+            if hooked:
+                assert client.hook("start", OTHER, *REACH, "--scope", "repo:write").status == 4
+                assert client.hook("start", OTHER, *REACH).status == 0
+            client.good(*line)
+            (inner,) = [row for row in _live(shell) if row["depth"] == 2 and row["agent"] == "gemini"]
+            assert (inner["parent"], inner["scopes"]) == (session["id"], [])
+            if hooked:
+                client.hook("stop", {**END, "session_id": "other"})
+                assert client.hook("start", {**OTHER, "session_id": "2"}, *REACH).status == 0
+            shell.good("revoke", session["id"])
+            for words in (line, git):
+                done = client.run(*words, stdin=asked)
+                assert done.status == 8, done.err
+    assert [row["depth"] for row in _live(shell)] == [0]
+
+
+def test_a_client_in_a_run_in_a_session_is_below_the_run(shell: Shell) -> None:
+    """The run is the nearer one."""
+    token = shell.good("issue", "--task", "T1", "--delegator", "alice", "--scope", "repo:*", *REACH)
+    (shell.home / "run").touch(0o600)
+    (shell.home / "run").write_text(token)
+    with client_process(shell, "codex") as client:
+        client.hook("start", START, *REACH)
+        with (
+            client.inner("jitid-run", JITID_PARENT_FILE=str(shell.home / "run")),
+            client.inner("gemini"),
+        ):
+            assert client.hook("start", OTHER).status == 0
+            (inner,) = [row for row in _live(shell) if row["agent"] == "gemini"]
+            assert inner["parent"] == _id(shell, token)
+
+
 def test_a_client_that_was_killed_leaves_nothing_alive(shell: Shell) -> None:
     """`sweep --fix` ends its sessions, with all that is below."""
     client = ClientProcess(shell, "claude")

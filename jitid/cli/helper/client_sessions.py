@@ -88,11 +88,10 @@ class Sessions:
             raise UsageError(f"{self.client} has {_MOST_SESSIONS} sessions", "end one of them")
         self._place.must_have_room(self.state)
         if self.state["request"] is None:
-            parent_file = self._parent_file(options)
-            if parent_file is None:
-                parent_file = self._outer_token()
-                self.state["is_inner"] = parent_file is not None
-            self.state["request"] = request_facts(options, audience, parent_file)
+            # A session in a run is nearer than the run. The variable of the run reaches its commands too.
+            outer = self._outer_token() if self._is_of_environment(options) else None
+            self.state["is_inner"] = outer is not None
+            self.state["request"] = request_facts(options, audience, outer or self._parent_file(options))
         self._renew_outer()
         return self._open(name, None)
 
@@ -112,7 +111,13 @@ class Sessions:
                     "all sessions of a process have the request of the first: start the client again",
                 )
 
+    def _is_of_environment(self, options: RequestOptions) -> bool:
+        """Return whether the line names no file of a parent."""
+        return options.parent_file is None or "parent_file" in self._cli.from_environment
+
     def _parent_file(self, options: RequestOptions) -> str | None:
+        if self.state["is_inner"] and self._is_of_environment(options):
+            return None
         parent_file = options.parent_file or os.environ.get(RUN_TOKEN) or None
         if parent_file == "-":
             raise UsageError("standard input has the client's event", "name a file: --parent-file FILE")

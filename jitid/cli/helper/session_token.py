@@ -42,8 +42,11 @@ def ledger_of(cli: Invocation) -> str:
     return config.ledger if "://" in config.ledger else os.path.realpath(config.ledger)
 
 
-def find(cli: Invocation) -> FoundSession | None:
-    """Return the nearest process above this one with the name of a client, or with a place; None without one."""
+def find(cli: Invocation, *, known: bool = True) -> FoundSession | None:
+    """Return the nearest process above this process with a place, or with `known` also with the name of a client.
+
+    None without such a process.
+    """
     ledger = ledger_of(cli)
     for pid, words, names in processes.ancestors():
         process = processes.process_of(pid)
@@ -51,7 +54,7 @@ def find(cli: Invocation) -> FoundSession | None:
             return None
         session_place = SessionPlace(ledger, process)
         client = clients.client_of(ParentProcess(pid, words, names))
-        if client is not None or session_place.exists():
+        if (known and client is not None) or session_place.exists():
             return FoundSession(session_place, client)
     return None
 
@@ -99,7 +102,8 @@ def session_token(
         PolicyDeniedError: the policy refuses a new session.
 
     """
-    found = find(cli)
+    # A client without sessions that may open none, inside of a session of another one, has the identity of that one.
+    found = find(cli, known=opens)
     if found is None:
         return None
     variable = os.environ.get(RUN_TOKEN) or None
@@ -112,7 +116,8 @@ def session_token(
         cli.config().session_file = first["parent_file"]
     if not within and variable is not None:
         above = processes.variable_of(session_place.process.pid, RUN_TOKEN)
-        if first is None or variable not in (first["parent_file"], above):
+        is_nearer = first is not None and variable not in (first["parent_file"], above)
+        if is_nearer or (first is None and _outer(cli, session_place.process) is None):
             return None
     thread = _thread(session_place.process.pid, state)
     entry = _session_of_command(cli, state, variable if within else None, thread)
@@ -138,22 +143,33 @@ def session_token(
 def outer_token(cli: Invocation, client: Process) -> str | None:
     """Return the file of the identity token of the session in which a client runs, renewed if that is due.
 
-    None if no process above the client has or had sessions. Raises InvalidCredentialError: that session was revoked, or
-    has ended.
+    None if it runs in no session. Raises InvalidCredentialError: that session was revoked, or has ended.
     """
+    session_place = _outer(cli, client)
+    if session_place is None:
+        return None
+    variable = processes.variable_of(client.pid, RUN_TOKEN)
+    within = os.path.dirname(variable) == session_place.folder
+    with session_place.locked():
+        sessions = Sessions(cli, session_place, None, outer_token)
+        thread = _thread(session_place.process.pid, sessions.state, client.pid)
+        entry = _session_of_command(cli, sessions.state, variable if within else None, thread)
+        if entry is None:
+            raise _not_there(sessions.state)
+        path = session_place.path(_refreshed(cli, sessions, entry, thread)["file"])
+        return variable if within else path
+
+
+def _outer(cli: Invocation, client: Process) -> SessionPlace | None:
+    """Return the place of the nearest process above a client that has or had sessions; None if a run is nearer."""
     above = itertools.dropwhile(lambda each: each[0] != client.pid, processes.ancestors())
-    for pid, _, _ in itertools.islice(above, 1, None):
+    for pid, _, names in itertools.islice(above, 1, None):
         process = processes.process_of(pid)
-        session_place = None if process is None else SessionPlace(ledger_of(cli), process)
-        if session_place is None or not session_place.exists():
-            continue
-        with session_place.locked():
-            sessions = Sessions(cli, session_place, None, outer_token)
-            thread = _thread(pid, sessions.state, client.pid)
-            entry = _session_of_command(cli, sessions.state, None, thread)
-            if entry is None:
-                raise _not_there(sessions.state)
-            return session_place.path(_refreshed(cli, sessions, entry, thread)["file"])
+        if process is None or processes.OF_RUN in names:
+            return None
+        session_place = SessionPlace(ledger_of(cli), process)
+        if session_place.exists():
+            return session_place
     return None
 
 

@@ -28,7 +28,7 @@ def mcp(cli: Invocation, args: commands.McpCommand) -> None:
     from jitid.mcp.session import AgentSession, Host
 
     limits = AgentLimits(args.most, args.rate, args.keep)
-    own_token = _own_token(cli, args.token_file)
+    own_token = _own_token(cli, args.token_file, is_stated="token_file" not in cli.from_environment)
     # Errors in the configuration are reported before a client waits for answers.
     cli.config()
     # The server runs as long as its client, and each answer has a separate time limit.
@@ -61,26 +61,27 @@ def mcp(cli: Invocation, args: commands.McpCommand) -> None:
             cli.status = cli.status if session.status is None else session.status
 
 
-def _own_token(cli: Invocation, path: str | None) -> Callable[[], Secret]:
-    """Return the function that reads the agent's own token: from a file, or that of the session of a client.
+def _own_token(cli: Invocation, path: str | None, *, is_stated: bool) -> Callable[[], Secret]:
+    """Return the function that reads the agent's own token: from the file of the line, or that of a client's session.
 
-    Raises UsageError without either.
+    A file that the environment names is that of a run, or of a session. Raises UsageError without any.
     """
     if path is not None:
         _check_token_file(path)
-        return lambda: token(path, _OWN)
+        if is_stated:
+            return lambda: token(path, _OWN)
     from jitid.cli.helper import session_token
 
-    if session_token.find(cli) is None:
+    if path is None and session_token.find(cli) is None:
         raise UsageError(
             "the agent's own token is required",
             "name its file with --token-file; `jitid run` sets JITID_PARENT_FILE",
         )
-    return lambda: _of_session(cli)
+    return lambda: _of_session(cli, path)
 
 
-def _of_session(cli: Invocation) -> Secret:
-    """Return the token of the session above this process, renewed if that is due.
+def _of_session(cli: Invocation, file: str | None) -> Secret:
+    """Return the token of the session above this process, renewed if that is due; before any, that of the run's file.
 
     It is looked up at each call: the client may start this server before its first session, and may have another
     session later. Raises InvalidCredentialError without one.
@@ -96,6 +97,8 @@ def _of_session(cli: Invocation) -> Secret:
         # Only the renewal is the client's. The requests of the agent have the right of its session alone.
         config.client_process, config.session_file = None, former
     if found is None:
+        if file is not None:
+            return token(file, _OWN)
         raise InvalidCredentialError(
             "the client above this server has no session with an identity",
             "hook it up with `jitid setup`, or start it by `jitid run`",
