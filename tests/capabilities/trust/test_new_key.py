@@ -46,7 +46,7 @@ def calls(work: Callable[[], object]) -> list[str]:
     names = {
         "FairLock.acquire": ("return", "locked"),
         "FairLock.release": ("call", "free"),
-        "_new_rsa_key": ("call", "drawn"),
+        "draw": ("call", "drawn"),
     }
     found = []
 
