@@ -7,8 +7,8 @@ text but frequent in base64, and escapes in a row. Only there the layers are rem
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
 from jitid.redaction.token_format import MAX_TOKEN
@@ -58,18 +58,21 @@ _BREAK = (
     rb"|=?<br[ \t]{0,4}/?>"
     rb"|[\"'\\= \t|+,]{0,16}[\r\n][\r\n\t >|#*;:/\"'!+\-.0-9]{0,40}(?:[A-Za-z]{1,2}[\"'])?)"
 )
-_RUN = re.compile(rb"(?>(?>[\w+/-]+)(?>%b{0,3}))+" % _BREAK)
+_RUN = re.compile(rb"(?>(?>[0-9A-Za-z_+/-]+)(?>%b{0,3}))+" % _BREAK)
 # The base64 of a token has no sign such as `+` or `/`, only letters and decimal digits. No break begins
 # with one of those. A break may end with digits, which the single break gives back to the next line; several breaks
 # give back nothing, as the number of ways to divide them would grow with their product.
 _BEGUN = re.compile(
     rb"[0-9A-Za-z]{14}|[0-9A-Za-z]++(?:%b|(?>%b{2,3}))[0-9A-Za-z]{5}|(?:[0-9A-Za-z]\0){8}" % (_BREAK, _BREAK)
 )
-_LOST = (b"", b"A", b"AA", b"AAA")
-"""The digits of a group of four that may be missing before a run."""
+_IS_IN_TEXT = bytes(ord("t") if byte in b"ACDIJKLMNOPQRSTUVWXYZabcdef" else 0 for byte in range(256))
+_IN_TEXT = b"t" * 8
+"""In the base64 of 24 bytes of text, eight digits at a distance of four have the first six bits of a byte of it."""
 _SHORTEST = 40
 """The minimum number of base64 digits of the shortest token after its first letters."""
 _HEAD = 400
+_LINE = 80
+"""The number of digits before a letter of a run that are added to it: most lines of base64 have 76 (RFC 2045)."""
 _NO_DIGITS = bytes(set(range(256)) - set(DIGITS))
 _NO_CAPITALS = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"))
 _CAPITALS = 12
@@ -206,13 +209,7 @@ class HiddenSearch:
             for position, stop in runs
             if _is_worth(bytes(window[position:stop]))
         ]
-        clusters: list[_Cluster] = []
-        for start, stop in sorted(_within(part, borders, end) for part in parts):
-            if clusters and start < clusters[-1].end:
-                clusters[-1] = _Cluster(clusters[-1].start, max(stop, clusters[-1].end))
-            else:
-                clusters.append(_Cluster(start, stop))
-        return clusters
+        return [_Cluster(*each) for each in _merged(_within(part, borders, end) for part in parts)]
 
     def _peel(self, text: bytes, first: int, last: int, depth: int, ids: str | None) -> _WHERE:
         """Return the strings in `text[first:last]` that the removal of layers shows; `ids` is the kind of ids."""
@@ -425,65 +422,88 @@ def _count(two: re.Pattern[bytes], window: bytes | bytearray, start: int, stop: 
 def _runs(
     window: bytes | bytearray, signs: Signs, end: int, plain: Sequence[FoundString]
 ) -> list[tuple[int, int]]:
-    """Return the runs of base64 digits that are long enough for a jitid token."""
-    start, stop = signs.start, min(signs.end, end - 1, len(window) - 1)
-    positions = [*signs.likely]
-    common: list[tuple[bytes, bytes]] = []
+    """Return the runs of base64 digits that are long enough for a jitid token, in the order of the text."""
+    stop = min(signs.end, end - 1, len(window) - 1)
     spared = max(EITHER, key=partial(times, signs.sample))
-    for letter, following in FOLLOWING.items():
-        if letter in signs.seen or letter == spared:
-            continue
-        if is_rare(signs.sample, letter):
-            positions += likely(window, start, stop, letter, following)
-        else:
-            common.append((letter, following))
-    if not positions and not common:
-        return []
+    searches = [partial(_next_begun, window, sorted(signs.likely), stop, end)]
+    searches += [
+        partial(_next_letter, window, letter, following, stop, end)
+        for letter, following in FOLLOWING.items()
+        if letter not in signs.seen and letter != spared
+    ]
     # Signed tokens were found already.
-    taken = sorted(
-        (string.at, string.at + len(string.key)) for string in plain if string.sort in ("signed", "foreign")
-    )
+    taken = [(each.at, each.at + len(each.key)) for each in plain if each.sort in ("signed", "foreign")]
     runs: list[tuple[int, int]] = []
-    # Most positions are excluded by the first characters.
-    begun = _BEGUN.match
-    positions = sorted([position for position in positions if begun(window, position, end)])
-    for begin, gap_end in _gaps(start, stop, taken) if positions else ():
-        reached = begin
-        for position in positions:
-            if reached <= position < gap_end and (run := _run(window, position, end)) > position:
-                runs.append((position, run))
-                reached = run
-    for letter, following in common:
-        for begin, gap_end in [*_gaps(start, stop, sorted([*taken, *runs]))]:
-            runs += _runs_by(window, begin, gap_end, letter, following, end)
+    known = _merged(taken)
+    for search in searches:
+        further = _runs_at(search, window, signs.start, end, known)
+        if further:
+            runs += further
+            known = _merged([*taken, *runs])
+    return _merged(runs)
+
+
+def _runs_at(
+    search: Callable[[int], int],
+    window: bytes | bytearray,
+    start: int,
+    end: int,
+    known: Sequence[tuple[int, int]],
+) -> list[tuple[int, int]]:
+    """Return the runs in which a letter shows base64, outside of known parts, each from its first digit on.
+
+    `search` returns the first position of such a letter from a position on; -1 without any.
+    """
+    begins = [begin for begin, _ in known]
+    runs = []
+    position = search(start)
+    while position >= 0:
+        index = bisect_right(begins, position)
+        stop = known[index - 1][1] if index else 0
+        if stop <= position:
+            stop = _run(window, position, end)
+            if stop > position:
+                # The digits before it have other letters: these need no further search then.
+                before = window[max(start, position - _LINE) : position]
+                runs.append((position - len(before) + len(before.rstrip(DIGITS)), stop))
+        position = search(max(stop, position + 1))
     return runs
 
 
-def _gaps(start: int, stop: int, taken: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Yield the gaps between known parts."""
-    for begin, end in taken:
-        if start < min(begin, stop):
-            yield start, min(begin, stop)
-        start = max(start, end)
-    if start < stop:
-        yield start, stop
+def _next_begun(window: bytes | bytearray, positions: Sequence[int], stop: int, end: int, start: int) -> int:
+    """Return the first of some positions, from `start` on and before `stop`, at which base64 may begin; -1 if none."""
+    begun = _BEGUN.match
+    for index in range(bisect_left(positions, start), bisect_left(positions, stop)):
+        position = positions[index]
+        if begun(window, position, end):
+            return position
+    return -1
 
 
-def _runs_by(
-    window: bytes | bytearray, position: int, stop: int, letter: bytes, following: bytes, end: int
-) -> Iterator[tuple[int, int]]:
-    """Yield the runs found by a frequent letter."""
-    find = window.find
-    position = find(letter, position, stop)
-    while position >= 0:
-        run = (
-            _run(window, position, end)
-            if following[window[position + 1]] and _BEGUN.match(window, position, end)
-            else position
-        )
-        if run > position:
-            yield position, run
-        position = find(letter, max(run, position + 1), stop)
+def _next_letter(
+    window: bytes | bytearray, letter: bytes, following: bytes, stop: int, end: int, start: int
+) -> int:
+    """Return the first position of a letter, from `start` on and before `stop`, at which base64 may begin; -1 if none.
+
+    The next byte is in the table `following`.
+    """
+    find, begun = window.find, _BEGUN.match
+    position = find(letter, start, stop)
+    # Most positions are excluded by the next byte.
+    while position >= 0 and not (following[window[position + 1]] and begun(window, position, end)):
+        position = find(letter, position + 1, stop)
+    return position
+
+
+def _merged(parts: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return parts in the order of the text; overlapping parts become one."""
+    merged: list[tuple[int, int]] = []
+    for begin, stop in sorted(parts):
+        if merged and begin < merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(stop, merged[-1][1]))
+        else:
+            merged.append((begin, stop))
+    return merged
 
 
 def _run(window: bytes | bytearray, position: int, end: int) -> int:
@@ -494,7 +514,9 @@ def _run(window: bytes | bytearray, position: int, end: int) -> int:
     digits = head[0].translate(None, _NO_DIGITS)
     if len(digits) < _SHORTEST or len(digits.translate(None, _NO_CAPITALS)) * _CAPITALS < len(digits):
         return position
-    match = _RUN.match(window, position, end)
+    # From a letter on, the run continues as if it began there.
+    last = head.end() - 1
+    match = _RUN.match(window, last if window[last : last + 1].isalpha() else position, end)
     return position if match is None else match.end()
 
 
@@ -503,5 +525,9 @@ def _is_worth(run: bytes) -> bool:
     if not run.translate(None, DIGITS):
         # The usual case, such as a signature: nothing to remove before the digits are decoded.
         digits = run.translate(TO_STANDARD)
-        return any(is_text(from_base64(lost + digits)) for lost in _LOST)
+        return any(
+            _IN_TEXT in digits[-lost % 4 :: 4].translate(_IS_IN_TEXT)
+            and is_text(from_base64(b"A" * lost + digits))
+            for lost in range(4)
+        )
     return any(is_text(inner.text) for layer in peeled(run, 0, len(run)) for inner in decoded(layer))

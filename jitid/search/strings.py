@@ -364,10 +364,10 @@ def _objects(
         begun = position - offset
         if not first <= begun < last:
             continue
-        if window.startswith(MARK, begun):
-            marks.append(begun)
-            continue
-        if window.startswith(OBJECT, begun):
+        if window[position - 1] == _BEFORE_J and window.startswith(OBJECT, begun):
+            if window.startswith(MARK, begun):
+                marks.append(begun)
+                continue
             headers.append(begun)
         if signs is not None and _AFTER_CAPITAL[window[position + 1]] and _is_broken(window, position):
             signs.tokens.append(position)

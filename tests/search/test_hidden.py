@@ -24,7 +24,7 @@ from jitid.capabilities.scan.workers import Search
 from jitid.redaction.token_format import DIGITS as BASE62
 from jitid.redaction.token_format import MAX_TOKEN, checksum
 from jitid.search import hidden as hidden_module
-from jitid.search.encodings import DEPTH
+from jitid.search.encodings import DEPTH, TO_STANDARD, from_base64, is_text
 from jitid.search.find import Finds, jti_of_token
 from jitid.search.hidden import AFTER, BEFORE, COSTLY, DEEP, LONGEST, HiddenSearch
 from jitid.search.pasted import LONGEST as LONGEST_PASTED
@@ -425,6 +425,21 @@ def test_a_token_in_two_lines_is_not_mistyped_too() -> None:
     finds, text = Finds(), f"{OPAQUE[:30]}\n> {OPAQUE[30:]}\n".encode()
     add(finds, HiddenSearch(ALL).found(text, 0, len(text), finds))
     assert (len(finds.opaque), finds.mistyped) == (1, 0)
+
+
+_TEXTS = st.lists(st.sampled_from([*range(32, 127), 0, 9, 10, 13]), max_size=60).map(bytes)
+
+
+@given(st.binary(max_size=40), _TEXTS, st.binary(max_size=40), st.integers(0, 3), st.integers(0, 3))
+@settings(max_examples=2_000)
+def test_a_run_counts_if_it_decodes_to_text_at_any_alignment(
+    before: bytes, text: bytes, after: bytes, start: int, end: int
+) -> None:
+    run = base64.urlsafe_b64encode(before + text + after).rstrip(b"=")
+    run = run[start : len(run) - end]
+    digits = run.translate(TO_STANDARD)
+    expected = any(is_text(from_base64(b"A" * lost + digits)) for lost in range(4))
+    assert hidden_module._is_worth(run) is expected
 
 
 @given(st.binary(max_size=400))
