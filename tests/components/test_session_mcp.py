@@ -27,7 +27,8 @@ WHOAMI = called(1, "whoami", {})
 def shell(tmp_path: Path) -> Shell:
     """Return a shell with a ledger."""
     made = Shell(tmp_path)
-    made.good("issue", "--task", "FIRST", "--delegator", "alice", "--ttl", "1s")
+    first = json.loads(made.good("issue", "--task", "FIRST", "--delegator", "alice", "--json"))
+    made.good("revoke", first["id"])
     return made
 
 
