@@ -423,9 +423,11 @@ def _runs(
     window: bytes | bytearray, signs: Signs, end: int, plain: Sequence[FoundString]
 ) -> list[tuple[int, int]]:
     """Return the runs of base64 digits that are long enough for a jitid token, in the order of the text."""
-    stop = min(signs.end, end - 1, len(window) - 1)
+    start, stop = signs.start, min(signs.end, end - 1, len(window) - 1)
     spared = max(EITHER, key=partial(times, signs.sample))
-    searches = [partial(_next_begun, window, sorted(signs.likely), stop, end)]
+    searches: list[Callable[[bytes | bytearray, int], int]] = [
+        partial(_next_begun, window, sorted(signs.likely), stop, end)
+    ]
     searches += [
         partial(_next_letter, window, letter, following, stop, end)
         for letter, following in FOLLOWING.items()
@@ -433,61 +435,64 @@ def _runs(
     ]
     # Signed tokens were found already.
     taken = [(each.at, each.at + len(each.key)) for each in plain if each.sort in ("signed", "foreign")]
+    rest = _without(window, taken)
     runs: list[tuple[int, int]] = []
-    known = _merged(taken)
     for search in searches:
-        further = _runs_at(search, window, signs.start, end, known)
-        if further:
-            runs += further
-            known = _merged([*taken, *runs])
+        found = []
+        position = search(rest, start)
+        while position >= 0:
+            run_end = _run(window, position, end)
+            if run_end > position:
+                # The digits before it have other letters: these need no further search then.
+                before = window[max(start, position - _LINE) : position]
+                found.append((position - len(before) + len(before.rstrip(DIGITS)), run_end))
+            position = search(rest, max(run_end, position + 1))
+        rest = _without(rest, found)
+        runs += found
     return _merged(runs)
 
 
-def _runs_at(
-    search: Callable[[int], int],
+def _without(window: bytes | bytearray, parts: Sequence[tuple[int, int]]) -> bytes | bytearray:
+    """Return a window with NULs instead of some parts: no search finds a letter there."""
+    if not parts:
+        return window
+    rest = bytearray(window)
+    for begin, stop in parts:
+        rest[begin:stop] = bytes(stop - begin)
+    return rest
+
+
+def _next_begun(
     window: bytes | bytearray,
-    start: int,
+    positions: Sequence[int],
+    stop: int,
     end: int,
-    known: Sequence[tuple[int, int]],
-) -> list[tuple[int, int]]:
-    """Return the runs in which a letter shows base64, outside of known parts, each from its first digit on.
-
-    `search` returns the first position of such a letter from a position on; -1 without any.
-    """
-    begins = [begin for begin, _ in known]
-    runs = []
-    position = search(start)
-    while position >= 0:
-        index = bisect_right(begins, position)
-        stop = known[index - 1][1] if index else 0
-        if stop <= position:
-            stop = _run(window, position, end)
-            if stop > position:
-                # The digits before it have other letters: these need no further search then.
-                before = window[max(start, position - _LINE) : position]
-                runs.append((position - len(before) + len(before.rstrip(DIGITS)), stop))
-        position = search(max(stop, position + 1))
-    return runs
-
-
-def _next_begun(window: bytes | bytearray, positions: Sequence[int], stop: int, end: int, start: int) -> int:
+    rest: bytes | bytearray,
+    start: int,
+) -> int:
     """Return the first of some positions, from `start` on and before `stop`, at which base64 may begin; -1 if none."""
     begun = _BEGUN.match
     for index in range(bisect_left(positions, start), bisect_left(positions, stop)):
         position = positions[index]
-        if begun(window, position, end):
+        if rest[position] and begun(window, position, end):
             return position
     return -1
 
 
 def _next_letter(
-    window: bytes | bytearray, letter: bytes, following: bytes, stop: int, end: int, start: int
+    window: bytes | bytearray,
+    letter: bytes,
+    following: bytes,
+    stop: int,
+    end: int,
+    rest: bytes | bytearray,
+    start: int,
 ) -> int:
     """Return the first position of a letter, from `start` on and before `stop`, at which base64 may begin; -1 if none.
 
     The next byte is in the table `following`.
     """
-    find, begun = window.find, _BEGUN.match
+    find, begun = rest.find, _BEGUN.match
     position = find(letter, start, stop)
     # Most positions are excluded by the next byte.
     while position >= 0 and not (following[window[position + 1]] and begun(window, position, end)):
@@ -522,12 +527,11 @@ def _run(window: bytes | bytearray, position: int, end: int) -> int:
 
 def _is_worth(run: bytes) -> bool:
     """Return whether a run of digits decodes to text in any way."""
-    if not run.translate(None, DIGITS):
-        # The usual case, such as a signature: nothing to remove before the digits are decoded.
-        digits = run.translate(TO_STANDARD)
-        return any(
-            _IN_TEXT in digits[-lost % 4 :: 4].translate(_IS_IN_TEXT)
-            and is_text(from_base64(b"A" * lost + digits))
-            for lost in range(4)
-        )
-    return any(is_text(inner.text) for layer in peeled(run, 0, len(run)) for inner in decoded(layer))
+    if run.translate(None, DIGITS):
+        return any(is_text(inner.text) for layer in peeled(run, 0, len(run)) for inner in decoded(layer))
+    # The usual case, such as a signature: nothing to remove before the digits are decoded.
+    signs = run.translate(_IS_IN_TEXT)
+    return any(
+        _IN_TEXT in signs[-lost % 4 :: 4] and is_text(from_base64(b"A" * lost + run.translate(TO_STANDARD)))
+        for lost in range(4)
+    )

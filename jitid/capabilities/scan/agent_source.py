@@ -13,9 +13,10 @@ from jitid.capabilities.scan.agent_records import Records
 from jitid.capabilities.scan.file_source import SPECIAL, FileReading, FileSource, why
 from jitid.capabilities.scan.hits import UNCOUNTED, Hit, Item
 from jitid.search.find import SecretSearch
+from jitid.search.strings import times
 
 _FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
-_PIECE = 1 << 20
+_PIECE = 1 << 17
 
 
 class AgentSource(FileSource):
@@ -69,7 +70,7 @@ class AgentSource(FileSource):
             ) as file:
                 file.seek(position)
                 while position < offset and (piece := file.read(min(_PIECE, offset - position))):
-                    line += piece.count(b"\n")
+                    line += times(piece, b"\n")
                     position += len(piece)
         except OSError:
             return None

@@ -409,7 +409,8 @@ class Searcher:
     def _forget(self, count: int) -> None:
         """Drop the first `count` bytes of the window."""
         window = self._window
-        self._line += window.count(b"\n", 0, count)
+        if self._counts_lines:
+            self._line += window.count(b"\n", 0, count)
         self._offset += count
         remaining = self._size - count
         view = memoryview(window)
@@ -424,15 +425,15 @@ class Searcher:
             # A match must not continue into earlier bytes after the text.
             padding = min(LONGEST_ALONE, len(window) - self._size)
             window[self._size : self._size + padding] = bytes(padding)
-        position, line = 0, self._line
+        position, line = 0, self._line if self._counts_lines else UNCOUNTED
         strings = self._strings.found(window, self._first, last, self._finds, end=self._size)
         for reason, _ in self._missed():
             self._miss(reason, self._item)
         for offset, kind, key in strings:
-            line += window.count(b"\n", position, offset)
-            position = offset
-            number = line if self._counts_lines else UNCOUNTED
-            self._keep(self._item, self._offset + offset, number, kind, key)
+            if self._counts_lines:
+                line += window.count(b"\n", position, offset)
+                position = offset
+            self._keep(self._item, self._offset + offset, line, kind, key)
 
     def _missed(self) -> list[tuple[str, int]]:
         missed, self._strings.missed = self._strings.missed, []
