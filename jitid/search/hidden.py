@@ -145,6 +145,7 @@ class HiddenSearch:
         self._plain = Strings(kinds, looks)
         self._inner = Strings(kinds, looks, glued=True)
         self._closely = closely
+        self._runs = _Runs()
         self._left = 0
         """The number of bytes that may still be decoded."""
         self._here = 0
@@ -203,7 +204,7 @@ class HiddenSearch:
                 parts.append((position, position, span.end()))
         parts += _broken_tokens(window, signs.tokens, end)
         parts += _escaped(window, signs, end)
-        runs = _runs(window, signs, end, plain)
+        runs = self._runs.found(window, signs, end, plain)
         parts += [
             (position, position - _CONTEXT, stop + _MORE)
             for position, stop in runs
@@ -238,7 +239,9 @@ class HiddenSearch:
             _note(occurrences, "cut", ids[0], inner)
         if not depth:
             # Strings with a jitid form were found; other words of base64 at this depth stay undecoded.
-            if any(_is_worth(text[begin:stop]) for begin, stop in _runs(text, signs, len(text), plain)):
+            if any(
+                _is_worth(text[begin:stop]) for begin, stop in self._runs.found(text, signs, len(text), plain)
+            ):
                 self.missed.append((DEEP, self._here))
             clusters = [] if not self._closely else [_Cluster(0, len(text))]
         elif self._closely:
@@ -419,47 +422,56 @@ def _count(two: re.Pattern[bytes], window: bytes | bytearray, start: int, stop: 
     return len(two.findall(window, start, stop))
 
 
-def _runs(
-    window: bytes | bytearray, signs: Signs, end: int, plain: Sequence[FoundString]
-) -> list[tuple[int, int]]:
-    """Return the runs of base64 digits that are long enough for a jitid token, in the order of the text."""
-    start, stop = signs.start, min(signs.end, end - 1, len(window) - 1)
-    spared = max(EITHER, key=partial(times, signs.sample))
-    searches: list[Callable[[bytes | bytearray, int], int]] = [
-        partial(_next_begun, window, sorted(signs.likely), stop, end)
-    ]
-    searches += [
-        partial(_next_letter, window, letter, following, stop, end)
-        for letter, following in FOLLOWING.items()
-        if letter not in signs.seen and letter != spared
-    ]
-    # Signed tokens were found already.
-    taken = [(each.at, each.at + len(each.key)) for each in plain if each.sort in ("signed", "foreign")]
-    rest = _without(window, taken)
-    runs: list[tuple[int, int]] = []
-    for search in searches:
-        found = []
-        position = search(rest, start)
-        while position >= 0:
-            run_end = _run(window, position, end)
-            if run_end > position:
-                # The digits before it have other letters: these need no further search then.
-                before = window[max(start, position - _LINE) : position]
-                found.append((position - len(before) + len(before.rstrip(DIGITS)), run_end))
-            position = search(rest, max(run_end, position + 1))
-        rest = _without(rest, found)
-        runs += found
-    return _merged(runs)
+class _Runs:
+    """A search for runs of base64 digits, which several letters show."""
 
+    def __init__(self) -> None:
+        # One buffer for all windows: to allocate and to clear another one would take longer than the search.
+        self._rest = bytearray()
 
-def _without(window: bytes | bytearray, parts: Sequence[tuple[int, int]]) -> bytes | bytearray:
-    """Return a window with NULs instead of some parts: no search finds a letter there."""
-    if not parts:
-        return window
-    rest = bytearray(window)
-    for begin, stop in parts:
-        rest[begin:stop] = bytes(stop - begin)
-    return rest
+    def found(
+        self, window: bytes | bytearray, signs: Signs, end: int, plain: Sequence[FoundString]
+    ) -> list[tuple[int, int]]:
+        """Return the runs that are long enough for a jitid token, in the order of the text."""
+        start, stop = signs.start, min(signs.end, end - 1, len(window) - 1)
+        spared = max(EITHER, key=partial(times, signs.sample))
+        searches: list[Callable[[bytes | bytearray, int], int]] = [
+            partial(_next_begun, window, sorted(signs.likely), stop, end)
+        ]
+        searches += [
+            partial(_next_letter, window, letter, following, stop, end)
+            for letter, following in FOLLOWING.items()
+            if letter not in signs.seen and letter != spared
+        ]
+        # Signed tokens were found already.
+        taken = [(each.at, each.at + len(each.key)) for each in plain if each.sort in ("signed", "foreign")]
+        rest = self._without(window, window, taken)
+        runs: list[tuple[int, int]] = []
+        for search in searches:
+            found = []
+            position = search(rest, start)
+            while position >= 0:
+                run_end = _run(window, position, end)
+                if run_end > position:
+                    # The digits before it have other letters: these need no further search then.
+                    before = window[max(start, position - _LINE) : position]
+                    found.append((position - len(before) + len(before.rstrip(DIGITS)), run_end))
+                position = search(rest, max(run_end, position + 1))
+            rest = self._without(window, rest, found)
+            runs += found
+        return _merged(runs)
+
+    def _without(
+        self, window: bytes | bytearray, rest: bytes | bytearray, parts: Sequence[tuple[int, int]]
+    ) -> bytes | bytearray:
+        """Return the rest of a window with NULs instead of some parts: no search finds a letter there."""
+        if not parts:
+            return rest
+        if rest is window:
+            self._rest[: len(window)] = window
+        for begin, stop in parts:
+            self._rest[begin:stop] = bytes(stop - begin)
+        return self._rest
 
 
 def _next_begun(
