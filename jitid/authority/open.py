@@ -159,21 +159,25 @@ def current_login(config: Config) -> LoginProof | None:
     None also in an agent's process, where it does not count, but not for the hooks and helpers of a client. Raises the
     errors of both.
     """
+    if config.remote is None:
+        login = _found_login(config)
+        # Most users have none: then the processes above this one do not matter.
+        return None if login is None or _is_of_agent(config) else login
+    from jitid.authority.remote import login_credential, open_remote
+
+    if _is_of_agent(config) or login_credential(config.remote) is None:
+        return None
+    authority = open_remote(config)
+    try:
+        return authority.whoami().login
+    finally:
+        authority.close()
+
+
+def _is_of_agent(config: Config) -> bool:
     from jitid.capabilities.session.agent_above import agent_above
 
-    if agent_above(config.client_process) is not None:
-        return None
-    if config.remote is not None:
-        from jitid.authority.remote import login_credential, open_remote
-
-        if login_credential(config.remote) is None:
-            return None
-        authority = open_remote(config)
-        try:
-            return authority.whoami().login
-        finally:
-            authority.close()
-    return _found_login(config)
+    return agent_above(config.client_process) is not None
 
 
 def last_login(config: Config) -> LoginProof | None:
