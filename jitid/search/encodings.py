@@ -12,7 +12,7 @@ Escapes and breaks are removed before each base64, and after the last one.
 from __future__ import annotations
 
 import re
-from binascii import a2b_base64
+from binascii import a2b_base64, b2a_base64
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -75,6 +75,11 @@ _PLAIN = frozenset(b"\t\n\r") | frozenset(range(32, 127))
 _IS_PLAIN = bytes(ord("p") if byte in _PLAIN else 0 for byte in range(256))
 _PLAIN_RUN = b"p" * 24
 """The number of consecutive characters that counts as text, and not as coincidence."""
+_FIRST = {b2a_base64(bytes((byte,)))[0] for byte in _PLAIN | {0}}
+"""The digits with the first six bits of a character of text, or of a NUL of UTF-16."""
+_IS_FIRST = bytes(ord("p") if byte in _FIRST else 0 for byte in range(256))
+_FIRST_RUN = b"p" * (len(_PLAIN_RUN) // 3)
+"""The row of those digits in that number of characters: every third one begins a group of four digits."""
 
 
 class EncodingLayer(Record):
@@ -154,6 +159,17 @@ def from_base64(digits: bytes) -> bytes:
 def is_text(raw: bytes) -> bool:
     """Return whether decoded bytes contain text; bytes that were not base64 almost never do."""
     return _PLAIN_RUN in raw.translate(_IS_PLAIN, b"\0")
+
+
+def may_be_text(digits: bytes) -> bool:
+    """Return whether base64 digits, without padding and anything else, decode to text at any alignment."""
+    signs = digits.translate(_IS_FIRST)
+    standard = digits.translate(TO_STANDARD)
+    # Few other digits have such a row, and only those are decoded.
+    return any(
+        _FIRST_RUN in signs[-lost % _GROUP :: _GROUP] and is_text(from_base64(b"A" * lost + standard))
+        for lost in range(_GROUP)
+    )
 
 
 def _meant(escape: re.Match[bytes]) -> bytes:

@@ -20,6 +20,7 @@ from jitid.search.encodings import (
     from_base64,
     is_text,
     joined,
+    may_be_text,
     peeled,
 )
 from jitid.search.find import BEFORE as HEADER_ROOM
@@ -65,9 +66,6 @@ _RUN = re.compile(rb"(?>(?>[0-9A-Za-z_+/-]+)(?>%b{0,3}))+" % _BREAK)
 _BEGUN = re.compile(
     rb"[0-9A-Za-z]{14}|[0-9A-Za-z]++(?:%b|(?>%b{2,3}))[0-9A-Za-z]{5}|(?:[0-9A-Za-z]\0){8}" % (_BREAK, _BREAK)
 )
-_IS_IN_TEXT = bytes(ord("t") if byte in b"ACDIJKLMNOPQRSTUVWXYZabcdef" else 0 for byte in range(256))
-_IN_TEXT = b"t" * 8
-"""In the base64 of 24 bytes of text, eight digits at a distance of four have the first six bits of a byte of it."""
 _SHORTEST = 40
 """The minimum number of base64 digits of the shortest token after its first letters."""
 _HEAD = 400
@@ -542,8 +540,4 @@ def _is_worth(run: bytes) -> bool:
     if run.translate(None, DIGITS):
         return any(is_text(inner.text) for layer in peeled(run, 0, len(run)) for inner in decoded(layer))
     # The usual case, such as a signature: nothing to remove before the digits are decoded.
-    signs = run.translate(_IS_IN_TEXT)
-    return any(
-        _IN_TEXT in signs[-lost % 4 :: 4] and is_text(from_base64(b"A" * lost + run.translate(TO_STANDARD)))
-        for lost in range(4)
-    )
+    return may_be_text(run)
