@@ -65,20 +65,8 @@ def test_in_a_session_the_server_acts_for_its_identity(shell: Shell) -> None:
 
 def test_in_a_session_of_a_run_the_server_has_no_right_of_the_run(shell: Shell) -> None:
     """The variable of the run reaches the server. After the revocation of the session it has none."""
-    token = shell.good(
-        "issue",
-        "--task",
-        "T1",
-        "--delegator",
-        "alice",
-        "--scope",
-        "prod:deploy",
-        *REACH,
-        "--agent",
-        "planner",
-    )
-    (shell.home / "run").touch(0o600)
-    (shell.home / "run").write_text(token)
+    wide = ("--agent", "planner", "--scope", "prod:deploy", *REACH)
+    shell.good("issue", "--task", "T1", "--delegator", "alice", *wide, "--out", "run")
     asked = lines(OPENING, WHOAMI, called(2, "request_identity", {"agent": "w", "scopes": ["prod:deploy"]}))
     with client_process(shell, "codex", more={"JITID_PARENT_FILE": str(shell.home / "run")}) as client:
         own, given = _answers(client.good("mcp", stdin=asked))

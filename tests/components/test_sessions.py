@@ -399,9 +399,7 @@ def test_a_client_in_a_session_of_a_run_is_below_the_session_and_not_below_the_r
     shell: Shell, *, hooked: bool
 ) -> None:
     """The variable of the run reaches it, and names wider rights. So do its helpers, with hooks and without."""
-    token = shell.good("issue", "--task", "T1", "--delegator", "alice", "--scope", "repo:*", *REACH)
-    (shell.home / "run").touch(0o600)
-    (shell.home / "run").write_text(token)
+    shell.good("issue", "--task", "T1", "--delegator", "alice", "--scope", "repo:*", *REACH, "--out", "run")
     line = ("helper", "token", "--audience", LLM)
     git = ("helper", "git", "get", "--audience", LLM)
     asked = "protocol=https\nhost=g.example\n\n"
@@ -430,9 +428,7 @@ def test_a_client_in_a_session_of_a_run_is_below_the_session_and_not_below_the_r
 
 def test_a_client_in_a_run_in_a_session_is_below_the_run(shell: Shell) -> None:
     """The run is the nearer one."""
-    token = shell.good("issue", "--task", "T1", "--delegator", "alice", "--scope", "repo:*", *REACH)
-    (shell.home / "run").touch(0o600)
-    (shell.home / "run").write_text(token)
+    shell.good("issue", "--task", "T1", "--delegator", "alice", "--scope", "repo:*", *REACH, "--out", "run")
     with client_process(shell, "codex") as client:
         client.hook("start", START, *REACH)
         with (
@@ -441,7 +437,25 @@ def test_a_client_in_a_run_in_a_session_is_below_the_run(shell: Shell) -> None:
         ):
             assert client.hook("start", OTHER).status == 0
             (inner,) = [row for row in _live(shell) if row["agent"] == "gemini"]
-            assert inner["parent"] == _id(shell, token)
+            assert inner["parent"] == _id(shell, (shell.home / "run").read_text())
+
+
+@pytest.mark.parametrize("within", [True, False])
+def test_the_name_of_a_run_frees_no_client_from_the_session_around_it(shell: Shell, *, within: bool) -> None:
+    """Any program can have that name. A run around the session gives nothing either."""
+    shell.good("issue", "--task", "T1", "--delegator", "alice", "--scope", "repo:*", *REACH, "--out", "run")
+    more = {"JITID_PARENT_FILE": str(shell.home / "run")} if within else {}
+    with client_process(shell, "codex", more=more) as client:
+        client.hook("start", START, *REACH, "--scope", "repo:read")
+        (session,) = [row for row in _live(shell) if row["agent"] == "codex"]
+        with client.inner("jitid-run"), client.inner("gemini"):
+            assert client.hook("start", OTHER, *REACH, "--scope", "repo:write").status == 4
+            assert client.hook("start", OTHER, *REACH, "--scope", "repo:read").status == 0
+            (inner,) = [row for row in _live(shell) if row["agent"] == "gemini"]
+            assert inner["parent"] == session["id"]
+            shell.good("revoke", session["id"])
+            done = client.run("helper", "token", "--audience", LLM)
+            assert done.status == 8, done.err
 
 
 def test_a_client_that_was_killed_leaves_nothing_alive(shell: Shell) -> None:

@@ -115,9 +115,9 @@ def session_token(
     if first is not None and state["is_inner"]:
         cli.config().session_file = first["parent_file"]
     if not within and variable is not None:
-        above = processes.variable_of(session_place.process.pid, RUN_TOKEN)
-        is_nearer = first is not None and variable not in (first["parent_file"], above)
-        if is_nearer or (first is None and _outer(cli, session_place.process) is None):
+        if first is None and _outer(cli, session_place.process) is None:
+            return None
+        if first is not None and _is_nearer(variable, session_place):
             return None
     thread = _thread(session_place.process.pid, state)
     entry = _session_of_command(cli, state, variable if within else None, thread)
@@ -161,16 +161,33 @@ def outer_token(cli: Invocation, client: Process) -> str | None:
 
 
 def _outer(cli: Invocation, client: Process) -> SessionPlace | None:
-    """Return the place of the nearest process above a client that has or had sessions; None if a run is nearer."""
+    """Return the place of the nearest process above a client that has or had sessions.
+
+    None if the client's variable names a nearer identity. The name of a process between them does not count: any
+    program can take that of `jitid run`.
+    """
     above = itertools.dropwhile(lambda each: each[0] != client.pid, processes.ancestors())
-    for pid, _, names in itertools.islice(above, 1, None):
+    for pid, _, _ in itertools.islice(above, 1, None):
         process = processes.process_of(pid)
-        if process is None or processes.OF_RUN in names:
+        if process is None:
             return None
         session_place = SessionPlace(ledger_of(cli), process)
         if session_place.exists():
-            return session_place
+            variable = processes.variable_of(client.pid, RUN_TOKEN)
+            return None if _is_nearer(variable, session_place) else session_place
     return None
+
+
+def _is_nearer(variable: str, session_place: SessionPlace) -> bool:
+    """Return whether the variable of a process below a client names an identity that is nearer than its sessions.
+
+    The client's own variable, such as that of a run around it, reaches that process, too.
+    """
+    if not variable or os.path.dirname(variable) == session_place.folder:
+        return False
+    first = session_place.read()["request"]
+    own = processes.variable_of(session_place.process.pid, RUN_TOKEN)
+    return variable != own and (first is None or variable != first["parent_file"])
 
 
 def _refreshed(
