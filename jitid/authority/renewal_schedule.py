@@ -70,10 +70,13 @@ class RenewalSchedule:
         issued_at, expires_at = issued.issued_at, issued.expires_at
         if expires_at >= self._until:
             return NEVER
-        # The random part spreads the renewals of holders that started together.
-        early = 0.02 * os.urandom(1)[0] / 255
-        due = renewal_due(issued_at, expires_at, issued.depth) - (expires_at - issued_at) * early
+        due = renewal_due(issued_at, expires_at, issued.depth) - (expires_at - issued_at) * jitter()
         return due_with(self._left, due, issued_at, expires_at)
+
+
+def jitter() -> float:
+    """Return a random part of a lifetime, up to 0.02: holders that started together do not renew together."""
+    return 0.02 * os.urandom(1)[0] / 255
 
 
 def due_with(left: int, due: float, issued_at: int, expires_at: int) -> float:

@@ -19,11 +19,23 @@ def issued(tmp_path: Path) -> Issued:
         return world.issue(ttl=900).issued
 
 
-def test_a_third_of_the_lifetime_is_left_at_a_renewal(issued: Issued) -> None:
-    schedule = RenewalSchedule(issued, NOW + 3_600)
-    assert NOW + 580 < schedule.due <= NOW + 600
-    schedule.renewed(issued._replace(issued_at=NOW + 600, expires_at=NOW + 1_500), NOW + 600)
-    assert NOW + 1_180 < schedule.due <= NOW + 1_200
+@pytest.fixture
+def chance(monkeypatch: pytest.MonkeyPatch) -> bytearray:
+    """Return the one random byte that schedules use, which a test may set."""
+    drawn = bytearray(1)
+    monkeypatch.setattr("jitid.authority.renewal_schedule.os.urandom", lambda size: bytes(drawn[:size]))
+    return drawn
+
+
+def test_a_third_of_the_lifetime_is_left_at_a_renewal(issued: Issued, chance: bytearray) -> None:
+    times = set()
+    for chance[0] in range(256):
+        schedule = RenewalSchedule(issued, NOW + 3_600)
+        times.add(schedule.due)
+        schedule.renewed(issued._replace(issued_at=NOW + 600, expires_at=NOW + 1_500), NOW + 600)
+        times.add(schedule.due - 600)
+    assert (min(times), max(times)) == pytest.approx((NOW + 582, NOW + 600))
+    assert len(times) >= 256
 
 
 def test_no_renewal_is_due_that_would_not_help(issued: Issued) -> None:
@@ -31,17 +43,20 @@ def test_no_renewal_is_due_that_would_not_help(issued: Issued) -> None:
     assert RenewalSchedule(issued, NOW + 3_600, renewed=False).due == NEVER
 
 
-def test_a_temporary_failure_is_followed_by_tries_at_growing_distances(issued: Issued) -> None:
-    schedule = RenewalSchedule(issued, NOW + 3_600)
-    now = schedule.due
-    waits = []
-    while schedule.due < schedule.expires_at:
-        now = schedule.due
-        schedule.failed(BusyError("busy"), now)
-        waits.append(schedule.due - now)
-    assert waits[:5] == pytest.approx([1, 2, 4, 8, 16])
-    assert max(waits) == pytest.approx(30)
-    assert schedule.due == schedule.expires_at
+def test_a_temporary_failure_is_followed_by_tries_at_growing_distances(
+    issued: Issued, chance: bytearray
+) -> None:
+    for chance[0] in range(256):
+        schedule = RenewalSchedule(issued, NOW + 3_600)
+        waits = []
+        while schedule.due < schedule.expires_at:
+            now = schedule.due
+            schedule.failed(BusyError("busy"), now)
+            waits.append(schedule.due - now)
+        assert waits[:-1] == pytest.approx([1, 2, 4, 8, 16, *[30] * (len(waits) - 6)])
+        # The last one ends at the expiry, so that no try comes in the last half second.
+        assert 0.5 <= waits[-1] <= 30.5
+        assert schedule.due == schedule.expires_at
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 from jitid.authority.open import open_authority
-from jitid.authority.renewal_schedule import SOONEST, due_with
+from jitid.authority.renewal_schedule import SOONEST, due_with, jitter
 from jitid.authority.settle_at_targets import AT_ONCE
 from jitid.capabilities.issue.operations import Attach
 from jitid.capabilities.run.delivery.delivery import PREFIX, Delivered, Delivery, Files, own_way, variable
@@ -414,9 +414,8 @@ def _due(issued: Issued, ends_at: int, command_end: float) -> float:
     """Return when to renew a secret."""
     if ends_at >= command_end:
         return _NEVER
-    # A third of the lifetime remains then. The random part spreads the renewals of many runs.
-    early = 0.02 * os.urandom(1)[0] / 255
-    return issued.issued_at + (ends_at - issued.issued_at) * (2 / 3 - early)
+    # A third of the lifetime remains then.
+    return issued.issued_at + (ends_at - issued.issued_at) * (2 / 3 - jitter())
 
 
 def _again(held: _HeldSecret, now: float, *, lasting: bool) -> _HeldSecret:
