@@ -729,11 +729,8 @@ def test_a_session_is_not_the_parent_of_the_next_one_in_its_process(shell: Shell
 
 def test_a_session_inside_of_a_run_is_below_its_identity(shell: Shell) -> None:
     """With the scopes and the reach of the run."""
-    token = shell.good(
-        "issue", "--task", "T1", "--delegator", "alice", "--scope", "read:a", "--may-audience", LLM
-    )
-    (shell.home / "run").touch(0o600)
-    (shell.home / "run").write_text(token)
+    issue = ("issue", "--task", "T1", "--delegator", "alice", "--scope", "read:a", "--may-audience", LLM)
+    shell.good(*issue, "--out", "run")
     with client_process(shell, more={"JITID_PARENT_FILE": str(shell.home / "run")}) as client:
         client.hook("start", START)
         (row,) = [row for row in _live(shell) if row["depth"] == 1]
@@ -747,9 +744,8 @@ def test_a_client_inside_of_a_run_gets_no_token_of_the_run_after_its_session(
     shell: Shell, *, revoked: bool
 ) -> None:
     """The run's identity may have more rights. After a revocation it gets none."""
-    token = shell.good("issue", "--task", "T1", "--delegator", "alice", "--scope", "read:*", *REACH)
-    (shell.home / "run").touch(0o600)
-    (shell.home / "run").write_text(token)
+    shell.good("issue", "--task", "T1", "--delegator", "alice", "--scope", "read:*", *REACH, "--out", "run")
+    token = (shell.home / "run").read_text()
     line = ("helper", "token", "--audience", LLM)
     with client_process(shell, "codex", more={"JITID_PARENT_FILE": str(shell.home / "run")}) as client:
         client.good(*line)
