@@ -17,6 +17,8 @@ from jitid.search.strings import times
 
 _FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 _PIECE = 1 << 17
+_NOTED = 1 << 20
+"""The maximum number of bytes between two offsets whose lines are noted: places come in any order."""
 
 
 class AgentSource(FileSource):
@@ -32,7 +34,7 @@ class AgentSource(FileSource):
         self._clients = {each.path: each.client for each in locations}
         self._roots = sorted(self._clients)
         self._lines: dict[str, tuple[list[int], list[int]]] = {}
-        """For each file, offsets up to which lines are counted, and their counts."""
+        """For each file, offsets in ascending order, and the line of each."""
         self._records = Records()
 
     def conceal(self, secret_search: SecretSearch | None) -> None:
@@ -60,7 +62,7 @@ class AgentSource(FileSource):
         return hit._replace(context=self._records.context(client, hit) if client else None)
 
     def _line(self, path: str, offset: int) -> int | None:
-        """Return the line of an offset; None if the file cannot be read. Earlier counts are used again."""
+        """Return the line of an offset; None if the file cannot be read. No part is counted twice."""
         offsets, counts = self._lines.setdefault(path, ([0], [1]))
         index = bisect_right(offsets, offset) - 1
         position, line = offsets[index], counts[index]
@@ -72,11 +74,12 @@ class AgentSource(FileSource):
                 while position < offset and (piece := file.read(min(_PIECE, offset - position))):
                     line += times(piece, b"\n")
                     position += len(piece)
+                    if position == offset or position - offsets[index] >= _NOTED:
+                        index += 1
+                        offsets.insert(index, position)
+                        counts.insert(index, line)
         except OSError:
             return None
-        if index + 1 == len(offsets) or offsets[index + 1] != offset:
-            offsets.insert(index + 1, offset)
-            counts.insert(index + 1, line)
         return line
 
     def _is_folder(self, path: str) -> bool:

@@ -30,7 +30,7 @@ _ROOM = 1 << 17
 """Bytes that must be free in the buffer before a file is read into it."""
 _BEGINNING = 64
 """Bytes at the beginning of a text that show its encoding."""
-PART = 1 << 25
+PART = 1 << 23
 """Bytes of a part of a long file, which one process searches."""
 _SMALL = MAX_TOKEN
 """Maximum bytes of a file that is only a key or certificate."""
@@ -394,9 +394,13 @@ class FileSource:
                 path_index, names, files, start = piece
                 path = self._paths[path_index]
                 if names is None:
-                    yield from self._named(reading, path)
+                    steps = self._named(reading, path)
                 else:
-                    yield from self._folder(reading, path_index, path, names, files, start)
+                    steps = self._folder(reading, path_index, path, names, files, start)
+                for _ in steps:
+                    # No process waits until this piece is done.
+                    self._sharing.share()
+                    yield
             reading.flush()
         finally:
             for tree in self._trees.values():
@@ -449,7 +453,6 @@ class FileSource:
             tree = self._tree(path_index, path)
             descriptor = tree.enter(names)
             if files is not None and start is not None:
-                self._sharing.share()
                 yield from reading.part(descriptor, prefix, files[0], start)
                 return
             if files is not None:

@@ -228,16 +228,16 @@ class Sharing:
                     work.extend(received)
 
     def share(self) -> None:
-        """Give some of the work to a process that has none, if there is one."""
+        """Give half of the work to a process that has none, if there is one. The caller is busy with a piece."""
         work = self.work
-        if self._processes < 2 or len(work) < 2 or not self._waiting[0]:
+        if self._processes < 2 or not work or not self._waiting[0]:
             return
         fcntl.lockf(self._lock, fcntl.LOCK_EX)
         try:
             if not self._waiting[0]:
                 return
             # The first folders in the list are the highest in the tree, with the most work below them.
-            count = min(len(work) // 2, MOST_TOGETHER)
+            count = min((len(work) + 1) // 2, MOST_TOGETHER)
             message = marshal.dumps(work[:count])
             if len(message) > _LONGEST:
                 count, message = 1, marshal.dumps(work[:1])
