@@ -16,8 +16,7 @@ from jitid.search.find import SecretSearch
 from jitid.search.strings import times
 
 _FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
-_PIECE = 1 << 17
-_NOTED = 1 << 20
+PIECE = 1 << 17
 """The maximum number of bytes between two offsets whose lines are noted: places come in any order."""
 
 
@@ -62,7 +61,7 @@ class AgentSource(FileSource):
         return hit._replace(context=self._records.context(client, hit) if client else None)
 
     def _line(self, path: str, offset: int) -> int | None:
-        """Return the line of an offset; None if the file cannot be read. No part is counted twice."""
+        """Return the line of an offset; None if the file cannot be read. Less than a piece is counted again."""
         offsets, counts = self._lines.setdefault(path, ([0], [1]))
         index = bisect_right(offsets, offset) - 1
         position, line = offsets[index], counts[index]
@@ -71,13 +70,12 @@ class AgentSource(FileSource):
                 path, "rb", buffering=0, opener=lambda name, _: os.open(name, _FILE | os.O_NOFOLLOW)
             ) as file:
                 file.seek(position)
-                while position < offset and (piece := file.read(min(_PIECE, offset - position))):
+                while position < offset and (piece := file.read(min(PIECE, offset - position))):
                     line += times(piece, b"\n")
                     position += len(piece)
-                    if position == offset or position - offsets[index] >= _NOTED:
-                        index += 1
-                        offsets.insert(index, position)
-                        counts.insert(index, line)
+                    index += 1
+                    offsets.insert(index, position)
+                    counts.insert(index, line)
         except OSError:
             return None
         return line
