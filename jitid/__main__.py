@@ -5,12 +5,16 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import warnings
 
 
 def main() -> None:
     """Run one command line and end the process with its exit status."""
     # Loading modules makes no garbage; the command switches the collector on again.
     gc.disable()
+    # Warnings of libraries are for developers, who ask for them by `-W` or PYTHONWARNINGS.
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
     try:
         from jitid.system import output
 

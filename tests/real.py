@@ -49,6 +49,17 @@ def need(program: str) -> str:
     return str(found)
 
 
+def openssl(*arguments: str, given: str = "") -> str:
+    """Return what a command of OpenSSL prints for that input."""
+    command = [need("openssl"), *arguments]
+    return subprocess.run(command, input=given, capture_output=True, text=True, check=True).stdout
+
+
+def dsa_key(bits: int) -> str:
+    """Return a private key (PEM, PKCS #8) of DSA, which new versions of `cryptography` still read, but do not make."""
+    return openssl("dsaparam", "-genkey", "-noout", str(bits))
+
+
 def libfaketime() -> str:
     """Return the path of libfaketime; without it, skip the test, or fail it under JITID_REQUIRE_ALL=1."""
     if LIBFAKETIME is None:

@@ -255,6 +255,15 @@ def loaded_by(*arguments: str) -> set[str]:
     return set(done.stdout.rpartition("MODULES ")[2].split())
 
 
+def test_warnings_of_libraries_are_for_developers() -> None:
+    """They would show users a path of the installation and a line of its code."""
+    code = "import warnings\nfrom jitid.cli import main\nmain.run = lambda _: warnings.warn('by a library') or 0\n"
+    line = process(code + "from jitid.__main__ import main\nmain()")
+    for environment, expected in ((None, 0), ({**os.environ, "PYTHONWARNINGS": "default"}, 1)):
+        done = subprocess.run(line, env=environment, capture_output=True, text=True, check=True)
+        assert done.stderr.count("UserWarning: by a library") == expected, done.stderr
+
+
 def test_the_version_needs_next_to_nothing() -> None:
     """Scripts run `jitid --version` often."""
     assert not loaded_by("--version") & {"typer", "enum", "re", "json", "signal", "functools"}

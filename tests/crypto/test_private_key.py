@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -29,7 +29,7 @@ from jitid.keys.keyring import Keyring
 from jitid.search.find import AFTER, BEFORE, Finds
 from jitid.search.pasted import search_pasted
 from jitid.search.strings import search
-from tests.real import need
+from tests.real import dsa_key, need
 
 P256 = ec.generate_private_key(ec.SECP256R1())
 EDWARDS = ed25519.Ed25519PrivateKey.generate()
@@ -197,9 +197,7 @@ def test_nobody_makes_a_key_pass_for_one_that_he_does_not_have() -> None:
 
 
 def test_keys_of_sorts_that_are_never_certified_are_none() -> None:
-    key = dsa.generate_private_key(1024)
-    text = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    assert len(searched(text)) == 0
+    assert len(searched(dsa_key(1024))) == 0
 
 
 @pytest.mark.parametrize("where", [BEFORE, BEFORE + 1, 5_000])

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,7 +23,7 @@ from jitid.issuers.issuer import Draft, Ids, Minted, Order
 from jitid.issuers.ssh_cert import EXTENSIONS, SshCertIssuer, callers_key, serial_of
 from jitid.keys.keyring import Signer
 from jitid.values.ids import credential_id, identity_id, new_uuid7
-from tests.real import need
+from tests.real import dsa_key, need, openssl
 
 NOW = 1_795_521_600
 
@@ -284,7 +284,6 @@ def test_a_key_that_never_leaves_its_token_is_certified(tmp_path: Path) -> None:
 
 def weak() -> list[tuple[str, str]]:
     short = rsa.generate_private_key(65537, 2048)
-    old = pem_of(dsa.generate_private_key(2048))
     good = line_of(KEYS["ed25519"])
     kind, blob = good.split()
     cert = mint().secret.reveal("certificate")
@@ -293,7 +292,6 @@ def weak() -> list[tuple[str, str]]:
     return [
         ("short rsa", line_of(short)),
         ("short rsa, pem", pem_of(short)),
-        ("dsa", old),
         ("curve25519 elsewhere", pem_of(ec.generate_private_key(ec.SECP256K1()))),
         ("nothing", ""),
         ("a word", "ssh-ed25519"),
@@ -315,6 +313,11 @@ def test_no_other_key_is(text: str) -> None:
     with pytest.raises(UsageError) as refused:
         callers_key(text)
     assert not text.strip() or text not in str(refused.value)
+
+
+def test_no_key_of_a_type_that_libraries_give_up_is() -> None:
+    with pytest.raises(UsageError):
+        callers_key(openssl("pkey", "-pubout", given=dsa_key(2048)))
 
 
 def test_a_key_of_the_caller_may_have_a_comment() -> None:
