@@ -12,7 +12,7 @@ def main() -> None:
     """Run one command line and end the process with its exit status."""
     # Loading modules makes no garbage; the command switches the collector on again.
     gc.disable()
-    # Warnings of libraries are for developers, who ask for them by `-W` or PYTHONWARNINGS.
+    # Warnings of libraries are for developers; `-W` or PYTHONWARNINGS shows them.
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
     try:

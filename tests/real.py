@@ -50,7 +50,7 @@ def need(program: str) -> str:
 
 
 def openssl(*arguments: str, given: str = "") -> str:
-    """Return what a command of OpenSSL prints for that input."""
+    """Return the standard output of a command of OpenSSL."""
     command = [need("openssl"), *arguments]
     return subprocess.run(command, input=given, capture_output=True, text=True, check=True).stdout
 
