@@ -144,7 +144,9 @@ def _drop_foreign_identities(cli: Invocation) -> None:
     from jitid.capabilities.session.foreign_identity import foreign_identities
 
     for name in foreign_identities(os.environ):
-        cli.warn(f"{name} has no effect on hooks and helpers: the client did not start with that value")
+        cli.warn(
+            f"{name} has no effect on hooks, helpers and `jitid mcp`: the client did not start with that value"
+        )
         del os.environ[name]
 
 

@@ -19,7 +19,7 @@ from jitid.capabilities.scan.hits import AgentContext, Hit
 from jitid.search.find import mark
 from jitid.values.secret import fingerprint
 from tests.cli.agent_files import claude, codex, cursor
-from tests.real import Shell, need, need_root
+from tests.real import Shell, faked, need, need_root
 
 SECRET = "aQ7!x/+Zp0_kLmW9e&q"
 
@@ -400,14 +400,14 @@ def test_a_file_that_changes_during_the_copy_is_left_alone(
 
     path = old(claude(shell.home, token(shell)))
     text = path.read_text()
-    real = scrub._left
+    real = scrub._star
 
-    def appending(*given: Any) -> int:
+    def appending(*given: Any) -> None:
+        real(*given)
         with path.open("a") as file:
             file.write("{}\n")
-        return real(*given)
 
-    monkeypatch.setattr(scrub, "_left", appending)
+    monkeypatch.setattr(scrub, "_star", appending)
     (result,) = scrub.Scrub(None, str(shell.home), dry_run=False).files([hit(shell, path)])
     assert (result.state, result.reason) == ("kept", "it changed meanwhile")
     assert path.read_text() == text + "{}\n"
@@ -441,3 +441,56 @@ def test_a_secret_across_two_pieces_is_replaced_at_each_place(shell: Shell) -> N
     (result,) = scrubbed(shell)
     assert result["places"] == 3
     assert path.read_text() == text.replace(token(shell), "*" * len(token(shell)))
+
+
+def adopted_and_ended(shell: Shell, old_one: str, *others: str, prefix: str | None = None) -> None:
+    """Adopt secrets, and end the first one."""
+    stated = ("--prefix", prefix) if prefix else ()
+    for number, secret in enumerate((old_one, *others)):
+        place = ("--owner", "alice", "--place", "vault db", "--purpose", "db", *stated)
+        shell.good("adopt", "add", f"db{number}", *place, stdin=secret)
+    shell.good("adopt", "end", "db0", "--proof", "password changed")
+
+
+@pytest.mark.parametrize("prefix", [None, "s3c"])
+@pytest.mark.parametrize("after", ["2", "-unadopted", "_x"])
+@pytest.mark.parametrize("before", ["", "x"])
+def test_a_secret_within_another_one_stays(shell: Shell, prefix: str | None, after: str, before: str) -> None:
+    """A rotated secret may be the old one with a suffix; only the whole word is replaced, adopted or not."""
+    ended = "s3cret-Passw0rd-for-db"
+    adopted_and_ended(shell, ended, f"s3cret-Passw0rd-for-db{after}", prefix=prefix)
+    path = shell.home / ".env"
+    text = f"OLD={ended}\nNEW={ended}{after}\nOTHER={before}{ended}-live\nQUOTED='{ended}'\n"
+    path.write_text(text)
+    old(path)
+    (result,) = scrubbed(shell, status=9)
+    assert (result["state"], result["places"]) == ("scrubbed", 2)
+    stars = "*" * len(ended)
+    assert path.read_text() == text.replace(f"OLD={ended}\n", f"OLD={stars}\n").replace(
+        f"'{ended}'", f"'{stars}'"
+    )
+
+
+@pytest.mark.parametrize("live", ["{}.live-part", "live-part/{}", "live=part&{}&more-of-it"])
+def test_a_dead_secret_that_is_a_word_of_a_live_one_stays(shell: Shell, live: str) -> None:
+    ended = "s3cret-Passw0rd-for-db"
+    adopted_and_ended(shell, ended, live.format(ended))
+    path = shell.home / ".env"
+    path.write_text(f"OLD={ended}\nNEW={live.format(ended)}\n")
+    old(path)
+    (result,) = scrubbed(shell, status=9)
+    assert path.read_text() == f"OLD={'*' * len(ended)}\nNEW={live.format(ended)}\n"
+    assert "1 within another string stay" in result["reason"]
+    assert "1 secret stays: adopted and live" in result["reason"]
+
+
+def test_a_dead_token_signed_with_rsa_is_replaced(shell: Shell) -> None:
+    shell.good("issue", "--task", "first", "--delegator", "alice", "--out", "first")
+    shell.good("config", "set", "algorithm.audience.https://s.example", "RS256")
+    request = ("--task", "rsa", "--delegator", "alice", "--audience", "https://s.example", "--ttl", "5m")
+    shell.good("issue", *request, "--out", "rsa")
+    path = old(claude(shell.home, f"a {token(shell, 'rsa')}"))
+    assert len(token(shell, "rsa").split(".")[2]) == 342
+    done = shell.run("scan", "--agents", "--scrub", "--yes", "--format", "jsonl", before=faked("+2h"))
+    assert (done.returncode, json.loads(done.stdout)["places"]) == (0, 1)
+    assert token(shell, "rsa") not in path.read_text()

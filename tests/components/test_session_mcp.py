@@ -97,6 +97,31 @@ def test_without_a_session_the_server_has_no_identity(shell: Shell) -> None:
         assert (done.status, "the agent's own token is required" in done.err) == (2, True)
 
 
+def test_no_variable_of_a_project_chooses_the_policy_or_the_identity_of_the_server(shell: Shell) -> None:
+    """The client starts the server as it starts a helper: with the variables of a project."""
+    ledger = ("--ledger", str(shell.home / "own"))
+    with client_process(shell) as client:
+        client.good(
+            *ledger, "issue", "--task", "W", "--delegator", "alice", "--agent", "wide", "--out", "wide"
+        )
+        strict, lax = shell.home / "own" / "policy", shell.home / "lax"
+        shutil.copytree(strict, lax)
+        with next(strict.glob("*.cedar")).open("a") as file:
+            file.write("""
+                @id("no-helper")
+                forbid (principal, action == Action::"issue", resource) when { context.agent == "helper" };
+            """)
+        start = json.dumps(START)
+        client.good(*ledger, "helper", "session", "start", "--client", "claude-code", *REACH, stdin=start)
+        asked = lines(OPENING, WHOAMI, called(2, "request_identity", WORK))
+        own = None
+        for variables in ({}, {"JITID_POLICY": str(lax)}, {"JITID_PARENT_FILE": str(shell.home / "wide")}):
+            who, refused = _answers(client.good(*ledger, "mcp", stdin=asked, **variables))
+            own = own or who["id"]
+            assert (who["id"], who["agent"]) == (own, "claude-code")
+            assert "no-helper" in json.dumps(refused["error"])
+
+
 def test_a_revoked_session_has_no_server(shell: Shell) -> None:
     """Nor has a session whose name is unknown."""
     asked = lines(OPENING, called(1, "request_identity", WORK))

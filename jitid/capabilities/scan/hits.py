@@ -223,9 +223,19 @@ class Searcher:
     uses `room` and `filled` instead of `feed`. `whole` searches many short items in one buffer together.
     """
 
-    def __init__(self, kinds: frozenset[str] = KINDS, secret_search: SecretSearch | None = None) -> None:
-        """Search for strings of the kinds `kinds`; `secret_search` finds adopted secrets."""
+    def __init__(
+        self,
+        kinds: frozenset[str] = KINDS,
+        secret_search: SecretSearch | None = None,
+        most_places: int | None = None,
+    ) -> None:
+        """Search for strings of the kinds `kinds`; `secret_search` finds adopted secrets.
+
+        `most_places` replaces `MOST_PLACES` and `MOST_VERSIONS`.
+        """
         self._kinds = kinds
+        self._most_places = most_places or MOST_PLACES
+        self._most_versions = most_places or MOST_VERSIONS
         self._strings = HiddenSearch(kinds, secret_search)
         self.tally = ScanTally()
         self._hits: list[Hit] = []
@@ -456,7 +466,7 @@ class Searcher:
         counts: dict[Any, int] = getattr(self._finds, kind)
         counts[key] = counts.get(key, 0) + 1
         kept_count = self._places.get(raw, 0)
-        if kept_count < (MOST_PLACES if item.revision is None else MOST_VERSIONS):
+        if kept_count < (self._most_places if item.revision is None else self._most_versions):
             self._places[raw] = kept_count + 1
             self._hits.append(Hit(raw, kind, item.place, line, item.revision, offset, item.inside))
 

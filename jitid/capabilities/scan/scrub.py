@@ -12,7 +12,9 @@ import re
 import secrets
 import signal
 import stat
+import sys
 import time
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
@@ -35,8 +37,16 @@ _PIECE = 1 << 20
 _LONGEST = 6 * MAX_TOKEN
 """Maximum bytes of a string with escapes of JSON."""
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_LONGEST_ESCAPE = 6
 _OPAQUE = re.compile(rb"jitid_[0-9A-Za-z]{38}")
-_SIGNED = re.compile(rb"[\w-]+\.[\w-]+\.[\w-]{86}")
+# A signature has 64 bytes, one of RS256 has 256.
+_SIGNED = (
+    re.compile(rb"[\w-]+\.[\w-]+\.[\w-]{86}"),
+    re.compile(rb"[\w-]+\.[\w-]+\.[\w-]{342}"),
+)
+# A word may follow an escape of JSON.
+_WORD_BEGINS = re.compile(rb"(?:\A|[^\w-]|\\[nrt]|\\u[0-9A-Fa-f]{4})\Z")
+_WORD_CONTINUES = re.compile(rb"[\w-]")
 _PROJECT_FILES = sorted(PROJECT_FILES, key=len, reverse=True)
 _USER = re.compile(rb"^Uid:\t(\d+)", re.MULTILINE)
 
@@ -52,6 +62,15 @@ class ScrubbedFile(Record):
     """The number of places that were replaced, or would be."""
     reason: str | None
     """Why the file was kept, or a part of it."""
+
+
+class _Places(Record):
+    """The places of some strings in a file."""
+
+    ranges: list[tuple[int, int]]
+    """Start and end of each place that can be replaced, in order; none overlaps another one."""
+    within: set[bytes]
+    """The marks of the strings that are part of another string somewhere."""
 
 
 class _KeptError(Exception):
@@ -92,13 +111,14 @@ class Scrub:
             count, facts = 0, []
             if path in by_file:
                 try:
-                    count, left = self._file(path, by_file[path])
+                    count, left, within = self._file(path, by_file[path])
                 except _KeptError as error:
                     facts.append(str(error))
                 except OSError as error:
                     facts.append((error.strerror or "it cannot be read").lower())
                 else:
                     facts += [f"{left} in another encoding stay"] if left else []
+                    facts += [f"{within} within another string stay"] if within else []
             facts += [
                 f"{counted(len(marks), 'secret stays', 'secrets stay')}: {reason}"
                 for reason, marks in sorted(reasons.get(path, {}).items())
@@ -106,8 +126,11 @@ class Scrub:
             state = "kept" if not count else "would-scrub" if self._dry_run else "scrubbed"
             yield ScrubbedFile(starred(path), client, state, count, "; ".join(facts) or None)
 
-    def _file(self, path: str, hits: Sequence[Hit]) -> tuple[int, int]:
-        """Replace the strings in a file. Return the numbers of replaced places and of strings that stay."""
+    def _file(self, path: str, hits: Sequence[Hit]) -> tuple[int, int, int]:
+        """Replace the strings in a file.
+
+        Return the numbers of replaced places, and of strings that stay: in another encoding, and within other strings.
+        """
         if any(hit.inside is not None for hit in hits):
             raise _KeptError("a database or an archive, which only its own program can change safely")
         folder_path, _, name = path.rpartition("/")
@@ -119,10 +142,12 @@ class Scrub:
             try:
                 status = os.fstat(descriptor)
                 self._check(status, folder, name)
-                forms = {form for hit in hits for form in self._forms(descriptor, hit)}
-                if not forms:
-                    return 0, len({hit.mark for hit in hits})
-                return self._replaced(folder, name, descriptor, status, forms, {hit.mark for hit in hits})
+                marks = {hit.mark for hit in hits}
+                found = self._places(descriptor, marks)
+                left = marks
+                if found.ranges:
+                    left = self._replaced(folder, name, descriptor, status, found.ranges) & marks
+                return len(found.ranges), len(left - found.within), len(left & found.within)
             finally:
                 os.close(descriptor)
         finally:
@@ -170,17 +195,62 @@ class Scrub:
                 return process
         return None
 
-    def _forms(self, descriptor: int, hit: Hit) -> Iterator[bytes]:
-        """Yield the text of a string at its place, if it is there in plain text, or with escapes of JSON."""
+    def _places(self, descriptor: int, marks: set[bytes]) -> _Places:
+        """Return the places of the strings with these marks, in plain text or with escapes of JSON.
+
+        A place that another string overlaps is left out: that one may still be valid.
+        """
+        known: dict[bytes, set[bytes]] = {}
+        own: set[tuple[int, int, bytes]] = set()
+        others: set[tuple[int, int]] = set()
+        within: set[bytes] = set()
+        for hit in _hits(descriptor, self._search):
+            form = self._form(descriptor, hit, known.setdefault(hit.mark, set()))
+            if form is None:
+                continue
+            end = hit.offset + len(form)
+            if hit.mark not in marks:
+                others.add((hit.offset, end))
+            elif hit.sort == "secrets" and not _is_word(descriptor, hit.offset, end):
+                within.add(hit.mark)
+            else:
+                own.add((hit.offset, end, hit.mark))
+        overlapped = _Overlap(others)
+        ranges: list[tuple[int, int]] = []
+        for start, end, mark_ in sorted(own):
+            if overlapped.has(start, end):
+                within.add(mark_)
+                continue
+            first = max(start, ranges[-1][1]) if ranges else start
+            if first < end:
+                ranges.append((first, end))
+        return _Places(ranges, within)
+
+    def _form(self, descriptor: int, hit: Hit, known: set[bytes]) -> bytes | None:
+        """Return the text of a string at its place, in plain text or with escapes of JSON; None in another encoding.
+
+        `known` are the texts of equal strings at earlier places.
+        """
+        for form in known:
+            if os.pread(descriptor, len(form), hit.offset) == form:
+                return form
         text = os.pread(descriptor, _LONGEST, hit.offset)
+        longest = max(self._forms(text, hit), key=len, default=None)
+        if longest is not None:
+            known.add(longest)
+        return longest
+
+    def _forms(self, text: bytes, hit: Hit) -> Iterator[bytes]:
+        """Yield each beginning of a text that is the string."""
         if hit.sort == "opaque":
             found = _OPAQUE.match(text)
             if found and mark("opaque", fingerprint(found[0].decode("ascii"))) == hit.mark:
                 yield found[0]
         elif hit.sort == "signed":
-            found = _SIGNED.match(text)
-            if found and mark("signed", found[0].decode("ascii")) == hit.mark:
-                yield found[0]
+            for pattern in _SIGNED:
+                found = pattern.match(text)
+                if found and mark("signed", found[0].decode("ascii")) == hit.mark:
+                    yield found[0]
         elif self._search is not None:
             for end, print_ in self._search.ends(text):
                 if mark("secrets", print_) == hit.mark:
@@ -192,17 +262,19 @@ class Scrub:
         name: str,
         descriptor: int,
         status: os.stat_result,
-        forms: set[bytes],
-        marks: set[bytes],
-    ) -> tuple[int, int]:
-        """Write a copy with stars, and put it in the place of the file unless that has changed meanwhile."""
+        ranges: Sequence[tuple[int, int]],
+    ) -> set[bytes]:
+        """Write a copy with stars, and put it in the place of the file unless that has changed meanwhile.
+
+        Return the marks of all strings that the copy has, in any encoding.
+        """
         copy = f".jitid-{secrets.token_hex(8)}"
         target = os.open(copy, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=folder)
         try:
-            count = _starred(descriptor, target, forms)
-            left = _left(target, marks, self._search)
+            _star(descriptor, target, ranges)
+            left = {hit.mark for hit in _hits(target, self._search)}
             if self._dry_run:
-                return count, left
+                return left
             os.fchmod(target, stat.S_IMODE(status.st_mode))
             if os.fstat(target).st_gid != status.st_gid:
                 os.fchown(target, -1, status.st_gid)
@@ -220,7 +292,7 @@ class Scrub:
                     raise _KeptError("in use: a process has opened it")
                 os.rename(copy, name, src_dir_fd=folder, dst_dir_fd=folder)
             os.fsync(folder)
-            return count, left
+            return left
         finally:
             with suppress(FileNotFoundError):
                 os.unlink(copy, dir_fd=folder)
@@ -233,52 +305,64 @@ def _check_same(before: os.stat_result, now: os.stat_result) -> None:
             raise _KeptError("it changed meanwhile")
 
 
-def _starred(source: int, target: int, forms: set[bytes]) -> int:
-    """Copy a text file with stars for each of some strings. Return the number of places."""
-    longest = max(map(len, forms))
-    # A string may begin with another one.
-    pattern = re.compile(b"|".join(re.escape(form) for form in sorted(forms, key=len, reverse=True)))
-    count, kept, position = 0, b"", 0
-    while True:
-        piece = os.pread(source, _PIECE, position)
-        position += len(piece)
+def _is_word(descriptor: int, start: int, end: int) -> bool:
+    """Return whether no letter, digit, `_` or `-` continues a string before or after its place."""
+    first = max(0, start - _LONGEST_ESCAPE)
+    before = os.pread(descriptor, start - first, first)
+    return bool(_WORD_BEGINS.search(before)) and not _WORD_CONTINUES.match(os.pread(descriptor, 1, end))
+
+
+class _Overlap:
+    """Ranges, to look up whether one of them overlaps another range."""
+
+    def __init__(self, ranges: Iterable[tuple[int, int]]) -> None:
+        self._starts: list[int] = []
+        self._ends: list[int] = []
+        """The largest end of all ranges up to that start."""
+        for start, end in sorted(ranges):
+            self._starts.append(start)
+            self._ends.append(max(end, self._ends[-1] if self._ends else 0))
+
+    def has(self, start: int, end: int) -> bool:
+        """Return whether a range overlaps that one."""
+        index = bisect_left(self._starts, end)
+        return index > 0 and self._ends[index - 1] > start
+
+
+def _star(source: int, target: int, ranges: Sequence[tuple[int, int]]) -> None:
+    """Copy a text file with stars in these ranges."""
+    position = index = 0
+    while piece := os.pread(source, _PIECE, position):
         if b"\0" in piece:
             raise _KeptError("not a text file")
-        window = kept + piece
-        # A string that begins in the end of a piece may end in the next one.
-        safe_end = len(window) if not piece else max(0, len(window) - longest)
-        done = 0
-        parts: list[bytes] = []
-        for match in pattern.finditer(window):
-            if match.start() >= safe_end and piece:
+        text, stop = bytearray(piece), position + len(piece)
+        while index < len(ranges) and ranges[index][0] < stop:
+            start, end = max(ranges[index][0], position), min(ranges[index][1], stop)
+            text[start - position : end - position] = b"*" * (end - start)
+            if ranges[index][1] > stop:
                 break
-            parts += (window[done : match.start()], b"*" * len(match[0]))
-            done = match.end()
-            count += 1
-        end = max(done, safe_end)
-        parts.append(window[done:end])
-        _write(target, b"".join(parts))
-        kept = window[end:]
-        if not piece:
-            return count
+            index += 1
+        _write(target, text)
+        position = stop
 
 
-def _write(target: int, content: bytes) -> None:
+def _write(target: int, content: bytes | bytearray) -> None:
     view = memoryview(content)
     while view:
         view = view[os.write(target, view) :]
 
 
-def _left(descriptor: int, marks: set[bytes], secret_search: SecretSearch | None) -> int:
-    """Return the number of these strings that a file still has, in any encoding."""
-    searcher = Searcher(frozenset(REPLACED), secret_search)
+def _hits(descriptor: int, secret_search: SecretSearch | None) -> Iterator[Hit]:
+    """Yield the places of all strings of a file, in any encoding."""
+    searcher = Searcher(frozenset(REPLACED), secret_search, most_places=sys.maxsize)
     searcher.begin(Item(""))
     position = 0
     while piece := os.pread(descriptor, _PIECE, position):
         searcher.feed(piece)
         position += len(piece)
+        yield from searcher.take().hits
     searcher.end()
-    return len({hit.mark for hit in searcher.take().hits} & marks)
+    yield from searcher.take().hits
 
 
 @contextmanager

@@ -79,6 +79,7 @@ class McpCommand(Verb):
     verb = "mcp"
     function = "setup.mcp:mcp"
     only_formats = ("json",)
+    unattended = True
 
     token_file: str | None = opt(
         FILE,
