@@ -9,7 +9,7 @@ from jitid.errors import ConfigurationError, UsageError
 from jitid.system import output, time_limit
 from jitid.values.declaration import Declared, flag, opt, opts
 from jitid.values.field_types import FILE, FOLDER, NAME, TEXT
-from jitid.values.text import safe
+from jitid.values.text import quote, safe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -99,6 +99,8 @@ class Invocation:
                 unattended=self.unattended,
             )
             self._config.credential_fd = self._descriptor()
+            if self.unattended:
+                self._refuse_foreign_authority(self._config)
             if self.credential_file is not None and self._config.remote is None:
                 raise UsageError("--credential-file requires a remote", "add --remote URL, or omit it")
             self._config.warn = self.warn
@@ -106,6 +108,20 @@ class Invocation:
                 self.warn(warning)
             self.bind_time()
         return self._config
+
+    def _refuse_foreign_authority(self, config: Config) -> None:
+        """Raise UsageError if a project's variable chose the authority that would receive a client's identity token."""
+        if config.remote is None or config.is_trusted("remote"):
+            return
+        from jitid.capabilities.session.foreign_identity import is_foreign_authority
+
+        if is_foreign_authority(config.remote, os.environ):
+            authority, origin = quote(config.remote, 200), safe(config.origin("remote"))
+            raise UsageError(
+                f"the authority {authority} ({origin}) does not get the identity token of the client above: the client "
+                "did not start with that value; nothing was sent",
+                "name the authority on the line: --remote ADDRESS",
+            )
 
     def config_with(self, settings: Mapping[str, str]) -> Config:
         """Return the configuration with other values of settings. Raises ConfigurationError."""

@@ -423,6 +423,10 @@ class Config:
             "see: jitid config show --origin",
         )
 
+    def is_trusted(self, name: str) -> bool:
+        """Return whether the environment chose neither the value of a setting nor its file."""
+        return self._trusted.has(self.origin(name))
+
     @property
     def credential_file(self) -> str | None:
         """The file of the credential for the remote authority; None if no flag, variable or file names one.

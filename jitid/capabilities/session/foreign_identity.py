@@ -7,11 +7,36 @@ from collections.abc import Mapping
 
 from jitid.capabilities.run.token_place import RUN_TOKEN
 from jitid.capabilities.session.clients import ParentProcess, client_of
-from jitid.capabilities.session.session_place import base_folder, client_with_place
+from jitid.capabilities.session.session_place import SessionPlace, base_folder, client_with_place
 from jitid.system import processes
 
 IDENTITIES = (RUN_TOKEN, "CREDENTIALS_DIRECTORY")
 """`jitid run` sets the first, and systemd the second, for the client itself."""
+
+
+_OF_SETTINGS = ("JITID_REMOTE", "JITID_CONFIG", "JITID_PROFILE", "XDG_CONFIG_HOME", "HOME")
+"""The variables that may choose an authority, alone or by a file."""
+
+
+def is_foreign_authority(authority: str, environ: Mapping[str, str]) -> bool:
+    """Return whether a variable chose an authority that has no claim to the identity token of this process.
+
+    That token, in the file of $JITID_PARENT_FILE, belongs to the authority of a run or a session. The client above this
+    process started with the same variables, or the token is of its session at that authority.
+    """
+    for pid, words, names in processes.ancestors():
+        if processes.OF_RUN in names:
+            return False
+        process = processes.process_of(pid)
+        if client_of(ParentProcess(pid, words, names)) or (process and client_with_place([process])):
+            own = processes.variable_of(pid, RUN_TOKEN)
+            file = environ.get(RUN_TOKEN) or own
+            if not file:
+                return False
+            if process and os.path.dirname(file) == SessionPlace(authority, process).folder:
+                return False
+            return any(environ.get(name, "") != processes.variable_of(pid, name) for name in _OF_SETTINGS)
+    return False
 
 
 def foreign_identities(environ: Mapping[str, str]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,48 @@ def test_a_session_at_an_authority_needs_no_role(shell: Shell) -> None:
         done = client.hook("stop", {**START, "hook_event_name": "SessionEnd"})
         assert (done.status, done.err) == (0, "")
         assert _trees(shell) == []
+
+
+@pytest.mark.parametrize("is_open", [False, True])
+@pytest.mark.parametrize(
+    "line",
+    [
+        ("helper", "token", "--audience", LLM),
+        ("helper", "session", "start", "--client", "claude-code"),
+        ("mcp",),
+    ],
+)
+def test_no_variable_of_a_project_sends_the_identity_of_a_client_to_another_authority(
+    shell: Shell, line: tuple[str, ...], is_open: bool
+) -> None:
+    """Neither that of a run, which the client's variable names, nor that of its session."""
+    reach = ("--delegator", "user:alice", "--may-audience", LLM)
+    shell.good("issue", "--task", "RUN", *reach, "--out", "run.jwt")
+    more = {"JITID_PARENT_FILE": str(shell.home / "run.jwt")}
+    home, own = shell.home / "elsewhere", shell.environment.pop("JITID_REMOTE")
+    shell.good("config", "set", "remote", own)
+    with socket.create_server(("127.0.0.1", 0)) as other, client_process(shell, more=more) as client:
+        other.settimeout(0)
+        address = f"http://127.0.0.1:{other.getsockname()[1]}"
+        (home / ".config" / "jitid").mkdir(parents=True)
+        file = home / ".config" / "jitid" / "config.toml"
+        file.write_text(f'remote = "{address}"\n')
+        if is_open:
+            assert client.hook("start", START).status == 0
+        projects: list[dict[str, str]] = [
+            {"JITID_REMOTE": address},
+            {"JITID_CONFIG": str(file)},
+            {"HOME": str(home), "XDG_CONFIG_HOME": str(home / ".config")},
+        ]
+        for variables in projects:
+            done = client.run(*line, stdin=json.dumps(START), **variables)
+            assert (done.status != 0, done.out) == (True, ""), done.err
+            assert "nothing was sent" in done.err, done.err
+            with pytest.raises(BlockingIOError):
+                other.accept()
+        # The authority of the client itself has no use for such a variable.
+        client.good("--remote", own, "helper", "token", "--audience", LLM, JITID_REMOTE=address)
+        client.good("helper", "token", "--audience", LLM)
 
 
 def test_a_session_that_its_client_ended_leaves_the_others(shell: Shell) -> None:
