@@ -110,16 +110,17 @@ class Invocation:
         return self._config
 
     def _refuse_foreign_authority(self, config: Config) -> None:
-        """Raise UsageError if a project's variable chose the authority that would receive a client's identity token."""
+        """Raise UsageError if a project's variable chose the authority to which a hook or helper sends secrets."""
         if config.remote is None or config.is_trusted("remote"):
             return
         from jitid.capabilities.session.foreign_identity import is_foreign_authority
 
-        if is_foreign_authority(config.remote, os.environ):
-            authority, origin = quote(config.remote, 200), safe(config.origin("remote"))
+        authority, origin = quote(config.remote, 200), config.origin("remote")
+        variable = origin.removeprefix("environment ") if origin.startswith("environment ") else None
+        if is_foreign_authority(config.remote, variable, os.environ):
             raise UsageError(
-                f"the authority {authority} ({origin}) does not get the identity token of the client above: the client "
-                "did not start with that value; nothing was sent",
+                f"the authority {authority} ({safe(origin)}) gets nothing from hooks, helpers and `jitid mcp`: the "
+                "client did not start with that value; nothing was sent",
                 "name the authority on the line: --remote ADDRESS",
             )
 

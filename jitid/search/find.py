@@ -305,13 +305,26 @@ _WORD = rb"!#$%&*+\-./0-9:=?@A-Z\\^_a-z~"
 # line break in the form of JSON counts as well.
 _EDGES = re.compile(rb"[:=@&?/#]|\\[nrt]")
 _ENDS = frozenset(b":=@&?/#.!\\")
+_CONTINUES = re.compile(rb"[%b]" % _WORD)
+_BEGINS = re.compile(rb"(?:\A|[^%b]|[:=@&?/#]|\\[nrt]|\\u[0-9A-Fa-f]{4})\Z" % _WORD)
 _JSON_ESCAPE = re.compile(
     rb"\\(?:u([dD][89abAB][0-9A-Fa-f]{2})\\u([dD][c-fC-F][0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|([\\/\"']))"
 )
 """An escape of JSON (RFC 8259, section 7) in a secret; line breaks and tabs end one."""
 _MOST_NESTED = 3
 """The maximum number of JSON texts within JSON texts."""
-_LONGEST_ESCAPE = 6
+LONGEST_ESCAPE = 6
+"""Bytes of an escape of JSON."""
+
+
+def is_word(before: bytes, after: bytes) -> bool:
+    """Return whether a secret between these texts is not a part of a longer word.
+
+    The search finds secrets with a known prefix also within words. `before` has at least `LONGEST_ESCAPE` bytes, unless
+    the text begins there.
+    """
+    begins = _BEGINS.search(before) is not None
+    return begins and (not _CONTINUES.match(after) or after[0] in _ENDS)
 
 
 class SecretShape(Record):
@@ -395,7 +408,7 @@ class SecretSearch:
         self, window: bytes | bytearray, position: int, lengths: list[int]
     ) -> Iterator[tuple[int, bytes]]:
         """Yield the secrets with escapes of JSON at a position."""
-        text = bytes(window[position : position + _LONGEST_ESCAPE * max(lengths)])
+        text = bytes(window[position : position + LONGEST_ESCAPE * max(lengths)])
         for plain, back in _without_json(text):
             for length in lengths:
                 if back(length) != length:

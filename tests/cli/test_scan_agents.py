@@ -15,6 +15,7 @@ import pytest
 from jitid.capabilities.scan import chat_store
 from jitid.capabilities.scan.agent_places import found_places
 from jitid.capabilities.scan.agent_source import AgentSource
+from jitid.capabilities.scan.file_source import PART
 from jitid.capabilities.scan.hits import Item, Searcher
 from tests import scanners
 from tests.cli.agent_files import AGENTS, OTHER, SESSION, claude, cursor, opencode
@@ -69,6 +70,27 @@ def test_the_tsv_has_the_fields_of_sessions_behind_the_usual_ones(shell: Shell) 
     assert (
         len(shell.run("scan", ".claude", "--format", "tsv").stdout.split("\n")[0].split("\t")) == len(row) - 5
     )
+
+
+def test_a_long_transcript_in_utf_16_has_each_place_once_in_its_line(shell: Shell) -> None:
+    """The search of its parts by several processes would count offsets with NULs, and lines without."""
+    path = claude(shell.home, "x")
+    lines = ["x" * 63] * (20 << 20 >> 7)
+    numbers = [10, PART // 128 - 2, PART // 128 + 700, len(lines) - 1]
+    for number in numbers:
+        lines[number - 1] = f"TOKEN={token(shell)}"
+    path.write_bytes("".join(f"{line}\n" for line in lines).encode("utf-16-le"))
+    assert sorted(each["line"] for each in found(shell) if each["path"] == str(path)) == numbers
+
+
+def test_utf_16_in_a_later_part_of_a_text_does_not_move_its_places(shell: Shell) -> None:
+    path = claude(shell.home, "x")
+    before = b"x" * 63 + b"\n"
+    wide = ("y" * 63 + "\n").encode("utf-16-le") * 4_000
+    text = before * (PART // 64) + wide + before + f"TOKEN={token(shell)}\n".encode()
+    path.write_bytes(text)
+    (place,) = [each for each in found(shell) if each["path"] == str(path)]
+    assert (place["line"], place["offset"]) == (text.count(b"\n"), text.index(b"jitid_"))
 
 
 def test_a_command_is_shown_without_secrets(shell: Shell) -> None:

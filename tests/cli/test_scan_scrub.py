@@ -453,7 +453,7 @@ def adopted_and_ended(shell: Shell, old_one: str, *others: str, prefix: str | No
 
 
 @pytest.mark.parametrize("prefix", [None, "s3c"])
-@pytest.mark.parametrize("after", ["2", "-unadopted", "_x"])
+@pytest.mark.parametrize("after", ["2", "-unadopted", "_x", "+x"])
 @pytest.mark.parametrize("before", ["", "x"])
 def test_a_secret_within_another_one_stays(shell: Shell, prefix: str | None, after: str, before: str) -> None:
     """A rotated secret may be the old one with a suffix; only the whole word is replaced, adopted or not."""

@@ -14,13 +14,22 @@ from itertools import islice
 
 from jitid.capabilities.scan import archives, chat_store
 from jitid.capabilities.scan.gitignore import NOTHING, REPOSITORY, Rules, rules_above, rules_in
-from jitid.capabilities.scan.hits import Hit, Item, ScanTally, Searcher, hole_after, is_sparse
+from jitid.capabilities.scan.hits import (
+    ENCODING_SHOWN,
+    Hit,
+    Item,
+    ScanTally,
+    Searcher,
+    hole_after,
+    is_sparse,
+)
 from jitid.capabilities.scan.workers import Sharing
 from jitid.crypto.private_key import SEED
 from jitid.errors import UsageError
 from jitid.redaction.token_format import MAX_TOKEN
 from jitid.search.find import SecretSearch
 from jitid.search.hidden import AFTER
+from jitid.search.strings import is_wide
 from jitid.values.text import quote, token_warning
 
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -132,7 +141,8 @@ class FileReading:
                 if self._databases and chat_store.is_database(beginning):
                     yield from chat_store.search(self.searcher, descriptor, item)
                     continue
-                if split is None or archives.is_archive(beginning) or is_sparse(descriptor):
+                is_one = archives.is_archive(beginning) or is_wide(beginning[:ENCODING_SHOWN])
+                if split is None or is_one or is_sparse(descriptor):
                     yield from self._long(descriptor, item, beginning)
                     continue
                 size = os.fstat(descriptor).st_size

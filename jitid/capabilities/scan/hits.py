@@ -153,7 +153,7 @@ _Any = TypeVar("_Any")
 _SEQUENCE = b"0\x82"
 _BARE = b"0"
 """First byte of keys and certificates that are not written as text (DER, X.690), and of a few texts."""
-_END = 2 << 16
+ENCODING_SHOWN = 2 << 16
 """Bytes from the beginning of a text that show its encoding."""
 
 
@@ -288,6 +288,8 @@ class Searcher:
         self.begin(item)
         self.tally.items -= 1
         self._counts_lines = False
+        # The offsets of UTF-16 leave out NULs, so such an item has no parts.
+        self._wide = False
         self._offset = max(0, start - BEFORE)
         self._first = start - self._offset
         return self._offset
@@ -308,7 +310,7 @@ class Searcher:
         self.tally.bytes += count
         end = self._size + count
         if self._wide is None:
-            self._wide = is_wide(self._window[self._size : min(end, self._size + _END)])
+            self._wide = is_wide(self._window[self._size : min(end, self._size + ENCODING_SHOWN)])
         self._size = self._narrow(self._size, end) if self._wide else end
 
     def feed(self, piece: bytes | bytearray | memoryview) -> None:

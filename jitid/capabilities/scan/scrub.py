@@ -24,7 +24,7 @@ from jitid.formats.cell import counted
 from jitid.model.agent_program import agent_of
 from jitid.model.leak import starred
 from jitid.redaction.token_format import MAX_TOKEN
-from jitid.search.find import SecretSearch, mark
+from jitid.search.find import LONGEST_ESCAPE, SecretSearch, is_word, mark
 from jitid.system import processes
 from jitid.values.record import Record
 from jitid.values.secret import fingerprint
@@ -34,19 +34,15 @@ REPLACED = frozenset({"opaque", "signed", "secrets"})
 QUIET = 300
 """Seconds since its last change after which a file counts as unused."""
 _PIECE = 1 << 20
-_LONGEST = 6 * MAX_TOKEN
+_LONGEST = LONGEST_ESCAPE * MAX_TOKEN
 """Maximum bytes of a string with escapes of JSON."""
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_LONGEST_ESCAPE = 6
 _OPAQUE = re.compile(rb"jitid_[0-9A-Za-z]{38}")
 # A signature has 64 bytes, one of RS256 has 256.
 _SIGNED = (
     re.compile(rb"[\w-]+\.[\w-]+\.[\w-]{86}"),
     re.compile(rb"[\w-]+\.[\w-]+\.[\w-]{342}"),
 )
-# A word may follow an escape of JSON.
-_WORD_BEGINS = re.compile(rb"(?:\A|[^\w-]|\\[nrt]|\\u[0-9A-Fa-f]{4})\Z")
-_WORD_CONTINUES = re.compile(rb"[\w-]")
 _PROJECT_FILES = sorted(PROJECT_FILES, key=len, reverse=True)
 _USER = re.compile(rb"^Uid:\t(\d+)", re.MULTILINE)
 
@@ -211,7 +207,7 @@ class Scrub:
             end = hit.offset + len(form)
             if hit.mark not in marks:
                 others.add((hit.offset, end))
-            elif hit.sort == "secrets" and not _is_word(descriptor, hit.offset, end):
+            elif hit.sort == "secrets" and not is_word(*_around(descriptor, hit.offset, end)):
                 within.add(hit.mark)
             else:
                 own.add((hit.offset, end, hit.mark))
@@ -305,11 +301,10 @@ def _check_same(before: os.stat_result, now: os.stat_result) -> None:
             raise _KeptError("it changed meanwhile")
 
 
-def _is_word(descriptor: int, start: int, end: int) -> bool:
-    """Return whether no letter, digit, `_` or `-` continues a string before or after its place."""
-    first = max(0, start - _LONGEST_ESCAPE)
-    before = os.pread(descriptor, start - first, first)
-    return bool(_WORD_BEGINS.search(before)) and not _WORD_CONTINUES.match(os.pread(descriptor, 1, end))
+def _around(descriptor: int, start: int, end: int) -> tuple[bytes, bytes]:
+    """Return the text before and after a place, as `is_word` requires it."""
+    first = max(0, start - LONGEST_ESCAPE)
+    return os.pread(descriptor, start - first, first), os.pread(descriptor, 1, end)
 
 
 class _Overlap:

@@ -13,29 +13,28 @@ from jitid.system import processes
 IDENTITIES = (RUN_TOKEN, "CREDENTIALS_DIRECTORY")
 """`jitid run` sets the first, and systemd the second, for the client itself."""
 
+_FILES = ("JITID_CONFIG", "JITID_PROFILE", "XDG_CONFIG_HOME", "XDG_CONFIG_DIRS", "HOME")
+"""The variables that select a configuration file, or a part of it."""
 
-_OF_SETTINGS = ("JITID_REMOTE", "JITID_CONFIG", "JITID_PROFILE", "XDG_CONFIG_HOME", "HOME")
-"""The variables that may choose an authority, alone or by a file."""
 
+def is_foreign_authority(authority: str, variable: str | None, environ: Mapping[str, str]) -> bool:
+    """Return whether the environment chose an authority, and the client above this process started with another value.
 
-def is_foreign_authority(authority: str, environ: Mapping[str, str]) -> bool:
-    """Return whether a variable chose an authority that has no claim to the identity token of this process.
-
-    That token, in the file of $JITID_PARENT_FILE, belongs to the authority of a run or a session. The client above this
-    process started with the same variables, or the token is of its session at that authority.
+    A hook or helper sends the client's identity, its parent's token or a login to its authority. `variable` names the
+    authority; without it a file does, which the environment chose. Not foreign is an authority at which that client
+    has or had sessions: its commands get the authority as a variable.
     """
     for pid, words, names in processes.ancestors():
         if processes.OF_RUN in names:
             return False
         process = processes.process_of(pid)
         if client_of(ParentProcess(pid, words, names)) or (process and client_with_place([process])):
-            own = processes.variable_of(pid, RUN_TOKEN)
-            file = environ.get(RUN_TOKEN) or own
-            if not file:
+            if process and SessionPlace(authority, process).exists():
                 return False
-            if process and os.path.dirname(file) == SessionPlace(authority, process).folder:
-                return False
-            return any(environ.get(name, "") != processes.variable_of(pid, name) for name in _OF_SETTINGS)
+            chosen = _FILES if variable is None else (variable,)
+            return any(
+                name in environ and environ[name] != processes.variable_of(pid, name) for name in chosen
+            )
     return False
 
 

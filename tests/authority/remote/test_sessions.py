@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -112,6 +113,55 @@ def test_no_variable_of_a_project_sends_the_identity_of_a_client_to_another_auth
         # The authority of the client itself has no use for such a variable.
         client.good("--remote", own, "helper", "token", "--audience", LLM, JITID_REMOTE=address)
         client.good("helper", "token", "--audience", LLM)
+
+
+@pytest.mark.parametrize(
+    "door", ["--parent-file", "--delegator-token-file", "CREDENTIALS_DIRECTORY", "login file"]
+)
+def test_an_authority_that_a_project_chose_gets_no_secret_of_the_line_or_of_the_client(
+    shell: Shell, door: str
+) -> None:
+    reach = ("--delegator", "user:alice", "--may-audience", LLM)
+    shell.good("issue", "--task", "RUN", *reach, "--out", "jitid-credential")
+    path = str(shell.home / "jitid-credential")
+    client_variables = {"CREDENTIALS_DIRECTORY": str(shell.home)} if door == "CREDENTIALS_DIRECTORY" else {}
+    if door == "login file":
+        client_variables["JITID_REMOTE_CREDENTIAL_FILE"] = path
+    words = (door, path) if door.startswith("--") else ()
+    with (
+        socket.create_server(("127.0.0.1", 0)) as other,
+        client_process(shell, more=client_variables) as client,
+    ):
+        other.settimeout(0)
+        address = f"http://127.0.0.1:{other.getsockname()[1]}"
+        done = client.run(
+            "helper",
+            "session",
+            "start",
+            "--client",
+            "claude-code",
+            *words,
+            stdin=json.dumps(START),
+            JITID_REMOTE=address,
+        )
+        assert done.status != 0
+        assert "nothing was sent" in done.err
+        with pytest.raises(BlockingIOError):
+            other.accept()
+
+
+def test_the_commands_of_a_session_get_its_authority_as_a_variable(shell: Shell, tmp_path: Path) -> None:
+    """The hook has written it for them; the client did not start with it."""
+    own, file = shell.environment.pop("JITID_REMOTE"), tmp_path / "variables"
+    with client_process(shell, more={"CLAUDE_ENV_FILE": str(file)}) as client:
+        words = ("helper", "session", "start", "--client", "claude-code", *REACH)
+        client.good("--remote", own, *words, stdin=json.dumps(START))
+        lines = [line.removeprefix("export ") for line in file.read_text().splitlines()]
+        variables = {
+            name: shlex.split(value)[0] for name, _, value in (line.partition("=") for line in lines)
+        }
+        assert variables["JITID_REMOTE"] == own
+        assert client.good("helper", "token", "--audience", LLM, **variables)
 
 
 def test_a_session_that_its_client_ended_leaves_the_others(shell: Shell) -> None:
