@@ -38,12 +38,12 @@ class ClientProcess:
         self._client = _client(name)
         self.pid = self._process.pid
 
-    def run(self, *words: str, stdin: str = "", **variables: str) -> Done:
-        """Run a line of jitid as a child of the client, and return the outcome."""
+    def run(self, *words: str, stdin: str = "", **variables: str | None) -> Done:
+        """Run a line of jitid as a child of the client, and return the outcome. None removes a variable."""
         (done,) = self.run_all(*words, stdin=stdin, times=1, **variables)
         return done
 
-    def run_all(self, *words: str, stdin: str = "", times: int = 1, **variables: str) -> list[Done]:
+    def run_all(self, *words: str, stdin: str = "", times: int = 1, **variables: str | None) -> list[Done]:
         """Run a line that many times at once, and return the outcomes."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -69,7 +69,7 @@ class ClientProcess:
         assert done.status == 0, done.err
         return done.out
 
-    def hook(self, verb: str, event: Mapping[str, Any], *options: str, **variables: str) -> Done:
+    def hook(self, verb: str, event: Mapping[str, Any], *options: str, **variables: str | None) -> Done:
         """Report an event to `jitid helper session VERB`."""
         words = ("helper", "session", verb, "--client", self._client, *options)
         return self.run(*words, stdin=json.dumps(event), **variables)
@@ -145,7 +145,10 @@ def start(request):
     try:
         for number, file in enumerate(files):
             os.dup2(file.fileno(), number)
-        os.environ.update(request["variables"])
+        unset = [name for name, value in request["variables"].items() if value is None]
+        for name in unset:
+            os.environ.pop(name, None)
+        os.environ.update({name: value for name, value in request["variables"].items() if value is not None})
         sys.stdin, sys.stdout = open(0, closefd=False), open(1, "w", closefd=False)
         sys.stderr = open(2, "w", closefd=False)
         status = main.run(request["words"])

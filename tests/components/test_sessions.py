@@ -458,6 +458,37 @@ def test_the_name_of_a_run_frees_no_client_from_the_session_around_it(shell: She
             assert done.status == 8, done.err
 
 
+@pytest.mark.parametrize("token_file", ["missing", "invalid", "wide"])
+def test_a_variable_frees_no_client_from_the_session_around_it(shell: Shell, token_file: str) -> None:
+    """The identity that it names is the parent, also where a hook does not get the variable."""
+    shell.good("issue", "--task", "T1", "--delegator", "alice", "--scope", "repo:*", *REACH, "--out", "wide")
+    (shell.home / "invalid").write_text("text\n")
+    path = str(shell.home / token_file)
+    with client_process(shell, "codex") as client:
+        client.hook("start", START, *REACH, "--scope", "repo:read")
+        with client.inner("gemini", JITID_PARENT_FILE=path):
+            done = client.hook("start", OTHER, *REACH, "--scope", "prod:deploy", JITID_PARENT_FILE=None)
+            assert done.status != 0
+            done = client.run(
+                "helper", "token", "--audience", LLM, "--scope", "prod:deploy", JITID_PARENT_FILE=None
+            )
+            assert (done.status != 0, done.out) == (True, "")
+            status = {"missing": 125, "invalid": 8, "wide": 0}[token_file]
+            assert client.hook("start", OTHER, *REACH, JITID_PARENT_FILE=None).status == status
+            inner = [row["parent"] for row in _live(shell) if row["agent"] == "gemini"]
+            assert inner == ([_id(shell, (shell.home / "wide").read_text())] if token_file == "wide" else [])
+
+
+def test_a_hook_without_the_variable_of_the_run_opens_a_session_below_the_run(shell: Shell) -> None:
+    shell.good("issue", "--task", "T1", "--delegator", "alice", "--scope", "repo:*", *REACH, "--out", "run")
+    with client_process(shell, "codex", more={"JITID_PARENT_FILE": str(shell.home / "run")}) as client:
+        done = client.hook("start", START, *REACH, "--scope", "prod:deploy", JITID_PARENT_FILE=None)
+        assert done.status == 4, done.err
+        assert client.hook("start", START, *REACH, "--scope", "repo:read", JITID_PARENT_FILE=None).status == 0
+        (session,) = [row for row in _live(shell) if row["agent"] == "codex"]
+        assert session["parent"] == _id(shell, (shell.home / "run").read_text())
+
+
 def test_a_client_that_was_killed_leaves_nothing_alive(shell: Shell) -> None:
     """`sweep --fix` ends its sessions, with all that is below."""
     client = ClientProcess(shell, "claude")

@@ -118,7 +118,9 @@ class Sessions:
     def _parent_file(self, options: RequestOptions) -> str | None:
         if self.state["is_inner"] and self._is_of_environment(options):
             return None
-        parent_file = options.parent_file or os.environ.get(RUN_TOKEN) or None
+        # A hook or helper may lack the variable with which the client started, which is the client's identity.
+        of_client = processes.variable_of(self._place.process.pid, RUN_TOKEN)
+        parent_file = options.parent_file or os.environ.get(RUN_TOKEN) or of_client or None
         if parent_file == "-":
             raise UsageError("standard input has the client's event", "name a file: --parent-file FILE")
         parent_file = None if parent_file is None else os.path.abspath(parent_file)
