@@ -50,6 +50,8 @@ class Vendor(Record):
     """How the vendor's rule compares `sub`; `prefix`: a rule that ends with `*` matches every `sub` with that start."""
     by_subject_alone: bool = False
     """Whether its rules compare `sub` besides issuer and audience, and no other claim of jitid's tokens."""
+    fetches_keys: bool = False
+    """Whether it fetches the keys from the address of the issuer, and takes none inline."""
     kept: int = 0
     """The seconds for which its programs present a token again after they have read it."""
     once: bool = False
@@ -272,6 +274,7 @@ VENDORS: Mapping[str, Vendor] = {
             "AZURE_TRACING_ENABLED",
         ),
         by_subject_alone=True,
+        fetches_keys=True,
         kept=600,
     ),
     # botocore 1.44: keys and profiles of the environment precede the file of a web identity.
@@ -331,6 +334,7 @@ VENDORS: Mapping[str, Vendor] = {
         ),
         compares="prefix",
         by_subject_alone=True,
+        fetches_keys=True,
     ),
     # Vault and OpenBao: the method `jwt`; their programs do not read the file of a JWT automatically.
     "vault": Vendor(

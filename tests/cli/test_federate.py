@@ -155,6 +155,19 @@ def test_a_vendor_that_compares_sub_alone_is_not_told_of_claims(shell: Shell, na
     assert "merely stated" not in good(shell, "federate", "other", "--delegator", "alice")
 
 
+@pytest.mark.parametrize("name", ["aws", "azure", "anthropic"])
+def test_keys_are_not_shown_to_enter_where_the_vendor_fetches_them(shell: Shell, name: str) -> None:
+    """Without an address of published keys, the vendor would find none."""
+    fetches = name != "anthropic"
+    settings = shell.home / "settings.toml"
+    text = good(shell, "federate", name, "--delegator", "alice")
+    assert ('"kty"' in text, "inline" in text) == (not fetches, not fetches)
+    assert any("set `publish_url`" in warning for warning in shown(shell, name)["warnings"]) == fetches
+    settings.write_text(f'publish_url = "{ISSUER}"\n{settings.read_text()}')
+    assert f"{ISSUER}/jwks.json" in good(shell, "federate", name, "--delegator", "alice")
+    assert not any("set `publish_url`" in warning for warning in shown(shell, name)["warnings"])
+
+
 def test_a_rule_with_an_open_end_is_reported_where_subjects_are_compared_exactly(shell: Shell) -> None:
     with (shell.home / "settings.toml").open("a") as settings:
         settings.write('[federate.azure]\nsubject = "jitid/{agent}/"\n')

@@ -629,6 +629,14 @@ def test_check_reports_another_program_and_a_name_of_the_path(shell: Shell) -> N
         ("codex", ("--gateway", GATEWAY), ".codex/auth.json", '{"a": 1}', "unused"),
         ("codex", (), ".codex/auth.json", '{"a": 1}', "bypass"),
         ("opencode", ("--gateway", GATEWAY), ".local/share/opencode/auth.json", "{}", "unused"),
+        (
+            "opencode",
+            ("--gateway", GATEWAY),
+            ".local/share/opencode/auth.json",
+            '{"anthropic": {}}',
+            "unused",
+        ),
+        ("opencode", ("--gateway", GATEWAY), ".local/share/opencode/auth.json", '{"openai": {}}', "bypass"),
         ("gemini", (), ".gemini/oauth_creds.json", "{}", "bypass"),
         ("gemini", (), ".gemini/.env", "GEMINI_API_KEY=sk-static", "bypass"),
         ("copilot", (), ".copilot/config.json", '{"copilotTokens": {}}', "bypass"),
@@ -671,6 +679,8 @@ def test_check_names_the_files_with_keys(
         ("aws", ("--template", "d"), "AWS_ACCESS_KEY_ID"),
         ("aws", ("--template", "d"), "AWS_PROFILE"),
         ("opencode", ("--tools",), "OPENCODE_CONFIG_CONTENT"),
+        ("opencode", ("--gateway", GATEWAY), "OPENAI_API_KEY"),
+        ("opencode", ("--gateway", GATEWAY), "OPENROUTER_API_KEY"),
     ],
 )
 def test_check_names_the_variables_with_keys(

@@ -196,13 +196,39 @@ def opencode(request: SetupRequest, configured: Configured) -> list[Ambient]:
     """Return the credentials of opencode."""
     effect, about = _second("provider" in configured, "the provider's apiKey")
     return [
-        *_variables(request, ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "OPENCODE_API_KEY"), effect, about),
+        *_variables(request, ("ANTHROPIC_API_KEY",), effect, about),
+        *_variables(request, _OTHER_PROVIDERS, "bypass", _OTHER_PROVIDER),
         *_variables(request, ("OPENCODE_CONFIG_CONTENT",), "bypass", "comes before every file"),
-        *_file(f"{xdg.shared_data(request.environ)}/opencode/auth.json", effect, about),
+        *_opencode_file(f"{xdg.shared_data(request.environ)}/opencode/auth.json", effect, about),
         *_static_servers(f"{xdg_configuration(request)}/opencode/opencode.json"),
         *_static_servers(f"{xdg_configuration(request)}/opencode/opencode.jsonc"),
         *redirection.opencode(request, configured),
     ]
+
+
+_OTHER_PROVIDERS = (
+    "OPENCODE_API_KEY",
+    "OPENAI_API_KEY",
+    "OPENROUTER_API_KEY",
+    "GEMINI_API_KEY",
+    "GOOGLE_GENERATIVE_AI_API_KEY",
+    "GOOGLE_API_KEY",
+    "AWS_BEARER_TOKEN_BEDROCK",
+    "AZURE_API_KEY",
+    "DEEPSEEK_API_KEY",
+    "GROQ_API_KEY",
+    "MISTRAL_API_KEY",
+    "XAI_API_KEY",
+)
+_OTHER_PROVIDER = "is of another provider: `jitid setup` configures `anthropic` alone"
+
+
+def _opencode_file(path: str, effect: str, about: str) -> Iterator[Ambient]:
+    """Yield the file with the keys of opencode's providers."""
+    content = _json(path)
+    if isinstance(content, dict) and set(content) - {"anthropic"}:
+        effect, about = "bypass", "has keys of other providers: `jitid setup` configures `anthropic` alone"
+    yield from _file(path, effect, about)
 
 
 _MODELS = "is the credential for models: this client has no setting for a command"

@@ -14,7 +14,7 @@ from jitid.capabilities.trust.vendor_guide import CHOSEN, CLAIMS, Guide
 from jitid.errors import UsageError
 from jitid.model.credential import exchanged_until
 from jitid.model.federation import Federation, find
-from jitid.model.vendor import VENDORS
+from jitid.model.vendor import VENDORS, Vendor
 from jitid.system import output, read_input
 from jitid.values.text import quote, safe
 from jitid.values.times import format_duration, optional_time
@@ -117,9 +117,26 @@ def _row(cli: Invocation, guide: Guide) -> dict[str, Any]:
             {vendor.token_file, *(s.variable for s in vendor.settings.values() if s.variable is not None)}
         ),
         "hidden": sorted(vendor.hidden),
-        "warnings": list(trust.warnings(guide)),
+        "warnings": [*trust.warnings(guide), *_unpublished(vendor, url)],
         "jwks": guide.keys,
     }
+
+
+_INLINE = {
+    False: "inline, since `publish_url` is not set:",
+    True: "fetched from the address of the issuer; `publish_url` is not set",
+}
+
+
+def _unpublished(vendor: Vendor, url: str | None) -> list[str]:
+    """Return a warning if the vendor fetches the keys, and no address of published ones is set."""
+    if url is not None or not vendor.fetches_keys:
+        return []
+    warning = (
+        f"{vendor.title} fetches the keys from the address of the issuer: publish them there by `jitid publish`, and "
+        "set `publish_url`"
+    )
+    return [warning]
 
 
 def _lines(guide: Guide, row: Mapping[str, Any]) -> list[str]:
@@ -146,9 +163,9 @@ def _lines(guide: Guide, row: Mapping[str, Any]) -> list[str]:
         f"  subject    {guide.subject} (compared {compared}; template: {guide.template or 'the root delegator'})",
         *claims,
         f"  lifetime   of a token: {token}; of an exchanged token: {exchanged} more, without revocation",
-        f"  keys       {row['jwks_uri'] or 'inline, since `publish_url` is not set:'}",
+        f"  keys       {row['jwks_uri'] or _INLINE[vendor.fetches_keys]}",
     ]
-    if row["jwks_uri"] is None:
+    if row["jwks_uri"] is None and not vendor.fetches_keys:
         lines += [f"    {line}" for line in json.dumps(guide.keys, indent=2).splitlines()]
     lines.append(f"Set here, in [federate.{guide.name}]:")
     for name, setting in vendor.settings.items():
