@@ -81,6 +81,8 @@ def test_an_agent_is_given_one_for_it(shell: Shell) -> None:
     shell.environment["XDG_RUNTIME_DIR"] = str(shell.home / "run")
     ready = {"jsonrpc": "2.0", "method": "notifications/initialized"}
     asked = called(1, "request_identity", {"agent": "kid", "audiences": []})
-    (_, answer) = piped(shell, lines(OPENING, ready, asked), "--keep")
+    # As for a helper, the line names the file: the home folder of a test is not that of the password database.
+    file = ("--config", shell.good("config", "path").strip())
+    (_, answer) = piped(shell, lines(OPENING, ready, asked), "--keep", *file)
     told = answer["result"]["structuredContent"]
     assert use_of(Path(told["token_file"]).read_text()) == FOR_IT
